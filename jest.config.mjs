@@ -1,0 +1,12 @@
+// One config for every suite; scripts/run.mjs chooses projects by path.
+export default {
+  testEnvironment: 'node',
+  transform: {},
+  extensionsToTreatAsEsm: ['.ts'],
+  testMatch: ['<rootDir>/packages/**/*.test.ts', '<rootDir>/e2e/**/*.test.ts', '<rootDir>/bpf/**/*.test.ts'],
+  moduleFileExtensions: ['ts', 'mjs', 'js', 'json', 'node'],
+  testTimeout: 30_000,
+  watchman: false,
+  // haste must not see generated or installed copies
+  modulePathIgnorePatterns: ['<rootDir>/.tools', '<rootDir>/build', '<rootDir>/.sandbox'],
+};
