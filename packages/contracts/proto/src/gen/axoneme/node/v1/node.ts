@@ -17,7 +17,11 @@ export const protobufFileName = "axoneme/node/v1/node.proto";
  * Sequence: Hello -> (Upsert* Remove* Commit)* with one Ack or Nack per Commit; Heartbeats both ways at any time.
  * Ordering: messages of one commit are contiguous; the agent applies a commit whole or not at all; commits are applied in order.
  * Version skew: unknown fields are ignored; features are announced in Hello, never assumed.
- * Limits: one message <= 1 MiB; bigger artifacts are split over several Upserts (same name, chunk_index/chunk_count).
+ * Limits: one message <= 1 MiB; bigger artifacts are split over several Upserts (same name, table and digest, chunk_index/chunk_count);
+ * keys, values and blob of the chunks are concatenated in order.
+ * Artifact digest: first 16 bytes of SHA-256 over table, 0x00, u32le(len(keys)), keys, u32le(len(values)), values, blob.
+ * Held digest: sum modulo 2^128 (big-endian) of the first 16 bytes of SHA-256("<name>=<hex digest>") of every held artifact, so that both
+ * sides keep it up to date in time proportional to the change.
  */
 
 export interface SignRequest {
@@ -61,7 +65,7 @@ export interface Hello {
   schemaDigest: string;
   /** Held artifacts by name; empty when `held_digest` equals what the operator last saw acknowledged. */
   held: { [key: string]: Buffer };
-  /** Digest over sorted "name=digest" lines of `held`. */
+  /** Held digest of `held`, see top. */
   heldDigest: Buffer;
   revision: number;
   epoch: number;
@@ -83,7 +87,7 @@ export interface Welcome {
   operatorId: string;
   epoch: number;
   features: string[];
-  /** The agent must send the full `held` map: the digest was not known. */
+  /** The agent must send Hello again with the full `held` map: the digest was not known. */
   needHeld: boolean;
 }
 
@@ -91,7 +95,7 @@ export interface Welcome {
 export interface Upsert {
   name: string;
   table: string;
-  /** 16 bytes; content hash over table, keys, values, blob. */
+  /** 16 bytes, see top. */
   digest: Buffer;
   keys: Buffer;
   values: Buffer;
@@ -107,10 +111,10 @@ export interface Remove {
 export interface Commit {
   revision: number;
   epoch: number;
-  /** Number of Upsert messages and Remove messages in this commit; a mismatch is a Nack. */
+  /** Number of Upsert messages (chunks counted singly) and Remove messages in this commit; a mismatch is a Nack. */
   upserts: number;
   removes: number;
-  /** Digest over sorted "name=digest" lines of everything the node must hold after this commit. */
+  /** Held digest of everything the node must hold after this commit. */
   heldDigest: Buffer;
 }
 
