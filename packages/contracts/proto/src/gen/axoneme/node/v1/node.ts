@@ -203,7 +203,8 @@ export interface EndpointReport {
 }
 
 export interface FlowSample {
-  timeUnixNs: number;
+  /** Microseconds: nanoseconds do not fit a JavaScript number. */
+  timeUnixUs: number;
   sourceIdentity: number;
   destinationIdentity: number;
   sourceAddress: Buffer;
@@ -2414,7 +2415,7 @@ export const EndpointReport: MessageFns<EndpointReport> = {
 
 function createBaseFlowSample(): FlowSample {
   return {
-    timeUnixNs: 0,
+    timeUnixUs: 0,
     sourceIdentity: 0,
     destinationIdentity: 0,
     sourceAddress: Buffer.alloc(0),
@@ -2435,8 +2436,8 @@ function createBaseFlowSample(): FlowSample {
 
 export const FlowSample: MessageFns<FlowSample> = {
   encode(message: FlowSample, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
-    if (message.timeUnixNs !== 0) {
-      writer.uint32(8).int64(message.timeUnixNs);
+    if (message.timeUnixUs !== 0) {
+      writer.uint32(8).int64(message.timeUnixUs);
     }
     if (message.sourceIdentity !== 0) {
       writer.uint32(16).uint32(message.sourceIdentity);
@@ -2504,7 +2505,7 @@ export const FlowSample: MessageFns<FlowSample> = {
               break;
             }
 
-            message.timeUnixNs = longToNumber(reader.int64());
+            message.timeUnixUs = longToNumber(reader.int64());
             continue;
           }
           case 2: {
@@ -2644,7 +2645,7 @@ export const FlowSample: MessageFns<FlowSample> = {
   },
   fromPartial(object: DeepPartial<FlowSample>): FlowSample {
     const message = createBaseFlowSample();
-    message.timeUnixNs = object.timeUnixNs ?? 0;
+    message.timeUnixUs = object.timeUnixUs ?? 0;
     message.sourceIdentity = object.sourceIdentity ?? 0;
     message.destinationIdentity = object.destinationIdentity ?? 0;
     message.sourceAddress = object.sourceAddress ?? Buffer.alloc(0);
