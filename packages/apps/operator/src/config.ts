@@ -1,0 +1,113 @@
+// The operator's configuration: one JSON document plus the pod's environment, parsed once, unknown keys rejected. Called by main.ts.
+import fs from 'node:fs';
+import os from 'node:os';
+import { AppError, fail, ok, type Result } from '@axoneme/std';
+
+export interface OperatorConfig {
+  readonly clusterName: string;
+  readonly clusterId: number;
+  readonly routingMode: 'tunnel' | 'native';
+  readonly masqueradeIpv4: boolean;
+  readonly masqueradeIpv6: boolean;
+  readonly policyEnforcementMode: 'default' | 'always' | 'never';
+  /** Pools the nodes' blocks come from, CIDR notation. */
+  readonly ipv4PodCidrs: readonly string[];
+  readonly ipv6PodCidrs: readonly string[];
+  readonly ipv4MaskSize: number;
+  readonly ipv6MaskSize: number;
+  /** 0 = the agent derives it from the node's device. */
+  readonly mtu: number;
+  readonly vxlanPort: number;
+  /** Node protocol and admin, mTLS. */
+  readonly port: number;
+  /** Certificate signing, server-side TLS only. */
+  readonly bootstrapPort: number;
+  readonly adminPort: number;
+  readonly metricsPort: number;
+  readonly redisEnabled: boolean;
+  /** redis://host:port; empty = the Service `axoneme-redis` in the operator's namespace. */
+  readonly redisUrl: string;
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
+  readonly podName: string;
+  readonly podNamespace: string;
+  /** Address agents reach this replica at. */
+  readonly advertiseAddress: string;
+}
+
+const DEFAULTS: OperatorConfig = {
+  clusterName: 'default',
+  clusterId: 0,
+  routingMode: 'tunnel',
+  masqueradeIpv4: true,
+  masqueradeIpv6: true,
+  policyEnforcementMode: 'default',
+  ipv4PodCidrs: ['10.244.0.0/16'],
+  ipv6PodCidrs: ['fd00:10:244::/112'],
+  ipv4MaskSize: 24,
+  ipv6MaskSize: 120,
+  mtu: 0,
+  vxlanPort: 8472,
+  port: 9443,
+  bootstrapPort: 9444,
+  adminPort: 9445,
+  metricsPort: 9963,
+  redisEnabled: true,
+  redisUrl: '',
+  logLevel: 'info',
+  podName: os.hostname(),
+  podNamespace: 'axoneme-system',
+  advertiseAddress: '127.0.0.1',
+};
+
+const CHOICES: Readonly<Record<string, readonly string[]>> = {
+  routingMode: ['tunnel', 'native'],
+  policyEnforcementMode: ['default', 'always', 'never'],
+  logLevel: ['debug', 'info', 'warn', 'error'],
+};
+
+function problemOf(key: string, value: unknown): string | undefined {
+  const sample = (DEFAULTS as unknown as Record<string, unknown>)[key];
+  if (sample === undefined) return `unknown key; known keys: ${Object.keys(DEFAULTS).join(', ')}`;
+  if (Array.isArray(sample)) return Array.isArray(value) && value.every((v) => typeof v === 'string') ? undefined : 'must be a list of strings';
+  if (typeof value !== typeof sample) return `must be a ${typeof sample}`;
+  const choices = CHOICES[key];
+  if (choices !== undefined && !choices.includes(value as string)) return `must be one of ${choices.join(', ')}`;
+  return undefined;
+}
+
+/** Parses the document; every problem is named with its key. */
+export function parseConfig(document: unknown, env: NodeJS.ProcessEnv): Result<OperatorConfig> {
+  if (document === null || typeof document !== 'object' || Array.isArray(document)) {
+    return fail({ code: 'operator/config-invalid', message: 'the configuration must be a JSON object' });
+  }
+  const problems = Object.entries(document).flatMap(([k, v]) => {
+    const p = problemOf(k, v);
+    return p === undefined ? [] : [`${k}: ${p}`];
+  });
+  if (problems.length > 0) {
+    return fail({
+      code: 'operator/config-invalid',
+      message: `the configuration is not valid: ${problems.join('; ')}`,
+      hint: 'change the Helm values or the ConfigMap axoneme-config',
+    });
+  }
+  const fromEnv = {
+    ...(env.POD_NAME ? { podName: env.POD_NAME } : {}),
+    ...(env.POD_NAMESPACE ? { podNamespace: env.POD_NAMESPACE } : {}),
+    ...(env.POD_IP ? { advertiseAddress: env.POD_IP } : {}),
+  };
+  return ok(Object.freeze({ ...DEFAULTS, ...(document as Partial<OperatorConfig>), ...fromEnv }));
+}
+
+/** Reads the file named by `--config`; a missing flag means defaults. */
+export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Result<OperatorConfig> {
+  const i = argv.indexOf('--config');
+  const file = i >= 0 ? argv[i + 1] : undefined;
+  if (i >= 0 && file === undefined) return fail({ code: 'operator/config-invalid', message: '--config needs a file name' });
+  if (file === undefined) return parseConfig({}, env);
+  try {
+    return parseConfig(JSON.parse(fs.readFileSync(file, 'utf8')), env);
+  } catch (cause) {
+    return { ok: false, error: new AppError({ code: 'operator/config-unreadable', message: `cannot read ${file}: ${(cause as Error).message}`, cause }) };
+  }
+}

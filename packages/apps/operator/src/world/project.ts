@@ -1,0 +1,94 @@
+// From API objects to rows: reads only what compilers need and trusts nothing. Called by the sources.
+import type { CiliumNodeRow, IdentityRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
+
+type Json = Readonly<Record<string, unknown>>;
+
+const obj = (v: unknown): Json => (v !== null && typeof v === 'object' && !Array.isArray(v) ? (v as Json) : {});
+const list = (v: unknown): readonly unknown[] => (Array.isArray(v) ? v : []);
+const str = (v: unknown): string => (typeof v === 'string' ? v : '');
+const num = (v: unknown): number => (typeof v === 'number' && Number.isFinite(v) ? v : 0);
+const timeMs = (v: unknown): number => {
+  const t = Date.parse(str(v));
+  return Number.isNaN(t) ? 0 : t;
+};
+
+function strings(v: unknown): Readonly<Record<string, string>> {
+  const out: Record<string, string> = {};
+  for (const [k, s] of Object.entries(obj(v))) if (typeof s === 'string') out[k] = s;
+  return out;
+}
+
+function namedPorts(spec: Json): readonly NamedPort[] {
+  const containers = [...list(spec.containers), ...list(spec.initContainers)];
+  return containers.flatMap((c) =>
+    list(obj(c).ports).flatMap((p) => {
+      const port = obj(p);
+      if (str(port.name) === '') return [];
+      return [{ name: str(port.name), port: num(port.containerPort), protocol: str(port.protocol) || 'TCP' }];
+    }),
+  );
+}
+
+export function projectPod(o: Json): PodRow {
+  const meta = obj(o.metadata);
+  const spec = obj(o.spec);
+  const status = obj(o.status);
+  const phase = str(status.phase);
+  return {
+    namespace: str(meta.namespace),
+    name: str(meta.name),
+    uid: str(meta.uid),
+    node: str(spec.nodeName),
+    hostNetwork: spec.hostNetwork === true,
+    serviceAccount: str(spec.serviceAccountName) || 'default',
+    labels: strings(meta.labels),
+    addresses: list(status.podIPs).map((i) => str(obj(i).ip)).filter(Boolean),
+    finished: phase === 'Succeeded' || phase === 'Failed',
+    namedPorts: namedPorts(spec),
+  };
+}
+
+export function projectNamespace(o: Json): NamespaceRow {
+  const meta = obj(o.metadata);
+  return { name: str(meta.name), labels: strings(meta.labels) };
+}
+
+export function projectNode(o: Json): NodeRow {
+  const meta = obj(o.metadata);
+  const spec = obj(o.spec);
+  const addresses = list(obj(o.status).addresses).map(obj);
+  const cidrs = list(spec.podCIDRs).map(str).filter(Boolean);
+  return {
+    name: str(meta.name),
+    uid: str(meta.uid),
+    labels: strings(meta.labels),
+    internalAddresses: addresses.filter((a) => a.type === 'InternalIP').map((a) => str(a.address)),
+    podCidrs: cidrs.length > 0 ? cidrs : [str(spec.podCIDR)].filter(Boolean),
+  };
+}
+
+export function projectPolicy(kind: PolicyRow['kind'], o: Json): PolicyRow {
+  const { managedFields: _dropped, ...meta } = obj(o.metadata);
+  return {
+    kind,
+    namespace: str(meta.namespace),
+    name: str(meta.name),
+    uid: str(meta.uid),
+    generation: num(meta.generation),
+    object: { ...o, metadata: meta },
+  };
+}
+
+/** Undefined when the name is not a number: not ours to interpret. */
+export function projectIdentity(o: Json): IdentityRow | undefined {
+  const meta = obj(o.metadata);
+  const id = Number(str(meta.name));
+  if (!Number.isInteger(id) || id <= 0 || id > 0xff_ffff) return undefined;
+  return { id, labels: strings(o['security-labels']), createdMs: timeMs(meta.creationTimestamp) };
+}
+
+export function projectCiliumNode(o: Json): CiliumNodeRow {
+  const meta = obj(o.metadata);
+  const ipam = obj(obj(o.spec).ipam);
+  return { name: str(meta.name), podCidrs: list(ipam.podCIDRs).map(str).filter(Boolean), createdMs: timeMs(meta.creationTimestamp) };
+}

@@ -1,0 +1,71 @@
+// Rows the operator keeps of cluster objects: trimmed to what compilers read, immutable, JSON-like. Made by project.ts.
+
+export interface NamedPort {
+  readonly name: string;
+  readonly port: number;
+  readonly protocol: string;
+}
+
+export interface PodRow {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly node: string;
+  readonly hostNetwork: boolean;
+  readonly serviceAccount: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Addresses from status.podIPs, canonical text. */
+  readonly addresses: readonly string[];
+  /** Succeeded or Failed: holds no address any more. */
+  readonly finished: boolean;
+  readonly namedPorts: readonly NamedPort[];
+}
+
+export interface NamespaceRow {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface NodeRow {
+  readonly name: string;
+  readonly uid: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly internalAddresses: readonly string[];
+  readonly podCidrs: readonly string[];
+}
+
+/** A policy object as the API server holds it, without managedFields. */
+export interface PolicyRow {
+  readonly kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy';
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly generation: number;
+  readonly object: Readonly<Record<string, unknown>>;
+}
+
+export interface IdentityRow {
+  readonly id: number;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly createdMs: number;
+}
+
+export interface CiliumNodeRow {
+  readonly name: string;
+  readonly podCidrs: readonly string[];
+  readonly createdMs: number;
+}
+
+/** What an agent said about one of its endpoints; newer than the Pod's status. */
+export interface EndpointRow {
+  readonly namespace: string;
+  readonly pod: string;
+  readonly uid: string;
+  readonly node: string;
+  readonly endpointId: number;
+  readonly identity: number;
+  readonly addresses: readonly string[];
+  readonly state: string;
+}
+
+export const keyOf = (namespace: string, name: string): string => `${namespace}/${name}`;

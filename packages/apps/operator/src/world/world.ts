@@ -1,0 +1,68 @@
+// The operator's view of the cluster: one mutable set of tables of immutable rows, and what changed since the last compile.
+// Written by the sources and by agents' reports; read by the compile loop.
+import type { CiliumNodeRow, EndpointRow, IdentityRow, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
+
+export interface Tables {
+  readonly pods: Map<string, PodRow>;
+  readonly namespaces: Map<string, NamespaceRow>;
+  readonly nodes: Map<string, NodeRow>;
+  /** Raw Service and EndpointSlice objects: the service engine parses them. */
+  readonly services: Map<string, Readonly<Record<string, unknown>>>;
+  readonly slices: Map<string, Readonly<Record<string, unknown>>>;
+  readonly policies: Map<string, PolicyRow>;
+  readonly identities: Map<string, IdentityRow>;
+  readonly ciliumNodes: Map<string, CiliumNodeRow>;
+  /** Key `node|namespace/pod|uid`. */
+  readonly endpoints: Map<string, EndpointRow>;
+}
+
+export type TableName = keyof Tables;
+
+export interface World {
+  readonly tables: Tables;
+  /** Inserts or replaces; tells the loop. */
+  set<K extends TableName>(table: K, key: string, row: Tables[K] extends Map<string, infer R> ? R : never): void;
+  remove(table: TableName, key: string): void;
+  /** Names of tables changed since the last call. */
+  takeDirty(): ReadonlySet<TableName>;
+  /** Called after every change; must not throw. */
+  onChange(fn: () => void): void;
+}
+
+export function createWorld(): World {
+  const tables: Tables = {
+    pods: new Map(),
+    namespaces: new Map(),
+    nodes: new Map(),
+    services: new Map(),
+    slices: new Map(),
+    policies: new Map(),
+    identities: new Map(),
+    ciliumNodes: new Map(),
+    endpoints: new Map(),
+  };
+  const listeners: (() => void)[] = [];
+  let dirty = new Set<TableName>();
+  const touched = (t: TableName): void => {
+    dirty.add(t);
+    for (const l of listeners) l();
+  };
+  return {
+    tables,
+    set(table, key, row) {
+      (tables[table] as Map<string, unknown>).set(key, row);
+      touched(table);
+    },
+    remove(table, key) {
+      if (tables[table].delete(key)) touched(table);
+    },
+    takeDirty() {
+      const d = dirty;
+      dirty = new Set();
+      return d;
+    },
+    onChange(fn) {
+      listeners.push(fn);
+    },
+  };
+}
