@@ -1,0 +1,366 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Every structure that crosses the border between kernel programs and user space. The TypeScript codecs
+ * (packages/contracts/datapath) are generated from the BTF of these; nothing else repeats an offset.
+ *
+ * Rules: no implicit padding, pads are zero, addresses are 16 bytes (IPv4 in the first four, rest zero), ports and
+ * addresses are in network order, everything else in host order. Sizes are asserted at the end.
+ */
+#ifndef AXO_STRUCTS_H
+#define AXO_STRUCTS_H
+
+#include <linux/types.h>
+
+/* ---- policy ---------------------------------------------------------------------------------------------- */
+
+#define AXO_DIR_INGRESS 0
+#define AXO_DIR_EGRESS 1
+
+#define AXO_DIR_PLEN_EGRESS 0x80 /* policy_key.dir_plen bit 7 */
+#define AXO_MASK_ANY_PROTO (1u << 31) /* peer_mask/any_mask: rows with proto 0 exist */
+
+#define AXO_VERDICT_ALLOW 1
+#define AXO_VERDICT_DENY 2
+#define AXO_VERDICT_REDIRECT 3
+
+struct policy_key {
+	__u64 handle;
+	__u32 peer;     /* 0 = any */
+	__u8 proto;     /* 0 = any, only with prefix length 0 */
+	__u8 dir_plen;  /* bit 7 egress, bits 0-4 port prefix length */
+	__be16 port;    /* masked to the prefix; ICMP: htons(type), prefix 16 */
+};
+
+struct policy_value {
+	__u32 precedence;
+	__u32 rule_id;
+	__be16 proxy_port;
+	__u8 verdict;
+	__u8 flags;
+	__u32 pad;
+};
+
+#define AXO_SUBJECT_DENY_INGRESS 1 /* default deny */
+#define AXO_SUBJECT_DENY_EGRESS 2
+#define AXO_SUBJECT_AUDIT 4
+
+struct subject_key {
+	__u32 identity;
+};
+
+struct subject_value {
+	__u64 handle;
+	__u32 deny_rule[2]; /* [direction] */
+	__u32 peer_mask[2];
+	__u32 any_mask[2];
+	__u8 flags;
+	__u8 pad[7];
+};
+
+/* ---- addresses ------------------------------------------------------------------------------------------- */
+
+struct ipcache_key {
+	__u32 prefixlen; /* 32 + bits */
+	__u8 family;     /* 4 or 6 */
+	__u8 pad[3];
+	__u8 addr[16];
+};
+
+struct ipcache_value {
+	__u32 identity;
+	__u8 tunnel_family; /* 0 = no tunnel */
+	__u8 flags;
+	__u8 pad[2];
+	__u8 tunnel[16];
+};
+
+#define AXO_ENDPOINT_HOST 1 /* an address of this node, not of a pod */
+
+struct endpoint_key {
+	__u8 addr[16];
+	__u8 family;
+	__u8 pad[3];
+};
+
+struct endpoint_value {
+	__u32 ifindex; /* host side of the pair */
+	__u32 identity;
+	__u16 id;
+	__u16 flags;
+	__u8 mac[6];      /* the pod's */
+	__u8 host_mac[6]; /* of the host side: the pod's gateway */
+};
+
+struct endpoint_if_key {
+	__u32 ifindex;
+};
+
+struct endpoint_if_value {
+	__u32 identity;
+	__u16 id;
+	__u16 flags;
+	__u8 mac[6];
+	__u8 host_mac[6];
+	__u8 ip4[4]; /* zero = none */
+	__u8 ip6[16];
+};
+
+/* ---- services -------------------------------------------------------------------------------------------- */
+
+struct lb_frontend_key {
+	__u8 addr[16];
+	__be16 port;
+	__u8 proto;
+	__u8 family;
+};
+
+struct lb_frontend_value {
+	__u64 set;
+	__u32 count; /* slots 0 .. count-1 */
+	__u32 flags;
+	__u32 service_id;
+	__u32 affinity_s;
+};
+
+struct lb_slot_key {
+	__u64 set;
+	__u32 index;
+	__u32 pad;
+};
+
+struct lb_slot_value {
+	__u8 addr[16];
+	__be16 port;
+	__u8 family;
+	__u8 flags;
+	__u32 backend_id;
+};
+
+/* What a socket was told the far end is, so that the original address can be given back. */
+struct lb_sock_key {
+	__u64 cookie;
+	__u8 addr[16]; /* backend */
+	__be16 port;
+	__u8 family;
+	__u8 proto;
+	__u32 pad;
+};
+
+struct lb_sock_value {
+	__u8 addr[16]; /* frontend */
+	__be16 port;
+	__u8 family;
+	__u8 flags;
+	__u32 service_id;
+};
+
+/* ---- node ------------------------------------------------------------------------------------------------ */
+
+#define AXO_NODE_TUNNEL 1        /* VXLAN to other nodes; otherwise native routing */
+#define AXO_NODE_MASQUERADE4 2
+#define AXO_NODE_MASQUERADE6 4
+#define AXO_NODE_NO_EVENTS 8     /* counters only */
+
+struct node_config {
+	__u8 node_ip4[4]; /* also the masquerade source; zero = none */
+	__u8 router_ip4[4];
+	__u8 node_ip6[16];
+	__u8 router_ip6[16];
+	__u32 ifindex_vxlan;
+	__u32 ifindex_host;   /* axo_host */
+	__u32 ifindex_net;    /* axo_net */
+	__u32 ifindex_netdev; /* primary device */
+	__u8 mac_host[6];
+	__u8 mac_net[6];
+	__u32 flags;
+	__be16 vxlan_port;
+	__u16 snat_min; /* host order, inclusive */
+	__u16 snat_max;
+	__u16 pad;
+	__u32 event_sample; /* one of n new-flow verdicts becomes an event; 0 and 1 = all */
+	__u32 drop_sample;  /* the same for drops */
+};
+
+/* ---- flow cache ------------------------------------------------------------------------------------------ */
+
+#define AXO_KIND_REPLY 1 /* ICMP echo reply; reversing a key flips it. TCP, UDP, SCTP: always 0 */
+#define AXO_KIND_OTHER 2 /* ICMP that is neither echo nor error: ports = type, code */
+
+/* TCP, UDP, SCTP: ports. ICMP echo: the id in both ports. */
+struct flow4_key {
+	__be32 saddr;
+	__be32 daddr;
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 kind;
+	__u8 pad[2];
+};
+
+struct flow6_key {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__be16 sport;
+	__be16 dport;
+	__u8 proto;
+	__u8 kind;
+	__u8 pad[2];
+};
+
+/* Where a packet of a flow must come from: an ifindex, or one of these. */
+#define AXO_IN_NETDEV 0xffffffffu
+#define AXO_IN_HOST 0xfffffffeu
+#define AXO_IN_OVERLAY 0xfffffffdu
+
+#define AXO_ACT_POD 1    /* MACs, then the peer of ifindex_out */
+#define AXO_ACT_TUNNEL 2 /* addr = tunnel endpoint */
+#define AXO_ACT_NEIGH 3  /* addr = next hop, device ifindex_out */
+#define AXO_ACT_STACK 4  /* up the node's own stack */
+
+#define AXO_FLOW_REPLY 1      /* this entry is the answer to the flow with the reversed key */
+#define AXO_FLOW_SNAT 2       /* source becomes node address, port */
+#define AXO_FLOW_DNAT 4       /* destination becomes addr, port (reply of a masqueraded flow) */
+#define AXO_FLOW_V6_UNDERLAY 8
+#define AXO_FLOW_SYN 16       /* TCP, nothing but SYNs so far */
+#define AXO_FLOW_CLOSING 32   /* FIN or RST seen */
+
+/*
+ * Exactly one cache line, and with a 16-byte key the kernel's element header + key are exactly another. Identities
+ * and rule ids of a flow are in its verdict event and in `counters`.
+ */
+struct flow_value {
+	__u32 generation;  /* judged at */
+	__u32 ifindex_in;  /* expected origin: this is the source verification */
+	__u32 ifindex_out; /* tunnel: the VNI */
+	__u8 action;
+	__u8 flags;
+	__be16 port;       /* rewrite */
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u32 expires;     /* ticks of 2^26 ns (67 ms) of the coarse monotonic clock */
+	__u8 addr[16];
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* Ports of a datagram whose first fragment was seen. */
+struct frag_key {
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__u32 id;
+	__u8 proto;
+	__u8 family;
+	__u8 pad[2];
+};
+
+struct frag_value {
+	__be16 sport;
+	__be16 dport;
+};
+
+/* ---- observation ----------------------------------------------------------------------------------------- */
+
+#define AXO_COUNT_EGRESS 0x80 /* dir_verdict bit 7 */
+#define AXO_COUNT_ALLOW 1
+#define AXO_COUNT_DENY 2         /* deny row, drop 181 */
+#define AXO_COUNT_DEFAULT_DENY 3 /* drop 133 */
+#define AXO_COUNT_AUDIT 4        /* would have been dropped */
+#define AXO_COUNT_UNKNOWN 5      /* no subject row, drop 165 */
+
+struct counter_key {
+	__u32 subject;
+	__u32 peer;
+	__u32 rule_id;
+	__be16 port; /* destination; ICMP: htons(type) */
+	__u8 proto;
+	__u8 dir_verdict;
+};
+
+struct counter_value {
+	__u64 packets;
+	__u64 bytes;
+};
+
+/* `drops`: index = reason * 2 + direction. */
+struct drop_value {
+	__u64 packets;
+	__u64 bytes;
+};
+
+#define AXO_EVENT_VERDICT 1 /* a new flow was allowed */
+#define AXO_EVENT_DROP 2
+
+#define AXO_HOOK_FROM_POD 1
+#define AXO_HOOK_TO_POD 2
+#define AXO_HOOK_FROM_NETDEV 3
+#define AXO_HOOK_TO_NETDEV 4
+#define AXO_HOOK_FROM_OVERLAY 5
+#define AXO_HOOK_FROM_HOST 6
+
+#define AXO_EVENT_F_REPLY 1       /* the packet is a reply; identities and ports are the packet's */
+#define AXO_EVENT_F_EGRESS 2      /* egress policy of the source was consulted here */
+#define AXO_EVENT_F_INGRESS 4     /* ingress policy of the destination was consulted here */
+#define AXO_EVENT_F_AUDIT 8       /* would have been dropped */
+#define AXO_EVENT_F_REJUDGED 16   /* a known flow, judged again after a change */
+#define AXO_EVENT_F_MASQUERADE 32
+
+struct event {
+	__u64 time_ns; /* CLOCK_MONOTONIC */
+	__u8 saddr[16];
+	__u8 daddr[16];
+	__be16 sport; /* ICMP: echo id */
+	__be16 dport;
+	__u8 proto;
+	__u8 family;
+	__u8 type;    /* AXO_EVENT_ */
+	__u8 reason;  /* drop reason, Hubble's number; 0 = none */
+	__u32 src_identity;
+	__u32 dst_identity;
+	__u32 rule_id[2]; /* [direction]; 0 = none */
+	__u32 ifindex;    /* device of the hook */
+	__u32 length;     /* of the packet with its Ethernet header */
+	__u16 src_endpoint; /* 0 = not on this node */
+	__u16 dst_endpoint;
+	__u8 direction;     /* of the verdict that decided: AXO_DIR_ */
+	__u8 hook;
+	__u8 flags;
+	__u8 tcp_flags;
+	__u8 icmp_type;
+	__u8 icmp_code;
+	__u8 next_hop;      /* AXO_ACT_ of an allowed flow */
+	__u8 pad;
+	__be16 nat_port;    /* masqueraded source port */
+	__u16 pad2;
+};
+
+/* ---- sizes ----------------------------------------------------------------------------------------------- */
+
+#define AXO_SIZE(t, n) _Static_assert(sizeof(struct t) == (n), #t)
+AXO_SIZE(policy_key, 16);
+AXO_SIZE(policy_value, 16);
+AXO_SIZE(subject_key, 4);
+AXO_SIZE(subject_value, 40);
+AXO_SIZE(ipcache_key, 24);
+AXO_SIZE(ipcache_value, 24);
+AXO_SIZE(endpoint_key, 20);
+AXO_SIZE(endpoint_value, 24);
+AXO_SIZE(endpoint_if_key, 4);
+AXO_SIZE(endpoint_if_value, 40);
+AXO_SIZE(lb_frontend_key, 20);
+AXO_SIZE(lb_frontend_value, 24);
+AXO_SIZE(lb_slot_key, 16);
+AXO_SIZE(lb_slot_value, 24);
+AXO_SIZE(lb_sock_key, 32);
+AXO_SIZE(lb_sock_value, 24);
+AXO_SIZE(node_config, 88);
+AXO_SIZE(flow4_key, 16);
+AXO_SIZE(flow6_key, 40);
+AXO_SIZE(flow_value, 64);
+AXO_SIZE(frag_key, 40);
+AXO_SIZE(frag_value, 4);
+AXO_SIZE(counter_key, 16);
+AXO_SIZE(counter_value, 16);
+AXO_SIZE(drop_value, 16);
+AXO_SIZE(event, 88);
+
+#endif
