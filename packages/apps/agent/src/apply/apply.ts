@@ -1,0 +1,286 @@
+// Owns what this node holds and brings it into the kernel: commits from the operator, the stored commit after a restart. Called by sync and
+// wiring. Commits run one after another; a failed one leaves disk, memory and kernel as they were.
+import { AppError, type Clock, type Digest, describeError, err, fail, type Log, ok, type Result } from '@axoneme/std';
+import { type Tables, tableOrder } from '../ports/tables.ts';
+import type { ArtifactContent } from '../store/artifact-file.ts';
+import type { IndexEntry, StoreIndex } from '../store/index-file.ts';
+import type { Prepared, Store } from '../store/store.ts';
+import { checkCapacity, execute } from './execute.ts';
+import { createHeld, type Held, indexAfter } from './held.ts';
+import { planTable, type TablePlan, type Upsert } from './plan.ts';
+import { type Drift, reconcile } from './reconcile.ts';
+
+export interface CommitUpsert {
+  readonly name: string;
+  readonly digest: Digest;
+  readonly content: ArtifactContent;
+}
+
+export interface CommitRequest {
+  readonly revision: number;
+  readonly epoch: number;
+  readonly heldDigest: Buffer;
+  readonly upserts: readonly CommitUpsert[];
+  readonly removes: readonly string[];
+}
+
+export interface Applied {
+  readonly revision: number;
+  readonly epoch: number;
+  readonly heldDigest: Buffer;
+  readonly applyUs: number;
+}
+
+/** A blob artifact that came, changed (`blob` set) or went. */
+export interface BlobChange {
+  readonly name: string;
+  readonly blob: Buffer | undefined;
+}
+
+export interface Occupancy {
+  readonly entries: number;
+  readonly capacity: number;
+}
+
+export interface Apply {
+  /** Takes up the stored commit and corrects the kernel towards it. */
+  start(): void;
+  commit(request: CommitRequest): Promise<Result<Applied>>;
+  /** Looks for rows that differ from what is held and repairs them. */
+  verify(): readonly Drift[];
+  readonly revision: number;
+  readonly epoch: number;
+  /** A complete commit has been applied since the start, or taken up from disk. */
+  readonly complete: boolean;
+  heldDigest(): Buffer;
+  heldNames(): Iterable<readonly [string, Digest]>;
+  occupancy(): Record<string, Occupancy>;
+  /** Listeners run after the rows are in the kernel. */
+  onBlobs(listener: (changes: readonly BlobChange[]) => void): void;
+}
+
+export interface ApplyDeps {
+  readonly store: Store;
+  readonly tables: Tables;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const noBytes = Buffer.alloc(0);
+const isKernelTable = (name: string): boolean => tableOrder.includes(name);
+
+/** Errors: `agent/table-unknown`, `agent/malformed-artifact`. */
+function checkUpsert(u: CommitUpsert, tables: Tables): Result<void> {
+  const { table, keys, values } = u.content;
+  if (keys.length === 0 && values.length === 0) return ok(undefined);
+  const t = isKernelTable(table) ? tables.get(table) : undefined;
+  const fields = { artifact: u.name, table };
+  if (!t) return fail({ code: 'agent/table-unknown', message: `this datapath has no table ${table}`, fields });
+  const rows = keys.length / t.keySize;
+  if (Number.isInteger(rows) && values.length === rows * t.valueSize) return ok(undefined);
+  return fail({ code: 'agent/malformed-artifact', message: `rows of ${u.name} do not fit table ${table}`, fields });
+}
+
+export function createApply({ store, tables, clock, log }: ApplyDeps): Apply {
+  let held: Held = createHeld();
+  const listeners: ((changes: readonly BlobChange[]) => void)[] = [];
+  let revision = 0;
+  let epoch = 0;
+  // whether the kernel is known to hold exactly what `held` says; `drifted`: it should, but a failed rollback left a difference
+  let kernel: 'unknown' | 'drifted' | 'equal' = 'unknown';
+  let complete = false;
+  let queue: Promise<unknown> = Promise.resolve();
+
+  const keySize = (table: string): number => (isKernelTable(table) ? (tables.get(table)?.keySize ?? 0) : 0);
+  const read = (a: { readonly digest: Digest }): ArtifactContent => {
+    const r = store.read(a.digest);
+    if (!r.ok) throw r.error;
+    return r.value;
+  };
+  const keysOf = (name: string): Buffer => {
+    const a = held.get(name);
+    return a && keySize(a.table) > 0 ? read(a).keys : noBytes;
+  };
+  const tell = (changes: readonly BlobChange[]): void => {
+    if (changes.length > 0) for (const l of listeners) l(changes);
+  };
+
+  const planAll = (upserts: readonly Upsert[], removes: readonly string[]): TablePlan[] => {
+    const leaving = [...removes, ...upserts.map((u) => u.entry.name)].map((n) => held.get(n)).filter((a) => a !== undefined);
+    return tableOrder.flatMap((name) => {
+      const t = tables.get(name);
+      const ups = upserts.filter((u) => u.entry.table === name && u.content.keys.length > 0);
+      const gone = leaving.filter((a) => a.table === name);
+      if (!t || ups.length + gone.length === 0) return [];
+      const { keySize: ks, valueSize: vs } = t;
+      return [planTable(name, { keySize: ks, valueSize: vs, keys: held.keys, upserts: ups, gone, byId: held.byId, read })];
+    });
+  };
+
+  const blobChanges = (upserts: readonly Upsert[], removes: readonly string[]): BlobChange[] => [
+    ...removes.filter((n) => !isKernelTable(held.get(n)?.table ?? '')).map((name) => ({ name, blob: undefined })),
+    ...upserts.filter((u) => !isKernelTable(u.entry.table)).map((u) => ({ name: u.entry.name, blob: u.content.blob })),
+  ];
+
+  const adopt = (upserts: readonly Upsert[], removes: readonly string[], oldKeys: ReadonlyMap<string, Buffer>): void => {
+    for (const name of removes) held.remove(name, oldKeys.get(name) ?? noBytes, keySize(held.get(name)?.table ?? ''));
+    for (const { entry, content } of upserts) held.set(entry, content.keys, keySize(entry.table), oldKeys.get(entry.name) ?? noBytes);
+  };
+
+  /** Held state of an index from scratch. */
+  const build = (index: StoreIndex, contentOf: (a: IndexEntry) => ArtifactContent): Held => {
+    const made = createHeld();
+    for (const a of index.artifacts) made.set(a, contentOf(a).keys, keySize(a.table), noBytes);
+    return made;
+  };
+
+  /** The kernel may hold anything (first start, damaged store): compare instead of trusting a plan. */
+  const replaceAll = async (next: StoreIndex, prepared: Prepared, added: ReadonlyMap<Digest, ArtifactContent>): Promise<Result<Held>> => {
+    const after = build(next, (a) => added.get(a.digest) ?? read(a));
+    const room = checkCapacity(
+      tableOrder.map((table) => ({ table, peak: after.keys.count(table) })).filter((p) => p.peak > 0),
+      tables,
+    );
+    if (!room.ok) {
+      await prepared.abort();
+      return room;
+    }
+    await prepared.publish();
+    reconcile(after, tables, read);
+    return ok(after);
+  };
+
+  /** The kernel equals `held`: write the difference, or put it back. */
+  const change = async (plans: readonly TablePlan[], prepared: Prepared): Promise<Result<void>> => {
+    const done = execute(plans, tables);
+    if (!done.ok) {
+      if (done.error.code === 'agent/rollback-failed') kernel = 'drifted';
+      await prepared.abort();
+      return done;
+    }
+    try {
+      await prepared.publish();
+      return ok(undefined);
+    } catch (e) {
+      reconcile(held, tables, read);
+      throw e;
+    }
+  };
+
+  const run = async (c: CommitRequest): Promise<Result<Applied>> => {
+    const started = clock.monotonicMs();
+    const refused = refuse(c, epoch, held, tables);
+    if (refused) return err(refused);
+    const upserts = fresh(c.upserts, held);
+    const removes = c.removes.filter((n) => held.get(n) !== undefined);
+    const entries = upserts.map((u) => u.entry);
+    if (kernel === 'drifted') reconcileHeld();
+    const plans = kernel === 'equal' ? planAll(upserts, removes) : [];
+    const room = checkCapacity(plans, tables);
+    if (!room.ok) return room;
+    const oldKeys = new Map([...removes, ...entries.map((e) => e.name)].map((n) => [n, keysOf(n)]));
+    const added = new Map(upserts.map((u) => [u.entry.digest, u.content]));
+    const next = indexAfter(held, c.revision, c.epoch, entries, removes);
+    const prepared = await store.prepare(next, added);
+    const changes = blobChanges(upserts, removes);
+    if (kernel === 'equal') {
+      const done = await change(plans, prepared);
+      if (!done.ok) return done;
+      adopt(upserts, removes, oldKeys);
+    } else {
+      const done = await replaceAll(next, prepared, added);
+      if (!done.ok) return done;
+      held = done.value;
+      kernel = 'equal';
+      complete = true;
+    }
+    revision = c.revision;
+    epoch = c.epoch;
+    tell(changes);
+    return ok({ revision, epoch, heldDigest: held.digest(), applyUs: Math.round((clock.monotonicMs() - started) * 1000) });
+  };
+
+  const reconcileHeld = (): readonly Drift[] => {
+    const drift = reconcile(held, tables, read);
+    kernel = 'equal';
+    return drift;
+  };
+
+  return {
+    start() {
+      const loaded = store.load();
+      for (const p of loaded.problems) log.error('stored artifact is damaged', { problem: p });
+      const changes: BlobChange[] = [];
+      held = build(loaded.index, (a) => {
+        const c = read(a);
+        if (!isKernelTable(a.table)) changes.push({ name: a.name, blob: c.blob });
+        return c;
+      });
+      revision = loaded.index.revision;
+      epoch = loaded.index.epoch;
+      if (loaded.state === 'complete') {
+        const drift = reconcileHeld();
+        complete = true;
+        log.info('stored commit taken up', { revision, artifacts: held.size, drift });
+      }
+      tell(changes);
+    },
+    commit(request) {
+      const next = queue.then(() => run(request)).catch((e: unknown) => err(asAppError(e)));
+      queue = next;
+      return next;
+    },
+    verify() {
+      return kernel === 'unknown' ? [] : reconcileHeld();
+    },
+    get revision() {
+      return revision;
+    },
+    get epoch() {
+      return epoch;
+    },
+    get complete() {
+      return complete;
+    },
+    heldDigest: () => held.digest(),
+    *heldNames() {
+      for (const a of held.all()) yield [a.name, a.digest] as const;
+    },
+    occupancy() {
+      const present = tableOrder.map((n) => tables.get(n)).filter((t) => t !== undefined);
+      return Object.fromEntries(present.map((t) => [t.name, { entries: held.keys.count(t.name), capacity: t.capacity }]));
+    },
+    onBlobs(listener) {
+      listeners.push(listener);
+    },
+  };
+}
+
+const asAppError = (e: unknown): AppError =>
+  e instanceof AppError ? e : new AppError({ code: 'agent/apply-failed', message: describeError(e), retry: 'later', cause: e });
+
+/** Upserts that change something, with their place in the order. */
+function fresh(upserts: readonly CommitUpsert[], held: Held): Upsert[] {
+  let seq = held.nextSeq();
+  return upserts
+    .filter((u) => held.get(u.name)?.digest !== u.digest)
+    .map((u) => ({
+      entry: { name: u.name, table: u.content.table, digest: u.digest, seq: seq++ } satisfies IndexEntry,
+      content: u.content,
+    }));
+}
+
+/** Reasons to leave a commit alone before anything is written. */
+function refuse(c: CommitRequest, epoch: number, held: Held, tables: Tables): AppError | undefined {
+  if (c.epoch < epoch) {
+    return new AppError({ code: 'agent/stale-epoch', message: `epoch ${c.epoch} is older than ${epoch}`, retry: 'refresh' });
+  }
+  for (const u of c.upserts) {
+    const r = checkUpsert(u, tables);
+    if (!r.ok) return r.error;
+  }
+  const entries = fresh(c.upserts, held).map((u) => u.entry);
+  const removes = c.removes.filter((n) => held.get(n) !== undefined);
+  if (held.digestAfter(entries, removes).equals(c.heldDigest)) return undefined;
+  return new AppError({ code: 'agent/digest-mismatch', message: 'this commit would not give what the operator expects', retry: 'refresh' });
+}
