@@ -15,7 +15,9 @@ export const protobufFileName = "axoneme/node/v1/node.proto";
  * The node protocol. One bidirectional Sync stream per node carries desired state down and acknowledgements up.
  *
  * Sequence: Hello -> (Upsert* Remove* Commit)* with one Ack or Nack per Commit; Heartbeats both ways at any time.
- * Ordering: messages of one commit are contiguous; the agent applies a commit whole or not at all; commits are applied in order.
+ * Ordering: messages of one commit are contiguous (only heartbeats come between); the agent applies a commit whole or not at all; commits
+ * are applied in order, one is outstanding at a time. Inside a commit the last Upsert or Remove of a name wins: the operator sends a name
+ * again when it changed while a slow node was still reading.
  * Version skew: unknown fields are ignored; features are announced in Hello, never assumed.
  * Limits: one message <= 1 MiB; bigger artifacts are split over several Upserts (same name, table and digest, chunk_index/chunk_count);
  * keys, values and blob of the chunks are concatenated in order.
@@ -251,7 +253,10 @@ export interface RelayResponse {
   id: number;
   /** policy | ipcache | ct | lb | endpoints | status */
   query: string;
+  /** 0 = all. */
   limit: number;
+  /** Nobody waits for the answer to `id` any more. */
+  cancel: boolean;
 }
 
 function createBaseSignRequest(): SignRequest {
@@ -2920,7 +2925,7 @@ export const RelayRequest: MessageFns<RelayRequest> = {
 };
 
 function createBaseRelayResponse(): RelayResponse {
-  return { id: 0, query: "", limit: 0 };
+  return { id: 0, query: "", limit: 0, cancel: false };
 }
 
 export const RelayResponse: MessageFns<RelayResponse> = {
@@ -2933,6 +2938,9 @@ export const RelayResponse: MessageFns<RelayResponse> = {
     }
     if (message.limit !== 0) {
       writer.uint32(24).uint32(message.limit);
+    }
+    if (message.cancel !== false) {
+      writer.uint32(32).bool(message.cancel);
     }
     return writer;
   },
@@ -2974,6 +2982,14 @@ export const RelayResponse: MessageFns<RelayResponse> = {
             message.limit = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.cancel = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2994,6 +3010,7 @@ export const RelayResponse: MessageFns<RelayResponse> = {
     message.id = object.id ?? 0;
     message.query = object.query ?? "";
     message.limit = object.limit ?? 0;
+    message.cancel = object.cancel ?? false;
     return message;
   },
 };
