@@ -1,1 +1,8 @@
-export {};
+// @axoneme/testkit: what tests and benches share. Never imported by production code.
+//
+// createFakeClock(startMs)      Clock port; advance / advanceAsync
+// createRandom(seed), runSeed() seeded randomness
+// buildFrame / buildIp          packets with correct checksums
+export * from './fake-clock.ts';
+export * from './packets.ts';
+export * from './random.ts';
