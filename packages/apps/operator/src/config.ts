@@ -68,7 +68,8 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
 function problemOf(key: string, value: unknown): string | undefined {
   const sample = (DEFAULTS as unknown as Record<string, unknown>)[key];
   if (sample === undefined) return `unknown key; known keys: ${Object.keys(DEFAULTS).join(', ')}`;
-  if (Array.isArray(sample)) return Array.isArray(value) && value.every((v) => typeof v === 'string') ? undefined : 'must be a list of strings';
+  if (Array.isArray(sample))
+    return Array.isArray(value) && value.every((v) => typeof v === 'string') ? undefined : 'must be a list of strings';
   if (typeof value !== typeof sample) return `must be a ${typeof sample}`;
   const choices = CHOICES[key];
   if (choices !== undefined && !choices.includes(value as string)) return `must be one of ${choices.join(', ')}`;
@@ -108,6 +109,9 @@ export function loadConfig(argv: readonly string[], env: NodeJS.ProcessEnv): Res
   try {
     return parseConfig(JSON.parse(fs.readFileSync(file, 'utf8')), env);
   } catch (cause) {
-    return { ok: false, error: new AppError({ code: 'operator/config-unreadable', message: `cannot read ${file}: ${(cause as Error).message}`, cause }) };
+    return {
+      ok: false,
+      error: new AppError({ code: 'operator/config-unreadable', message: `cannot read ${file}: ${(cause as Error).message}`, cause }),
+    };
   }
 }

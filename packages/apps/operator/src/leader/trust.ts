@@ -1,8 +1,9 @@
 // The operator's trust: CA in a Secret (truth), this replica's server certificate (memory), the CLI's client certificate (Secret)
 // and the ConfigMap axoneme-trust through which the kubelet tells agents whom to trust and where operators are. Called by wiring.ts.
-import { isKubeError, type KubeClient, type LooseObject, resources } from 'kopf-ts';
+
 import { type Ca, clientSpiffeUri, createCa, issueClient, issueServer, readCertificate, renewAtMs } from '@axoneme/pki';
 import { AppError, type Log } from '@axoneme/std';
+import { isKubeError, type KubeClient, type LooseObject, resources } from 'kopf-ts';
 
 export interface TrustConfig {
   readonly namespace: string;
@@ -63,7 +64,11 @@ export async function ensureCa(client: KubeClient, c: TrustConfig, log: Log): Pr
 }
 
 export async function issueReplicaCertificate(ca: Ca, c: TrustConfig): Promise<{ certPem: string; keyPem: string }> {
-  return issueServer(ca, { dnsNames: ['axoneme-operator', 'localhost'], ips: [...new Set([c.advertiseAddress, '127.0.0.1', '::1'])], ttlMs: SERVER_DAYS * DAY_MS });
+  return issueServer(ca, {
+    dnsNames: ['axoneme-operator', 'localhost'],
+    ips: [...new Set([c.advertiseAddress, '127.0.0.1', '::1'])],
+    ttlMs: SERVER_DAYS * DAY_MS,
+  });
 }
 
 /** Keeps the CLI's client certificate fresh and signed by the CA in use. */
@@ -74,7 +79,11 @@ export async function ensureCliCertificate(client: KubeClient, ca: Ca, c: TrustC
     const info = readCertificate(fromSecret(existing, 'tls.crt'));
     if (info.ok && nowMs < renewAtMs(info.value, () => 0)) return;
   }
-  const issued = await issueClient(ca, { commonName: 'axoneme-cli', uri: clientSpiffeUri(c.clusterName, 'admin'), ttlMs: CLI_DAYS * DAY_MS });
+  const issued = await issueClient(ca, {
+    commonName: 'axoneme-cli',
+    uri: clientSpiffeUri(c.clusterName, 'admin'),
+    ttlMs: CLI_DAYS * DAY_MS,
+  });
   const data = { 'tls.crt': b64(issued.certPem), 'tls.key': b64(issued.keyPem), 'ca.crt': b64(ca.certPem) };
   if (existing === undefined) await client.create<LooseObject>(resources.secrets, { metadata: { ...ref, labels }, type: 'Opaque', data });
   else await client.patch(resources.secrets, ref, { type: 'merge', body: { data } });

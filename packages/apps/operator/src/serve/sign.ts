@@ -1,8 +1,9 @@
 // Signs node certificates: the caller proves with a projected service-account token that it is the agent pod of that node.
 // Called by the bootstrap server.
-import { type KubeClient, type LooseObject, resources } from 'kopf-ts';
+
 import { type Ca, nodeSpiffeUri, readCertificate, signCsr } from '@axoneme/pki';
 import { AppError, err, fail, ok, type Result } from '@axoneme/std';
+import { type KubeClient, type LooseObject, resources } from 'kopf-ts';
 
 export interface SignConfig {
   readonly clusterName: string;
@@ -71,6 +72,10 @@ export async function signNode(
     const info = readCertificate(certificatePem);
     return info.ok ? ok({ certificatePem, caPem: deps.ca.certPem, notAfterMs: info.value.notAfterMs }) : info;
   } catch (cause) {
-    return err(cause instanceof AppError ? cause : new AppError({ code: 'operator/sign-failed', message: 'the certificate could not be signed', cause }));
+    return err(
+      cause instanceof AppError
+        ? cause
+        : new AppError({ code: 'operator/sign-failed', message: 'the certificate could not be signed', cause }),
+    );
   }
 }

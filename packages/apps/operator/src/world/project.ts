@@ -1,6 +1,9 @@
 // From API objects to rows: reads only what compilers need and trusts nothing. Called by the sources.
 import type { CiliumNodeRow, IdentityRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
 
+/** Mark of the identity garbage collector: since when nobody uses the number (RFC 3339). */
+export const UNUSED_SINCE_ANNOTATION = 'axoneme.io/unused-since';
+
 type Json = Readonly<Record<string, unknown>>;
 
 const obj = (v: unknown): Json => (v !== null && typeof v === 'object' && !Array.isArray(v) ? (v as Json) : {});
@@ -42,7 +45,9 @@ export function projectPod(o: Json): PodRow {
     hostNetwork: spec.hostNetwork === true,
     serviceAccount: str(spec.serviceAccountName) || 'default',
     labels: strings(meta.labels),
-    addresses: list(status.podIPs).map((i) => str(obj(i).ip)).filter(Boolean),
+    addresses: list(status.podIPs)
+      .map((i) => str(obj(i).ip))
+      .filter(Boolean),
     finished: phase === 'Succeeded' || phase === 'Failed',
     namedPorts: namedPorts(spec),
   };
@@ -84,7 +89,13 @@ export function projectIdentity(o: Json): IdentityRow | undefined {
   const meta = obj(o.metadata);
   const id = Number(str(meta.name));
   if (!Number.isInteger(id) || id <= 0 || id > 0xff_ffff) return undefined;
-  return { id, labels: strings(o['security-labels']), createdMs: timeMs(meta.creationTimestamp) };
+  const unusedSinceMs = timeMs(strings(meta.annotations)[UNUSED_SINCE_ANNOTATION]);
+  return {
+    id,
+    labels: strings(o['security-labels']),
+    createdMs: timeMs(meta.creationTimestamp),
+    ...(unusedSinceMs > 0 ? { unusedSinceMs } : {}),
+  };
 }
 
 export function projectCiliumNode(o: Json): CiliumNodeRow {

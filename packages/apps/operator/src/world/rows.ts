@@ -48,6 +48,8 @@ export interface IdentityRow {
   readonly id: number;
   readonly labels: Readonly<Record<string, string>>;
   readonly createdMs: number;
+  /** Set by garbage collection; absent while in use. */
+  readonly unusedSinceMs?: number;
 }
 
 export interface CiliumNodeRow {

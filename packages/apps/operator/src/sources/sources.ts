@@ -1,0 +1,106 @@
+// One reflector per kind the operator reads; each projects objects to rows and notes changes in the world. Called by wiring.ts.
+
+import type { Clock, Health, Living, Log } from '@axoneme/std';
+import { type Change, createReflector, type KubeClient, type KubeObject, keyOf, type Reflector, type Resource, resources } from 'kopf-ts';
+import { projectCiliumNode, projectIdentity, projectNamespace, projectNode, projectPod, projectPolicy } from '../world/project.ts';
+import type { TableName, World } from '../world/world.ts';
+
+const cilium = (plural: string, kind: string, namespaced: boolean): Resource => ({
+  group: 'cilium.io',
+  version: 'v2',
+  plural,
+  kind,
+  namespaced,
+});
+
+/** The collections of the policy API group that the operator reads and writes. */
+export const ciliumResources = {
+  networkPolicies: cilium('ciliumnetworkpolicies', 'CiliumNetworkPolicy', true),
+  clusterwidePolicies: cilium('ciliumclusterwidenetworkpolicies', 'CiliumClusterwideNetworkPolicy', false),
+  identities: cilium('ciliumidentities', 'CiliumIdentity', false),
+  endpoints: cilium('ciliumendpoints', 'CiliumEndpoint', true),
+  nodes: cilium('ciliumnodes', 'CiliumNode', false),
+} as const;
+
+type Raw = Readonly<Record<string, unknown>>;
+
+interface SourceSpec {
+  readonly resource: Resource;
+  readonly table: TableName;
+  readonly keyPrefix?: string;
+  readonly project: (o: Raw) => unknown;
+}
+
+function withoutNoise(o: Raw): Raw {
+  const { managedFields: _dropped, ...metadata } = (o.metadata ?? {}) as Raw;
+  return { ...o, metadata };
+}
+
+const specs: readonly SourceSpec[] = [
+  { resource: resources.namespaces, table: 'namespaces', project: projectNamespace },
+  { resource: resources.nodes, table: 'nodes', project: projectNode },
+  { resource: resources.pods, table: 'pods', project: projectPod },
+  { resource: resources.services, table: 'services', project: withoutNoise },
+  { resource: resources.endpointSlices, table: 'slices', project: withoutNoise },
+  {
+    resource: ciliumResources.networkPolicies,
+    table: 'policies',
+    keyPrefix: 'CiliumNetworkPolicy:',
+    project: (o) => projectPolicy('CiliumNetworkPolicy', o),
+  },
+  {
+    resource: ciliumResources.clusterwidePolicies,
+    table: 'policies',
+    keyPrefix: 'CiliumClusterwideNetworkPolicy:',
+    project: (o) => projectPolicy('CiliumClusterwideNetworkPolicy', o),
+  },
+  { resource: ciliumResources.identities, table: 'identities', project: projectIdentity },
+  { resource: ciliumResources.nodes, table: 'ciliumNodes', project: projectCiliumNode },
+];
+
+export interface Sources extends Living {
+  /** Resolves after the first complete list of every kind. */
+  readonly synced: Promise<void>;
+  /** Milliseconds since each source last heard from the API server. */
+  ages(): Readonly<Record<string, number>>;
+  /** Collections missing or unreadable right now. */
+  oldestMs(): number;
+}
+
+export function createSources(deps: {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly log: Log;
+  readonly clock: Clock;
+}): Sources {
+  const { client, world, log, clock } = deps;
+  const reflectors: Reflector<unknown>[] = specs.map((s) => {
+    const prefix = s.keyPrefix ?? '';
+    return createReflector<unknown>({
+      client,
+      resource: s.resource,
+      log,
+      clock,
+      project: (o: KubeObject) => s.project(o as unknown as Raw),
+      onChange: (c: Change<unknown>) => {
+        if (c.kind === 'delete') world.remove(s.table, prefix + c.key);
+        else world.set(s.table, prefix + c.key, c.value as never);
+      },
+    });
+  });
+  return {
+    name: 'sources',
+    synced: Promise.all(reflectors.map((r) => r.synced)).then(() => undefined),
+    async start(signal) {
+      await Promise.all(reflectors.map((r) => r.start(signal)));
+    },
+    health(): Health {
+      const bad = reflectors.filter((r) => r.health().state !== 'ok').map((r) => r.resource.plural);
+      return bad.length === 0 ? { state: 'ok' } : { state: 'degraded', reason: `no news of ${bad.join(', ')}` };
+    },
+    ages: () => Object.fromEntries(reflectors.map((r) => [r.resource.plural, Math.min(r.ageMs(), Number.MAX_SAFE_INTEGER)])),
+    oldestMs: () => Math.max(...reflectors.map((r) => r.ageMs())),
+  };
+}
+
+export { keyOf };
