@@ -1,11 +1,12 @@
 // Writes files so that after a crash either the old or the new content is there. Called by the store and the endpoint registry.
 import { type FileHandle, open, rename, unlink } from 'node:fs/promises';
 import { AppError } from '@axoneme/std';
+import { errnoOf } from './errno.ts';
 
 /** Turns a failed write into the error the operator and the user see. `agent/store-full` for ENOSPC, EDQUOT and EFBIG. */
 export function storeError(e: unknown, path: string): AppError {
   if (e instanceof AppError) return e;
-  const errno = e instanceof Error && 'code' in e ? String(e.code) : 'unknown';
+  const errno = errnoOf(e) || 'unknown';
   const full = errno === 'ENOSPC' || errno === 'EDQUOT' || errno === 'EFBIG';
   return new AppError({
     code: full ? 'agent/store-full' : 'agent/store-failed',

@@ -5,6 +5,7 @@ import { rename, unlink } from 'node:fs/promises';
 import { type Digest, fail, ok, type Result } from '@axoneme/std';
 import { type ArtifactContent, decodeArtifact, encodeArtifact } from './artifact-file.ts';
 import { flushDirectory, storeError, writeFlushed } from './durable.ts';
+import { errnoOf } from './errno.ts';
 import { decodeIndex, encodeIndex, type StoreIndex } from './index-file.ts';
 
 export interface LoadedStore {
@@ -38,7 +39,7 @@ function loadIndex(path: string): Result<StoreIndex | undefined> {
   try {
     text = readFileSync(path, 'utf8');
   } catch (e) {
-    if (e instanceof Error && 'code' in e && e.code === 'ENOENT') return ok(undefined);
+    if (errnoOf(e) === 'ENOENT') return ok(undefined);
     return fail({ code: 'agent/store-damaged', message: 'store index cannot be read', cause: e });
   }
   return decodeIndex(text);
