@@ -2,7 +2,7 @@
 
 import { planBlocks } from '@axoneme/ipam';
 import { type Cidr, parseCidr } from '@axoneme/model';
-import { type NodeName, unwrap } from '@axoneme/std';
+import { type Clock, type NodeName, unwrap } from '@axoneme/std';
 import { type EventRecorder, isKubeError, type KubeClient } from 'kopf-ts';
 import { ciliumResources } from '../sources/sources.ts';
 import type { NodeRow } from '../world/rows.ts';
@@ -19,6 +19,7 @@ export interface BlockWriterDeps {
   readonly client: KubeClient;
   readonly world: World;
   readonly events: EventRecorder;
+  readonly clock: Clock;
   readonly assertLeader: () => void;
 }
 
@@ -26,7 +27,7 @@ const cidrs = (texts: readonly string[]): Cidr[] => texts.map((t) => unwrap(pars
 const known = (texts: readonly string[]): Cidr[] => texts.flatMap((t) => (parseCidr(t).ok ? [t as Cidr] : []));
 
 export function createBlockWriter(deps: BlockWriterDeps, config: BlockConfig): () => Promise<void> {
-  const { client, world } = deps;
+  const { client, world, clock } = deps;
   const pools = {
     ...(config.ipv4PodCidrs.length > 0 ? { ipv4: { cidrs: cidrs(config.ipv4PodCidrs), blockBits: config.ipv4MaskSize } } : {}),
     ...(config.ipv6PodCidrs.length > 0 ? { ipv6: { cidrs: cidrs(config.ipv6PodCidrs), blockBits: config.ipv6MaskSize } } : {}),
@@ -48,7 +49,7 @@ export function createBlockWriter(deps: BlockWriterDeps, config: BlockConfig): (
         return;
       }
     }
-    world.set('ciliumNodes', node.name, { name: node.name, podCidrs: podCIDRs, createdMs: Date.now() });
+    world.set('ciliumNodes', node.name, { name: node.name, podCidrs: podCIDRs, createdMs: clock.nowMs() });
   };
 
   return async () => {

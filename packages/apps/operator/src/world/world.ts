@@ -18,13 +18,15 @@ export interface Tables {
 
 export type TableName = keyof Tables;
 
+export type Dirty = ReadonlyMap<TableName, ReadonlySet<string>>;
+
 export interface World {
   readonly tables: Tables;
   /** Inserts or replaces; tells the loop. */
   set<K extends TableName>(table: K, key: string, row: Tables[K] extends Map<string, infer R> ? R : never): void;
   remove(table: TableName, key: string): void;
-  /** Names of tables changed since the last call. */
-  takeDirty(): ReadonlySet<TableName>;
+  /** Keys changed since the last call, by table. */
+  takeDirty(): Dirty;
   /** Called after every change; must not throw. */
   onChange(fn: () => void): void;
 }
@@ -42,23 +44,25 @@ export function createWorld(): World {
     endpoints: new Map(),
   };
   const listeners: (() => void)[] = [];
-  let dirty = new Set<TableName>();
-  const touched = (t: TableName): void => {
-    dirty.add(t);
+  let dirty = new Map<TableName, Set<string>>();
+  const touched = (t: TableName, key: string): void => {
+    const keys = dirty.get(t);
+    if (keys === undefined) dirty.set(t, new Set([key]));
+    else keys.add(key);
     for (const l of listeners) l();
   };
   return {
     tables,
     set(table, key, row) {
       (tables[table] as Map<string, unknown>).set(key, row);
-      touched(table);
+      touched(table, key);
     },
     remove(table, key) {
-      if (tables[table].delete(key)) touched(table);
+      if (tables[table].delete(key)) touched(table, key);
     },
     takeDirty() {
       const d = dirty;
-      dirty = new Set();
+      dirty = new Map();
       return d;
     },
     onChange(fn) {
