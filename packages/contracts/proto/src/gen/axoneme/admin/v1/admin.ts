@@ -99,6 +99,8 @@ export interface MonitorRequest {
   node: string;
   /** Replay the last n samples first. */
   last: number;
+  /** End after the replay. */
+  noFollow: boolean;
 }
 
 export interface MonitorResponse {
@@ -1196,7 +1198,7 @@ export const ListTableResponse: MessageFns<ListTableResponse> = {
 };
 
 function createBaseMonitorRequest(): MonitorRequest {
-  return { dropsOnly: false, node: "", last: 0 };
+  return { dropsOnly: false, node: "", last: 0, noFollow: false };
 }
 
 export const MonitorRequest: MessageFns<MonitorRequest> = {
@@ -1209,6 +1211,9 @@ export const MonitorRequest: MessageFns<MonitorRequest> = {
     }
     if (message.last !== 0) {
       writer.uint32(24).uint32(message.last);
+    }
+    if (message.noFollow !== false) {
+      writer.uint32(32).bool(message.noFollow);
     }
     return writer;
   },
@@ -1250,6 +1255,14 @@ export const MonitorRequest: MessageFns<MonitorRequest> = {
             message.last = reader.uint32();
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.noFollow = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1270,6 +1283,7 @@ export const MonitorRequest: MessageFns<MonitorRequest> = {
     message.dropsOnly = object.dropsOnly ?? false;
     message.node = object.node ?? "";
     message.last = object.last ?? 0;
+    message.noFollow = object.noFollow ?? false;
     return message;
   },
 };
