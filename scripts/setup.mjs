@@ -152,7 +152,7 @@ function sourcesUnder(dir, pattern) {
 
 /** Everything with a Makefile: eBPF objects, the CNI plugin, small C helpers. */
 export function buildNative() {
-  for (const dir of ['bpf', 'packages/apps/cni', 'packages/apps/sandbox/native', 'packages/testing/bench/native']) {
+  for (const dir of ['bpf', 'packages/apps/cni', 'packages/apps/sandbox/native', 'packages/testing/bench/native', 'e2e/native']) {
     const abs = path.join(root, dir);
     if (!fs.existsSync(path.join(abs, 'Makefile'))) continue;
     const key = hashOf(sourcesUnder(abs, /\.(c|h)$|^Makefile$/));

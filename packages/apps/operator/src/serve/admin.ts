@@ -1,9 +1,10 @@
 // Answers of the admin service, from what the operator knows at this moment. Called by the node server for the CLI.
+
+import { dropReasonName } from '@axoneme/datapath';
 import { ipFromBytes, reservedNameOf } from '@axoneme/model';
 import type { GetStatusResponse, ListTableRequest, MonitorRequest, MonitorResponse } from '@axoneme/proto';
-import { dropReasonName } from '@axoneme/datapath';
-import type { AdminHandlers, NodeServer } from '@axoneme/stream';
 import { AppError, type NodeName } from '@axoneme/std';
+import type { AdminHandlers, NodeServer } from '@axoneme/stream';
 import type { Compiled } from '../compile/compiler.ts';
 import { labelsOfIdentity } from '../compile/pods.ts';
 import type { World } from '../world/world.ts';
@@ -48,7 +49,10 @@ function describeFlow(deps: AdminDeps, f: NodeFlow): MonitorResponse {
 async function* monitor(deps: AdminDeps, q: MonitorRequest, signal: AbortSignal): AsyncGenerator<MonitorResponse> {
   const wanted = (f: NodeFlow): boolean => (!q.dropsOnly || f.flow.verdict === DROPPED) && (q.node === '' || q.node === f.node);
   const live = deps.flows.follow(signal);
-  for (const f of deps.flows.last(Number.MAX_SAFE_INTEGER).filter(wanted).slice(-q.last || Number.MAX_SAFE_INTEGER)) {
+  for (const f of deps.flows
+    .last(Number.MAX_SAFE_INTEGER)
+    .filter(wanted)
+    .slice(-q.last || Number.MAX_SAFE_INTEGER)) {
     if (q.last > 0) yield describeFlow(deps, f);
   }
   if (q.noFollow) return;
@@ -57,14 +61,23 @@ async function* monitor(deps: AdminDeps, q: MonitorRequest, signal: AbortSignal)
 
 async function* listTable(deps: AdminDeps, q: ListTableRequest): AsyncGenerator<{ json: string }> {
   if (!deps.world.tables.nodes.has(q.node)) {
-    throw new AppError({ code: 'operator/unknown-node', message: `there is no node "${q.node}"`, hint: `known nodes: ${[...deps.world.tables.nodes.keys()].join(', ')}` });
+    throw new AppError({
+      code: 'operator/unknown-node',
+      message: `there is no node "${q.node}"`,
+      hint: `known nodes: ${[...deps.world.tables.nodes.keys()].join(', ')}`,
+    });
   }
   for await (const json of deps.server().relay(q.node as NodeName, q.table, q.limit)) yield { json };
 }
 
 function status(deps: AdminDeps): GetStatusResponse {
   const { world } = deps;
-  const links = new Map(deps.server().hub.status().map((l) => [String(l.node), l]));
+  const links = new Map(
+    deps
+      .server()
+      .hub.status()
+      .map((l) => [String(l.node), l]),
+  );
   const self = deps.self();
   return {
     operatorId: self.id,
@@ -102,7 +115,11 @@ export function createAdminHandlers(deps: AdminDeps): AdminHandlers {
       for (const e of tables.endpoints.values()) uses.set(e.identity, (uses.get(e.identity) ?? 0) + 1);
       const identities = [...tables.identities.values()]
         .sort((a, b) => a.id - b.id)
-        .map((i) => ({ id: i.id, labels: Object.fromEntries(labelsOfIdentity(i).list.map((l) => [`${l.source}:${l.key}`, l.value])), endpoints: uses.get(i.id) ?? 0 }));
+        .map((i) => ({
+          id: i.id,
+          labels: Object.fromEntries(labelsOfIdentity(i).list.map((l) => [`${l.source}:${l.key}`, l.value])),
+          endpoints: uses.get(i.id) ?? 0,
+        }));
       return { identities };
     },
     listEndpoints() {

@@ -4,7 +4,8 @@ import type { EndpointRow } from '../world/rows.ts';
 import type { World } from '../world/world.ts';
 import type { FlowLog } from './flows.ts';
 
-const endpointKey = (node: string, e: Pick<EndpointReport, 'namespace' | 'pod' | 'podUid'>): string => `${node}|${e.namespace}/${e.pod}|${e.podUid}`;
+const endpointKey = (node: string, e: Pick<EndpointReport, 'namespace' | 'pod' | 'podUid'>): string =>
+  `${node}|${e.namespace}/${e.pod}|${e.podUid}`;
 
 function rowOf(node: string, e: EndpointReport): EndpointRow {
   return {
