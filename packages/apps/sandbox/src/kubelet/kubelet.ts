@@ -1,0 +1,109 @@
+// The kubelet of one node: registers the Node, runs the pods bound to it, keeps Ready in step with the CNI configuration.
+import { type FSWatcher, watch } from 'node:fs';
+import { describeError, type Timer } from '@axoneme/std';
+import type { KubeObject } from '../apiserver/types.ts';
+import { CONFIG_MAPS, NODES, PODS, SECRETS } from '../client/kinds.ts';
+import { ignoreExists } from '../client/kube-client.ts';
+import { nameOf, nsOf, uidOf } from '../client/object.ts';
+import { createCni } from './cni.ts';
+import { createGate, type KubeletDeps } from './deps.ts';
+import { createEventRecorder } from './events.ts';
+import { nodeObject, nodeStatus } from './node-object.ts';
+import { conditionsOf, phaseOf, podSpecOf } from './pod-types.ts';
+import { PodWorker } from './pod-worker.ts';
+
+export interface KubeletConfig {
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+export interface Kubelet {
+  readonly nodeName: string;
+  /** Registers the node, then runs until `stop`. */
+  start(): Promise<void>;
+  worker(podUid: string): PodWorker | undefined;
+  stop(): Promise<void>;
+}
+
+const STARTS_AT_ONCE = 8;
+const HEARTBEAT_MS = 30_000;
+const CONF_SETTLE_MS = 50;
+
+export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>, config: KubeletConfig): Kubelet {
+  const d: KubeletDeps = {
+    ...base,
+    log: base.log.child({ node: base.node.name }),
+    cni: createCni(base.sbx, base.node),
+    events: createEventRecorder(base, 'kubelet', base.node.name),
+    gate: createGate(STARTS_AT_ONCE),
+  };
+  const name = d.node.name;
+  const workers = new Map<string, PodWorker>();
+  const stops: (() => void)[] = [];
+  let watcher: FSWatcher | undefined;
+  let heartbeat: Timer | undefined;
+  let settle: Timer | undefined;
+  let collected = false;
+
+  const isOver = (pod: KubeObject): boolean => ['Succeeded', 'Failed'].includes(phaseOf(pod));
+
+  function onPod(type: string, pod: KubeObject): void {
+    if (podSpecOf(pod)?.nodeName !== name) return;
+    const uid = uidOf(pod);
+    const held = workers.get(uid);
+    if (held !== undefined) return held.update(type === 'DELETED' ? undefined : pod);
+    if (type === 'DELETED' || (isOver(pod) && pod.metadata.deletionTimestamp === undefined)) return;
+    const worker = new PodWorker(d, pod);
+    workers.set(uid, worker);
+    void worker.done.then(() => workers.delete(uid));
+    worker.start();
+  }
+
+  const onConfig = (kind: 'configMaps' | 'secrets') => (_: string, o: KubeObject) => {
+    for (const w of workers.values()) if (w.namespace === nsOf(o)) w.configChanged(kind, nameOf(o));
+  };
+
+  async function writeNodeStatus(): Promise<void> {
+    const network = d.cni.network();
+    const problem = typeof network === 'string' ? network : undefined;
+    const previous = d.caches.of(NODES).get('', name);
+    const status = nodeStatus(d.node, problem, d.clock.nowMs(), previous === undefined ? [] : conditionsOf(previous));
+    try {
+      await d.client.patch(NODES, '', name, 'strategic', { status }, { subresource: 'status' });
+    } catch (e) {
+      d.log.warn('node status not written', { error: describeError(e) });
+    }
+    if (problem === undefined && !collected) {
+      collected = true;
+      const alive = [...workers.values()].flatMap((w) => w.attachment() ?? []);
+      if (alive.length === 0) await d.cni.gc([]).catch((e: unknown) => d.log.debug('CNI GC failed', { error: describeError(e) }));
+    }
+  }
+
+  function beat(): void {
+    heartbeat = d.clock.after(HEARTBEAT_MS, () => void writeNodeStatus().then(beat));
+  }
+
+  return {
+    nodeName: name,
+    async start() {
+      await ignoreExists(d.client.create(NODES, nodeObject(d.node, config.labels)));
+      await writeNodeStatus();
+      const onConf = (): void => {
+        settle?.cancel();
+        settle = d.clock.after(CONF_SETTLE_MS, () => void writeNodeStatus());
+      };
+      watcher = watch(d.node.paths.cniConf, onConf);
+      stops.push(d.caches.of(PODS).listen(onPod));
+      stops.push(d.caches.of(CONFIG_MAPS).listen(onConfig('configMaps')), d.caches.of(SECRETS).listen(onConfig('secrets')));
+      beat();
+    },
+    worker: (uid) => workers.get(uid),
+    async stop() {
+      watcher?.close();
+      heartbeat?.cancel();
+      settle?.cancel();
+      for (const s of stops) s();
+      await Promise.all([...workers.values()].map((w) => w.abandon()));
+    },
+  };
+}
