@@ -1,0 +1,148 @@
+// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+
+/** Index of `[direction]` arrays and of drops. */
+export const Dir = {
+  ingress: 0,
+  egress: 1,
+  plenEgress: 128,
+} as const;
+
+/** `policy_value.verdict`. */
+export const Verdict = {
+  allow: 1,
+  deny: 2,
+  redirect: 3,
+} as const;
+
+/** `subject_value.flags`. */
+export const SubjectFlag = {
+  denyIngress: 1,
+  denyEgress: 2,
+  audit: 4,
+} as const;
+
+/** `endpoint_value.flags`. */
+export const EndpointFlag = {
+  host: 1,
+} as const;
+
+/** `node_config.flags`. */
+export const NodeFlag = {
+  tunnel: 1,
+  masquerade4: 2,
+  masquerade6: 4,
+  noEvents: 8,
+} as const;
+
+/** `flow4_key.kind`, `flow6_key.kind`. */
+export const FlowKind = {
+  reply: 1,
+  other: 2,
+} as const;
+
+/** `flow_value.ifindex_in` that is no device. */
+export const FlowOrigin = {
+  netdev: 4294967295,
+  host: 4294967294,
+  overlay: 4294967293,
+} as const;
+
+/** `flow_value.action`, `event.next_hop`. */
+export const FlowAction = {
+  pod: 1,
+  tunnel: 2,
+  neigh: 3,
+  stack: 4,
+} as const;
+
+/** `flow_value.flags`. */
+export const FlowFlag = {
+  reply: 1,
+  snat: 2,
+  dnat: 4,
+  v6Underlay: 8,
+  syn: 16,
+  closing: 32,
+} as const;
+
+/** `counter_key.dir_verdict` without its top bit; `egress` is that bit. */
+export const CountVerdict = {
+  egress: 128,
+  allow: 1,
+  deny: 2,
+  defaultDeny: 3,
+  audit: 4,
+  unknown: 5,
+} as const;
+
+/** `event.flags`. */
+export const EventFlag = {
+  reply: 1,
+  egress: 2,
+  ingress: 4,
+  audit: 8,
+  rejudged: 16,
+  masquerade: 32,
+} as const;
+
+/** `event.type`. */
+export const EventType = {
+  verdict: 1,
+  drop: 2,
+} as const;
+
+/** `event.hook`. */
+export const Hook = {
+  fromPod: 1,
+  toPod: 2,
+  fromNetdev: 3,
+  toNetdev: 4,
+  fromOverlay: 5,
+  fromHost: 6,
+} as const;
+
+/** Constants of no group. */
+export const Axo = {
+  maskAnyProto: 2147483648,
+} as const;
+
+/** Reasons the datapath gives; numbers are Hubble's. */
+export const Drop = {
+  invalidSourceIp: 132,
+  policy: 133,
+  invalidPacket: 134,
+  truncated: 135,
+  unknownProto: 137,
+  unknownL3: 139,
+  writeError: 141,
+  unknownL4: 142,
+  unknownIcmp4: 144,
+  unknownIcmp6: 146,
+  noTunnelKey: 147,
+  unknownTarget: 150,
+  unroutable: 151,
+  csumL3: 153,
+  csumL4: 154,
+  flowInsert: 155,
+  extHeader: 156,
+  fragUnsupported: 157,
+  noTunnelEndpoint: 160,
+  noConfig: 165,
+  unsupportedL2: 166,
+  natNoMapping: 167,
+  natUnsupported: 168,
+  noFib: 169,
+  invalidIdentity: 171,
+  unknownSender: 172,
+  fragNotFound: 175,
+  policyDeny: 181,
+  ttl: 196,
+  multicast: 201,
+  endpointNotReady: 203,
+} as const;
+
+/** Indices of `drops` that are no drops. */
+export const Info = {
+  countersFull: 1,
+  ignored: 2,
+} as const;

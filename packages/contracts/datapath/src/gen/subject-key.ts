@@ -1,0 +1,22 @@
+// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+import { getU32, putU32, room, type Codec } from '../codec.ts';
+
+/** `struct subject_key`, 4 bytes. */
+export interface SubjectKey {
+  readonly identity: number;
+}
+
+export const subjectKey: Codec<SubjectKey> = {
+  name: 'subject_key',
+  size: 4,
+  encode(v, out, at = 0) {
+    const b = room(out, at, 4);
+    putU32(b, at, v.identity, 'subject_key.identity');
+    return b;
+  },
+  decode(b, at = 0) {
+    return {
+      identity: getU32(b, at),
+    };
+  },
+};

@@ -1,0 +1,109 @@
+// The registry of tables: codecs, order of application, who writes, what a change means. Called by the operator's row mappers,
+// the agent's apply loop and every `bpf … list`.
+import type { Codec } from './codec.ts';
+import {
+  counterKey,
+  counterValue,
+  dropValue,
+  endpointIfKey,
+  endpointIfValue,
+  endpointKey,
+  endpointValue,
+  flow4Key,
+  flow6Key,
+  flowValue,
+  ipcacheKey,
+  ipcacheValue,
+  lbFrontendKey,
+  lbFrontendValue,
+  lbSlotKey,
+  lbSlotValue,
+  lbSockKey,
+  lbSockValue,
+  type MapName,
+  maps,
+  nodeConfig,
+  policyKey,
+  policyValue,
+  subjectKey,
+  subjectValue,
+} from './gen/index.ts';
+import { u32Index, u32Value } from './scalar.ts';
+
+export interface KernelTable<K, V> {
+  readonly kind: 'kernel';
+  /** Map name and `table` of artifacts. */
+  readonly name: MapName;
+  readonly key: Codec<K>;
+  readonly value: Codec<V>;
+  /** Upserts go by ascending rank, removals by descending. Only the operator's tables have one. */
+  readonly rank: number | undefined;
+  readonly writer: 'operator' | 'agent' | 'kernel';
+  /** A change must make the kernel judge every flow again. */
+  readonly bumpsGeneration: boolean;
+}
+
+export interface BlobTable {
+  readonly kind: 'blob';
+  readonly name: string;
+  readonly rank: number;
+}
+
+interface Traits {
+  readonly rank?: number;
+  readonly writer: KernelTable<unknown, unknown>['writer'];
+  readonly bumps?: boolean;
+}
+
+const table = <K, V>(name: MapName, key: Codec<K>, value: Codec<V>, t: Traits): KernelTable<K, V> => ({
+  kind: 'kernel',
+  name,
+  key,
+  value,
+  rank: t.rank,
+  writer: t.writer,
+  bumpsGeneration: t.bumps ?? false,
+});
+
+export const tables = {
+  lb_slot: table('lb_slot', lbSlotKey, lbSlotValue, { rank: 0, writer: 'operator' }),
+  lb_frontend: table('lb_frontend', lbFrontendKey, lbFrontendValue, { rank: 1, writer: 'operator' }),
+  policy: table('policy', policyKey, policyValue, { rank: 2, writer: 'operator', bumps: true }),
+  subject: table('subject', subjectKey, subjectValue, { rank: 3, writer: 'operator', bumps: true }),
+  ipcache: table('ipcache', ipcacheKey, ipcacheValue, { rank: 4, writer: 'operator', bumps: true }),
+  endpoint: table('endpoint', endpointKey, endpointValue, { writer: 'agent', bumps: true }),
+  endpoint_if: table('endpoint_if', endpointIfKey, endpointIfValue, { writer: 'agent', bumps: true }),
+  node_config: table('node_config', u32Index, nodeConfig, { writer: 'agent', bumps: true }),
+  generation: table('generation', u32Index, u32Value, { writer: 'agent' }),
+  flow4: table('flow4', flow4Key, flowValue, { writer: 'kernel' }),
+  flow6: table('flow6', flow6Key, flowValue, { writer: 'kernel' }),
+  counters: table('counters', counterKey, counterValue, { writer: 'kernel' }),
+  drops: table('drops', u32Index, dropValue, { writer: 'kernel' }),
+  lb_sock: table('lb_sock', lbSockKey, lbSockValue, { writer: 'kernel' }),
+} as const;
+
+export type TableName = keyof typeof tables;
+export type KeyOf<N extends TableName> = (typeof tables)[N] extends KernelTable<infer K, infer _V> ? K : never;
+export type ValueOf<N extends TableName> = (typeof tables)[N] extends KernelTable<infer _K, infer V> ? V : never;
+
+/** Artifacts without rows; applied after every table. The blobs are messages of @axoneme/proto. */
+export const blobTables = {
+  workload: { kind: 'blob', name: 'workload', rank: 100 },
+  node_config_blob: { kind: 'blob', name: 'node', rank: 101 },
+  routes: { kind: 'blob', name: 'routes', rank: 102 },
+} as const satisfies Record<string, BlobTable>;
+
+/** The operator's kernel tables in upsert order. */
+export const applyOrder: readonly TableName[] = (Object.keys(tables) as TableName[])
+  .filter((n) => tables[n].rank !== undefined)
+  .sort((a, b) => tables[a].rank! - tables[b].rank!);
+
+export const isTableName = (name: string): name is TableName => Object.hasOwn(tables, name);
+
+/** A kernel table by the name an artifact or a user gives, forgetting the row types. */
+export function tableByName(name: string): KernelTable<unknown, unknown> | undefined {
+  return isTableName(name) ? (tables[name] as KernelTable<unknown, unknown>) : undefined;
+}
+
+/** Declared capacity; the loader may choose another. */
+export const defaultCapacity = (name: TableName): number => maps[name].maxEntries;
