@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Carrying out what a flow entry says: rewrite, hop, redirect. Shared by the fast and the slow path. */
+#ifndef AXO_DELIVER_H
+#define AXO_DELIVER_H
+
+#include "common.h"
+#include "nat.h"
+#include "tunnel.h"
+
+#define AF_INET_ 2
+#define AF_INET6_ 10
+
+inline_always bool at_egress(const __u32 hook)
+{
+	return hook == AXO_HOOK_FROM_HOST || hook == AXO_HOOK_TO_POD || hook == AXO_HOOK_TO_NETDEV;
+}
+
+/* One hop less. The IPv4 header's sum follows; for IPv6 a device's full-packet sum has to be told. */
+inline_always void hop4(struct iphdr *ip)
+{
+	__u32 check = ip->check;
+
+	check += bpf_htons(0x0100);
+	ip->check = check + (check >= 0xffff);
+	ip->ttl--;
+}
+
+inline_always void hop6(struct ipv6hdr *ip)
+{
+	ip->hop_limit--;
+}
+
+inline_always void set_macs(struct ethhdr *eth, const struct flow_value *v)
+{
+	__u32 *to = (__u32 *)eth;
+	const __u32 *from = (const __u32 *)v->dmac; /* smac follows */
+
+	to[0] = from[0];
+	to[1] = from[1];
+	to[2] = from[2];
+}
+
+#define REWRITE_NO_PORTS 0x100 /* or-ed to proto: a later fragment */
+
+proven_alone int rewrite_flow(struct __sk_buff *skb, const struct flow_value *v, __u32 family, __u32 l4_off, __u32 proto)
+{
+	struct rewrite w = {
+		.family = family, .proto = proto, .l3_off = ETH_HEADER, .l4_off = l4_off, .no_ports = proto >> 8,
+	};
+
+	if (!v)
+		return AXO_DROP_NO_CONFIG;
+	w.port = v->port;
+	if (v->flags & AXO_FLOW_DNAT) {
+		copy16(w.addr, v->addr);
+	} else {
+		const struct node_config *cfg = node();
+
+		if (!cfg)
+			return AXO_DROP_NO_CONFIG;
+		w.source = 1;
+		if (family == 6)
+			copy16(w.addr, cfg->node_ip6);
+		else
+			*(__be32 *)w.addr = *(__be32 *)cfg->node_ip4;
+	}
+	return rewrite(skb, &w);
+}
+
+/* Ethernet and hop limit, by direct access. */
+inline_always int move_headers(struct __sk_buff *skb, const struct flow_value *v, const __u32 hook, const __u8 family)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (data + ETH_HEADER + (family == 6 ? IP6_HEADER : IP4_HEADER) > end)
+		return AXO_DROP_WRITE_ERROR;
+	/* what the node itself sends has not been anywhere yet */
+	if (!at_egress(hook)) {
+		if (family == 6)
+			hop6(data + ETH_HEADER);
+		else
+			hop4(data + ETH_HEADER);
+	}
+	if (v->action == AXO_ACT_POD)
+		set_macs(data, v);
+	return AXO_OK;
+}
+
+inline_always int send_neigh(struct __sk_buff *skb, const struct flow_value *v, const __u8 family)
+{
+	struct bpf_redir_neigh nh = {};
+	bool v6 = v->flags & AXO_FLOW_V6_UNDERLAY;
+
+	skb->mark = AXO_MARK;
+	nh.nh_family = v6 ? AF_INET6_ : AF_INET_;
+	if (v6)
+		copy16(nh.ipv6_nh, v->addr);
+	else
+		nh.ipv4_nh = *(__be32 *)v->addr;
+	return bpf_redirect_neigh(v->ifindex_out, &nh, sizeof(nh), 0);
+}
+
+/*
+ * A TC action. Packets that are going up the stack are not touched. `l4_off` and `proto` are only for rewriting.
+ */
+inline_always int deliver(struct __sk_buff *skb, const struct flow_value *v, const __u32 hook, const __u8 family,
+			  __u32 l4_off, __u32 proto)
+{
+	__u8 action = v->action;
+	__u32 out = v->ifindex_out;
+
+	if (hook == AXO_HOOK_TO_POD)
+		return TC_ACT_OK;
+	if (unlikely(action == AXO_ACT_STACK)) {
+		if (hook == AXO_HOOK_FROM_OVERLAY && skb->pkt_type)
+			bpf_skb_change_type(skb, 0);
+		return TC_ACT_OK;
+	}
+	if (unlikely(v->flags & (AXO_FLOW_SNAT | AXO_FLOW_DNAT)) &&
+	    rewrite_flow(skb, v, family, l4_off, proto))
+		return TC_ACT_SHOT;
+	if (move_headers(skb, v, hook, family))
+		return TC_ACT_SHOT;
+	if (likely(action == AXO_ACT_POD)) {
+		if (at_egress(hook)) {
+			skb->mark = AXO_MARK;
+			return bpf_redirect(out, 0);
+		}
+		/* the tunnel device took the inner MAC for somebody else's */
+		if (hook != AXO_HOOK_FROM_POD) {
+			if (family == 6) /* hop limit went from n to n-1: the last byte of its 16-bit word */
+				bpf_csum_update(skb, bpf_htons(0xfffe));
+			if (skb->pkt_type)
+				bpf_skb_change_type(skb, 0);
+		}
+		return bpf_redirect_peer(out, 0);
+	}
+	if (action == AXO_ACT_TUNNEL)
+		return tunnel_send(skb, v);
+	return send_neigh(skb, v, family);
+}
+
+#endif

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What leaves the kernel: exact counters, and samples through the ring. */
+#ifndef AXO_EVENTS_H
+#define AXO_EVENTS_H
+
+#include "common.h"
+#include "parse.h"
+
+inline_always void count_drop(__u32 reason, __u32 direction, __u32 length)
+{
+	__u32 index = (reason & 0xff) * 2 + (direction & 1);
+	struct drop_value *v = bpf_map_lookup_elem(&drops, &index);
+
+	if (!v)
+		return;
+	v->packets++;
+	v->bytes += length;
+}
+
+inline_always void count_judgement(__u32 subject, __u32 peer, __u32 rule_id, __be16 port, __u8 proto, __u8 dir_verdict,
+				   __u32 length)
+{
+	struct counter_key key = {
+		.subject = subject, .peer = peer, .rule_id = rule_id, .port = port, .proto = proto, .dir_verdict = dir_verdict,
+	};
+	struct counter_value *v = bpf_map_lookup_elem(&counters, &key);
+	struct counter_value first = { .packets = 1, .bytes = length };
+
+	if (v) {
+		v->packets++;
+		v->bytes += length;
+		return;
+	}
+	/* another CPU may create the row between the two: then it exists now, and this CPU's part is still zero */
+	if (!bpf_map_update_elem(&counters, &key, &first, BPF_NOEXIST))
+		return;
+	v = bpf_map_lookup_elem(&counters, &key);
+	if (v) {
+		v->packets++;
+		v->bytes += length;
+	} else {
+		count_drop(AXO_INFO_COUNTERS_FULL, dir_verdict >> 7, length);
+	}
+}
+
+/* Everything of an event that the packet itself does not say. */
+struct story {
+	__u32 src_identity;
+	__u32 dst_identity;
+	__u32 rule_id[2];
+	__u32 ifindex;
+	__u16 src_endpoint;
+	__u16 dst_endpoint;
+	__be16 nat_port;
+	__u8 type;
+	__u8 reason;
+	__u8 direction;
+	__u8 hook;
+	__u8 flags;
+	__u8 next_hop;
+};
+
+inline_always bool sampled_out(__u32 one_of)
+{
+	return one_of > 1 && bpf_get_prandom_u32() % one_of;
+}
+
+proven_alone int emit(const struct packet *p, const struct story *s)
+{
+	const struct node_config *cfg = node();
+	__u32 zero = 0;
+	__u64 *lost, wake, avail;
+	struct event *e;
+
+	if (!p || !s || !cfg || cfg->flags & AXO_NODE_NO_EVENTS)
+		return 0;
+	if (sampled_out(s->type == AXO_EVENT_DROP ? cfg->drop_sample : cfg->event_sample))
+		return 0;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		lost = bpf_map_lookup_elem(&events_lost, &zero);
+		if (lost)
+			(*lost)++;
+		return 0;
+	}
+	e->time_ns = bpf_ktime_get_ns();
+	copy16(e->saddr, p->key.saddr);
+	copy16(e->daddr, p->key.daddr);
+	e->sport = p->key.sport;
+	e->dport = p->key.dport;
+	e->proto = p->key.proto;
+	e->family = p->family;
+	e->type = s->type;
+	e->reason = s->reason;
+	e->src_identity = s->src_identity;
+	e->dst_identity = s->dst_identity;
+	e->rule_id[0] = s->rule_id[0];
+	e->rule_id[1] = s->rule_id[1];
+	e->ifindex = s->ifindex;
+	e->length = p->length;
+	e->src_endpoint = s->src_endpoint;
+	e->dst_endpoint = s->dst_endpoint;
+	e->direction = s->direction;
+	e->hook = s->hook;
+	e->flags = s->flags;
+	e->tcp_flags = p->tcp_flags;
+	e->icmp_type = p->icmp_type;
+	e->icmp_code = p->icmp_code;
+	e->next_hop = s->next_hop;
+	e->pad = 0;
+	e->nat_port = s->nat_port;
+	e->pad2 = 0;
+	/* the reader comes by itself while it is busy; past a quarter it is called, once every 16 KiB */
+	avail = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	wake = BPF_RB_NO_WAKEUP;
+	if (avail > bpf_ringbuf_query(&events, BPF_RB_RING_SIZE) / 4 && (avail & 0x3fff) < sizeof(*e) + 8)
+		wake = BPF_RB_FORCE_WAKEUP;
+	bpf_ringbuf_submit(e, wake);
+	return 0;
+}
+
+#endif

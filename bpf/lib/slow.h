@@ -1,0 +1,365 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The path of a flow's first packet and of the first one after a change: who sends, is it his address, who receives,
+ * do both ends allow it, how does it get there. Ends with a flow entry and one event.
+ */
+#ifndef AXO_SLOW_H
+#define AXO_SLOW_H
+
+#include "common.h"
+#include "deliver.h"
+#include "events.h"
+#include "fast.h"
+#include "flow.h"
+#include "ipcache.h"
+#include "parse.h"
+#include "policy.h"
+
+/* For ICMP errors, see related.h. */
+struct related {
+	struct packet inner;
+	struct flow6_key key;
+	struct flow_value v; /* where the error goes */
+	__u8 addr[16];       /* rewrite, when `translate` */
+	__be16 port;
+	__u8 translate;
+	__u8 source;
+	__u32 pad;
+};
+
+struct slow {
+	struct packet p;
+	struct side src, dst;
+	struct story story;
+	__u32 generation;
+	__u32 now;
+	__u32 in;
+	__u8 reply;    /* the packet answers a flow */
+	__u8 rejudged; /* of a flow that had an entry */
+	__u8 pad[2];
+	/* from here on not cleared by begin() */
+	struct flow_value v;
+	struct flow6_key back;
+	struct related related;
+};
+
+/*
+ * Working memory of the slow path: more than the stack has. Programs of these hooks run with bottom halves off and
+ * never nest on one CPU.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct slow);
+	__uint(max_entries, 1);
+} slow_memory SEC(".maps");
+
+inline_always bool is_syn(const struct packet *p)
+{
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+inline_always bool entry_lives(const struct flow_value *e, __u32 now)
+{
+	return e && !flow_expired(e, now);
+}
+
+/* Counted, told, gone. */
+call_only int refuse(struct slow *s, __u32 reason, __u32 direction)
+{
+	s->story.type = AXO_EVENT_DROP;
+	s->story.reason = reason;
+	s->story.direction = direction;
+	count_drop(reason, direction, s->p.length);
+	emit(&s->p, &s->story);
+	return TC_ACT_SHOT;
+}
+
+inline_always int ignore(struct slow *s, __u32 direction)
+{
+	count_drop(AXO_INFO_IGNORED, direction, s->p.length);
+	return TC_ACT_SHOT;
+}
+
+/* ICMP is judged by the type of what started the flow. */
+inline_always __be16 judged_port(const struct slow *s)
+{
+	const struct packet *p = &s->p;
+
+	if (p->key.proto == IPPROTO_ICMP)
+		return bpf_htons(p->key.kind == AXO_KIND_OTHER ? p->icmp_type : s->reply || !p->key.kind ? 8 : 0);
+	if (p->key.proto == IPPROTO_ICMPV6)
+		return bpf_htons(p->key.kind == AXO_KIND_OTHER ? p->icmp_type : s->reply || !p->key.kind ? 128 : 129);
+	return s->reply ? p->key.sport : p->key.dport;
+}
+
+/* Both ends that are pods of this node, in the direction the flow was opened. 0 or a drop reason. */
+call_only int judge_flow(struct slow *s, const __u32 hook)
+{
+	struct side *from = s->reply ? &s->dst : &s->src;
+	struct side *to = s->reply ? &s->src : &s->dst;
+	struct policy_query q = { .proto = s->p.key.proto, .port = judged_port(s), .length = s->p.length };
+	struct verdict v = {};
+
+	/* through the node's stack a pod's packet comes here a second time: its egress was judged when it left */
+	if (from->kind == SIDE_POD && (s->reply || hook == AXO_HOOK_FROM_POD)) {
+		q.subject = from->identity;
+		q.peer = to->identity;
+		q.direction = AXO_DIR_EGRESS;
+		s->story.flags |= AXO_EVENT_F_EGRESS;
+		judge(&q, &v);
+		s->story.rule_id[AXO_DIR_EGRESS] = v.rule_id;
+		s->story.direction = AXO_DIR_EGRESS;
+		if (v.audit)
+			s->story.flags |= AXO_EVENT_F_AUDIT;
+		if (v.reason)
+			return v.reason;
+	}
+	if (to->kind == SIDE_POD) {
+		__builtin_memset(&v, 0, sizeof(v));
+		q.subject = to->identity;
+		q.peer = from->identity;
+		q.direction = AXO_DIR_INGRESS;
+		s->story.flags |= AXO_EVENT_F_INGRESS;
+		judge(&q, &v);
+		s->story.rule_id[AXO_DIR_INGRESS] = v.rule_id;
+		s->story.direction = AXO_DIR_INGRESS;
+		if (v.audit)
+			s->story.flags |= AXO_EVENT_F_AUDIT;
+		return v.reason;
+	}
+	return 0;
+}
+
+/* Native routing and the world: the node's own routing table, asked once per flow. 0 or a drop reason. */
+proven_alone int route(struct __sk_buff *skb, const struct packet *p, struct flow_value *v)
+{
+	const struct node_config *cfg = node();
+	struct bpf_fib_lookup fib;
+	long r;
+
+	if (!p || !v)
+		return AXO_DROP_NO_CONFIG;
+	__builtin_memset(&fib, 0, sizeof(fib));
+	fib.ifindex = skb->ifindex;
+	fib.l4_protocol = p->key.proto;
+	if (p->family == 6) {
+		fib.family = AF_INET6_;
+		copy16(fib.ipv6_src, p->key.saddr);
+		copy16(fib.ipv6_dst, p->key.daddr);
+	} else {
+		fib.family = AF_INET_;
+		fib.ipv4_src = *(__be32 *)p->key.saddr;
+		fib.ipv4_dst = *(__be32 *)p->key.daddr;
+	}
+	r = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	switch (r) {
+	case BPF_FIB_LKUP_RET_SUCCESS:
+	case BPF_FIB_LKUP_RET_NO_NEIGH:
+		break;
+	case BPF_FIB_LKUP_RET_BLACKHOLE:
+	case BPF_FIB_LKUP_RET_UNREACHABLE:
+	case BPF_FIB_LKUP_RET_PROHIBIT:
+		return AXO_DROP_NO_FIB;
+	default:
+		/* forwarding off, MTU, exotic routes: the stack knows better; to_netdev masquerades there */
+		v->action = AXO_ACT_STACK;
+		return 0;
+	}
+	/* a cluster address nobody has: the route to our own device is where it would loop */
+	if (cfg && (fib.ifindex == cfg->ifindex_host || fib.ifindex == cfg->ifindex_net))
+		return AXO_DROP_UNROUTABLE;
+	v->action = AXO_ACT_NEIGH;
+	v->ifindex_out = fib.ifindex;
+	if (fib.family == AF_INET6_) {
+		v->flags |= AXO_FLOW_V6_UNDERLAY;
+		copy16(v->addr, fib.ipv6_dst);
+	} else {
+		*(__be32 *)v->addr = fib.ipv4_dst;
+	}
+	return 0;
+}
+
+/* Where the packet goes. 0 or a drop reason. */
+call_only int next_hop(struct __sk_buff *skb, struct slow *s, struct flow_value *v, const __u32 hook)
+{
+	const struct node_config *cfg = node();
+	struct side *to = &s->dst;
+	int r;
+
+	if (!cfg)
+		return AXO_DROP_NO_CONFIG;
+	if (to->kind == SIDE_HOST) {
+		v->action = AXO_ACT_STACK;
+		return 0;
+	}
+	if (to->kind == SIDE_POD) {
+		v->action = AXO_ACT_POD;
+		v->ifindex_out = to->ifindex;
+		__builtin_memcpy(v->dmac, to->mac, 6);
+		__builtin_memcpy(v->smac, to->host_mac, 6);
+		return 0;
+	}
+	if (hook != AXO_HOOK_FROM_POD && hook != AXO_HOOK_FROM_HOST)
+		return AXO_DROP_UNROUTABLE;
+	if (to->tunnel_family) {
+		bool ours = to->tunnel_family == 6 ? same16(to->tunnel, cfg->node_ip6)
+						   : *(__be32 *)to->tunnel == *(__be32 *)cfg->node_ip4;
+
+		/* in a block of this node, and no endpoint has it */
+		if (ours)
+			return AXO_DROP_UNROUTABLE;
+		if (cfg->flags & AXO_NODE_TUNNEL) {
+			v->action = AXO_ACT_TUNNEL;
+			v->ifindex_out = travelling_identity(s->src.identity);
+			if (to->tunnel_family == 6)
+				v->flags |= AXO_FLOW_V6_UNDERLAY;
+			copy16(v->addr, to->tunnel);
+			return 0;
+		}
+	}
+	r = route(skb, &s->p, v);
+	if (r || s->reply || hook != AXO_HOOK_FROM_POD || v->action != AXO_ACT_NEIGH)
+		return r;
+	if (beyond_cluster(to) && masquerades(cfg, s->p.family)) {
+		s->story.flags |= AXO_EVENT_F_MASQUERADE;
+		return masquerade(&s->p, &s->src, v);
+	}
+	return 0;
+}
+
+/*
+ * Is this an answer, and to what? Fills s->reply and `back`, the key of the flow that was opened. Returns whether
+ * that flow, or this entry, was allowed under the current generation.
+ */
+call_only bool find_opener(struct slow *s, const struct flow_value *e, struct flow6_key *back)
+{
+	struct flow_value *opener;
+	bool current = false;
+
+	reverse_key(back, &s->p.key);
+	if (is_syn(&s->p))
+		return false;
+	if (e && e->flags & AXO_FLOW_REPLY) {
+		s->reply = 1;
+		current = e->generation == s->generation;
+		if (e->flags & AXO_FLOW_DNAT) {
+			copy16(back->saddr, e->addr);
+			back->sport = e->port;
+			if (back->proto == IPPROTO_ICMP || back->proto == IPPROTO_ICMPV6)
+				back->dport = e->port;
+		}
+	} else if (e) {
+		return false; /* it opened the flow itself */
+	}
+	opener = flow_find(back, s->p.family);
+	if (entry_lives(opener, s->now) && !(opener->flags & AXO_FLOW_REPLY)) {
+		s->reply = 1;
+		current |= opener->generation == s->generation;
+	}
+	return current;
+}
+
+/* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
+inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 hook)
+{
+	struct flow_value *v = &s->v;
+	struct flow_value *e = flow_find(&s->p.key, s->p.family);
+	struct flow6_key *back = &s->back;
+	__u32 no_ports;
+	bool current;
+	int r;
+
+	__builtin_memset(v, 0, sizeof(*v));
+	v->generation = s->generation;
+	v->ifindex_in = s->in;
+	if (!entry_lives(e, s->now) || e->ifindex_in != s->in || (is_syn(&s->p) && !(e->flags & AXO_FLOW_SYN)))
+		e = NULL;
+	if (e) {
+		s->rejudged = 1;
+		v->packets = e->packets;
+		v->bytes = e->bytes;
+		v->flags = e->flags & (AXO_FLOW_SYN | AXO_FLOW_CLOSING);
+		v->port = e->port;
+	} else if (is_syn(&s->p)) {
+		v->flags = AXO_FLOW_SYN;
+	}
+	current = find_opener(s, e, back);
+	if (e && e->generation == s->generation)
+		current = true; /* here for its shape only: fragments, options, hop limit */
+	if (e && e->flags & AXO_FLOW_DNAT) {
+		v->flags |= AXO_FLOW_DNAT;
+		copy16(v->addr, e->addr);
+	}
+	if (!s->reply && !(e && e->flags & AXO_FLOW_SNAT))
+		v->port = 0;
+	if (s->p.tcp_flags & TCP_SYN && !e)
+		v->flags |= AXO_FLOW_SYN;
+	if (s->reply) {
+		v->flags |= AXO_FLOW_REPLY;
+		s->story.flags |= AXO_EVENT_F_REPLY;
+	}
+	if (s->rejudged)
+		s->story.flags |= AXO_EVENT_F_REJUDGED;
+
+	if (!current) {
+		r = judge_flow(s, hook);
+		if (r) {
+			flow_delete(&s->p.key, s->p.family);
+			flow_delete(back, s->p.family);
+			return refuse(s, r, s->story.direction);
+		}
+	}
+	r = next_hop(skb, s, v, hook);
+	if (r)
+		return refuse(s, r, hook == AXO_HOOK_FROM_POD);
+	if (s->p.ttl <= 1 && v->action != AXO_ACT_STACK && !at_egress(hook))
+		return refuse(s, AXO_DROP_TTL, hook == AXO_HOOK_FROM_POD);
+
+	v->flags = flow_next_flags(v->flags, s->p.tcp_flags);
+	v->expires = s->now + flow_life(s->p.key.proto, v->flags);
+	v->packets++;
+	v->bytes += s->p.length;
+	flow_write(&s->p.key, s->p.family, v, BPF_ANY);
+	if (!s->rejudged && !s->reply) {
+		s->story.type = AXO_EVENT_VERDICT;
+		s->story.next_hop = v->action;
+		if (v->flags & AXO_FLOW_SNAT)
+			s->story.nat_port = v->port;
+		emit(&s->p, &s->story);
+	}
+	no_ports = s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0;
+	if (s->p.family == 6)
+		return deliver(skb, v, hook, 6, s->p.l4_off, s->p.key.proto | no_ports);
+	return deliver(skb, v, hook, 4, s->p.l4_off, s->p.key.proto | no_ports);
+}
+
+inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook)
+{
+	__u32 zero = 0;
+	struct slow *s = bpf_map_lookup_elem(&slow_memory, &zero);
+
+	if (!s)
+		return NULL;
+	__builtin_memset(s, 0, offsetof(struct slow, v));
+	/* before anything is judged: a change in between makes the entry stale, not wrong */
+	s->generation = current_generation();
+	s->now = ticks();
+	s->in = origin(skb, hook);
+	s->story.hook = hook;
+	s->story.ifindex = skb->ifindex;
+	s->p.length = skb->len;
+	if ((void *)(long)skb->data + ETH_HEADER + IP6_HEADER > (void *)(long)skb->data_end)
+		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
+	return s;
+}
+
+inline_always void name_ends(struct slow *s)
+{
+	s->story.src_identity = s->src.identity;
+	s->story.dst_identity = s->dst.identity;
+	s->story.src_endpoint = s->src.endpoint;
+	s->story.dst_endpoint = s->dst.endpoint;
+}
+
+#endif

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+/* Ingress of axo_vxlan: packets of other nodes for pods here, with the sender's identity in the VNI. */
+#include "lib/common.h"
+#include "lib/related.h"
+
+static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb)
+{
+	struct slow *s;
+	int r;
+
+	s = begin(skb, AXO_HOOK_FROM_OVERLAY);
+	if (!s)
+		return TC_ACT_SHOT;
+	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
+		return refuse(s, AXO_DROP_UNKNOWN_L3, AXO_DIR_INGRESS);
+	r = parse_l3(skb, &s->p);
+	if (r)
+		return refuse(s, r, AXO_DIR_INGRESS);
+	s->src.identity = s->story.src_identity = tunnel_identity(skb);
+	if (!s->src.identity)
+		return refuse(s, AXO_DROP_NO_TUNNEL_KEY, AXO_DIR_INGRESS);
+	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
+	name_ends(s);
+	/* the node itself is not policed: what its sockets answer to is the stack's business */
+	if (s->dst.kind == SIDE_HOST) {
+		if (skb->pkt_type)
+			bpf_skb_change_type(skb, 0);
+		return TC_ACT_OK;
+	}
+	if (s->dst.kind != SIDE_POD)
+		return refuse(s, AXO_DROP_UNROUTABLE, AXO_DIR_INGRESS);
+	r = parse_ports(skb, &s->p);
+	if (r)
+		return refuse(s, r, AXO_DIR_INGRESS);
+	if (unlikely(s->p.icmp_error)) {
+		if (find_related(skb, s) == AXO_OK)
+			return related_error(skb, s, AXO_HOOK_FROM_OVERLAY);
+	}
+	return slow_flow(skb, s, AXO_HOOK_FROM_OVERLAY);
+}
+
+SEC("tc")
+int from_overlay(struct __sk_buff *skb)
+{
+	int r = fast_path(skb, AXO_HOOK_FROM_OVERLAY);
+
+	return r == AXO_NEED_SLOW ? from_overlay_slow(skb) : r;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
