@@ -1,6 +1,6 @@
 // Answers of the admin service, from what the operator knows at this moment. Called by the node server for the CLI.
 
-import { dropReasonName } from '@axoneme/datapath';
+import { dropReasonHubble } from '@axoneme/datapath';
 import { ipFromBytes, reservedNameOf } from '@axoneme/model';
 import type { GetStatusResponse, ListTableRequest, MonitorRequest, MonitorResponse } from '@axoneme/proto';
 import { AppError, type NodeName } from '@axoneme/std';
@@ -42,7 +42,7 @@ function describeFlow(deps: AdminDeps, f: NodeFlow): MonitorResponse {
     source: nameOf(deps, addressOf(flow.sourceAddress), flow.sourceIdentity, flow.sourcePort),
     destination: nameOf(deps, addressOf(flow.destinationAddress), flow.destinationIdentity, flow.destinationPort),
     rule: origin ?? '',
-    dropReasonName: flow.dropReason === 0 ? '' : dropReasonName(flow.dropReason),
+    dropReasonName: flow.dropReason === 0 ? '' : dropReasonHubble(flow.dropReason),
   };
 }
 
@@ -93,7 +93,7 @@ function status(deps: AdminDeps): GetStatusResponse {
         lastNack: l?.lastNack === undefined ? '' : `${l.lastNack.code}: ${l.lastNack.reason}`,
         rssBytes: l?.heartbeat?.rssBytes ?? 0,
         artifacts: l?.artifacts ?? 0,
-        bytesSent: l?.bytesSent ?? 0,
+        bytesSent: l?.sent.bytes ?? 0,
         podCidrs: [...(world.tables.ciliumNodes.get(name)?.podCidrs ?? [])],
         tables: l?.lastAck?.tables ?? {},
       };
