@@ -1,1 +1,10 @@
-export {};
+export * from './cidrs.ts';
+export * from './compile-all.ts';
+export * from './issues.ts';
+export * from './judge.ts';
+export * from './lookup.ts';
+export * from './parse.ts';
+export * from './rows.ts';
+export * from './rule-id.ts';
+export * from './rules.ts';
+export * from './subjects.ts';
