@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+/*
+ * Yardsticks for the benchmarks, and wrappers that let BPF_PROG_TEST_RUN repeat a program which changes its packet:
+ * every repetition restores the headers and tail-calls the program in slot 0 of `wrapped`.
+ */
+#include "lib/common.h"
+
+#define HEAD 96
+
+struct bench_state {
+	__u8 head[HEAD];
+	__u32 length;    /* of head to restore */
+	__u32 walk;      /* number of source ports to walk; 0 = none */
+	__u32 stride;
+	__u32 at;
+	__u32 v6;
+	__u32 vni;       /* set a tunnel key first; 0 = none */
+	__u32 sink;      /* drain: 1 = the packet is only restored */
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct bench_state);
+	__uint(max_entries, 1);
+} bench_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, 1);
+} wrapped SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct flow4_key);
+	__type(value, struct flow_value);
+	__uint(max_entries, 262144);
+} floor_flow SEC(".maps");
+
+SEC("tc")
+int floor_ok(struct __sk_buff *skb)
+{
+	return TC_ACT_OK;
+}
+
+SEC("tc")
+int floor_redirect(struct __sk_buff *skb)
+{
+	return bpf_redirect(1, 0);
+}
+
+/* Parse, one lookup, count, redirect. Creates the entry it does not find. */
+SEC("tc")
+int floor_lru(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct iphdr *ip = data + ETH_HEADER;
+	struct flow4_key key = {};
+	struct flow_value *v, fresh = {};
+	__be16 *ports = (void *)(ip + 1);
+
+	if (data + ETH_HEADER + IP4_HEADER + 4 > end || *(__u8 *)ip != 0x45)
+		return TC_ACT_OK;
+	key.saddr = ip->saddr;
+	key.daddr = ip->daddr;
+	key.sport = ports[0];
+	key.dport = ports[1];
+	key.proto = ip->protocol;
+	v = bpf_map_lookup_elem(&floor_flow, &key);
+	if (!v) {
+		fresh.ifindex_out = 1;
+		bpf_map_update_elem(&floor_flow, &key, &fresh, BPF_ANY);
+		return TC_ACT_OK;
+	}
+	v->packets++;
+	return bpf_redirect(v->ifindex_out, 0);
+}
+
+/* The floor of a veth network: destination lookup, MAC rewrite, redirect to the peer. */
+SEC("tc")
+int floor_peer(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct endpoint_key key = {};
+	struct endpoint_value *ep;
+	struct ethhdr *eth = data;
+
+	if (data + ETH_HEADER + IP6_HEADER > end)
+		return TC_ACT_OK;
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		key.family = 4;
+		*(__be32 *)key.addr = ((struct iphdr *)(data + ETH_HEADER))->daddr;
+	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		key.family = 6;
+		copy16(key.addr, &((struct ipv6hdr *)(data + ETH_HEADER))->daddr);
+	}
+	ep = bpf_map_lookup_elem(&endpoint, &key);
+	if (!ep)
+		return TC_ACT_OK;
+	__builtin_memcpy(eth->h_dest, ep->mac, 6);
+	__builtin_memcpy(eth->h_source, ep->host_mac, 6);
+	return bpf_redirect_peer(ep->ifindex, 0);
+}
+
+SEC("tc")
+int bench_wrap(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	__u32 zero = 0;
+	struct bench_state *b = bpf_map_lookup_elem(&bench_state, &zero);
+	__u64 *to = data, *from;
+
+	if (!b || data + HEAD > end)
+		return TC_ACT_SHOT;
+	from = (__u64 *)b->head;
+#pragma unroll
+	for (int i = 0; i < HEAD / 8; i++)
+		to[i] = from[i];
+	if (b->walk) {
+		__be16 port;
+
+		b->at += b->stride;
+		if (b->at >= b->walk)
+			b->at -= b->walk;
+		port = bpf_htons(1024 + b->at);
+		if (b->v6)
+			*(__be16 *)(data + ETH_HEADER + IP6_HEADER) = port;
+		else
+			*(__be16 *)(data + ETH_HEADER + IP4_HEADER) = port;
+	}
+	if (b->vni) {
+		struct bpf_tunnel_key key;
+
+		__builtin_memset(&key, 0, sizeof(key));
+		key.tunnel_id = b->vni;
+		key.remote_ipv4 = 0x0a000001;
+		bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0);
+	}
+	skb->mark = 0;
+	bpf_tail_call(skb, &wrapped, 0);
+	return TC_ACT_UNSPEC;
+}
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
