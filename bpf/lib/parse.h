@@ -85,9 +85,11 @@ proven_alone int parse_fragment(struct packet *p)
 {
 	struct frag_value *known, fresh = {};
 	struct frag_key fk = {};
+	bool icmp;
 
 	if (!p)
 		return AXO_DROP_INVALID_PACKET;
+	icmp = p->key.proto == IPPROTO_ICMP || p->key.proto == IPPROTO_ICMPV6;
 	fk.id = p->frag_id;
 	fk.proto = p->key.proto;
 	fk.family = p->family;
@@ -95,7 +97,7 @@ proven_alone int parse_fragment(struct packet *p)
 	copy16(fk.daddr, p->key.daddr);
 	if (p->frag == FRAG_FIRST) {
 		fresh.sport = p->key.sport;
-		fresh.dport = p->key.dport;
+		fresh.dport = icmp ? p->key.kind : p->key.dport;
 		bpf_map_update_elem(&frag, &fk, &fresh, BPF_ANY);
 		return AXO_OK;
 	}
@@ -103,7 +105,8 @@ proven_alone int parse_fragment(struct packet *p)
 	if (!known)
 		return AXO_DROP_FRAG_NOT_FOUND;
 	p->key.sport = known->sport;
-	p->key.dport = known->dport;
+	p->key.dport = icmp ? known->sport : known->dport;
+	p->key.kind = icmp ? known->dport : 0;
 	return AXO_OK;
 }
 

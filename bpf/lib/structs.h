@@ -243,7 +243,7 @@ struct flow_value {
 	__u64 bytes;
 };
 
-/* Ports of a datagram whose first fragment was seen. */
+/* Ports of a datagram whose first fragment was seen. ICMP: id and flow key kind. */
 struct frag_key {
 	__u8 saddr[16];
 	__u8 daddr[16];
