@@ -3,7 +3,7 @@
 import { closeSync, openSync } from 'node:fs';
 import { AttachType, type TcDirection } from './constants.ts';
 import { bpfError, check, E, errnoFrom } from './errors.ts';
-import { addressOf, libbpfHandle, libcHandle } from './ffi.ts';
+import { addressOf, closeFd, libbpfHandle, libcHandle } from './ffi.ts';
 import { BpfLink, type BpfProgram } from './handles.ts';
 import { type LinkInfo, linkInfo } from './info.ts';
 
@@ -145,7 +145,7 @@ export function listLinks(): readonly LinkInfo[] {
     try {
       links.push(linkInfo(fd));
     } finally {
-      closeSync(fd);
+      closeFd(fd);
     }
   }
   return links;

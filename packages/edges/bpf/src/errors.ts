@@ -50,7 +50,7 @@ export function bpfError(operation: string, errno: number, detail: string, conte
 
 /** errno of an AppError thrown by this package, else undefined. */
 export function errnoOf(error: unknown): number | undefined {
-  return error instanceof AppError && typeof error.fields['errno'] === 'number' ? error.fields['errno'] : undefined;
+  return error instanceof AppError && typeof error.fields.errno === 'number' ? error.fields.errno : undefined;
 }
 
 /** libbpf 1.x returns -errno; a bare -1 from libc means errno. */

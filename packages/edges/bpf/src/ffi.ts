@@ -137,6 +137,7 @@ export interface Libc {
   readonly mount: Bound<[string, string, string, bigint, string | null], number>;
   readonly bpf: (command: number, attr: Uint8Array) => number;
   readonly vsnprintf: Bound<[Ptr, number, Pointer, Pointer], number>;
+  readonly close: Bound<[number], number>;
   readonly eventfd: Bound<[number, number], number>;
   readonly epoll_create1: Bound<[number], number>;
   readonly epoll_ctl: Bound<[number, number, number, Ptr], number>;
@@ -191,6 +192,7 @@ function bindLibc(): Libc {
     mount: bind('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),
     bpf: (command, attr) => Number(syscall(bpfNumber, command, attr, attr.length)),
     vsnprintf: bind('int vsnprintf(void *b, size_t n, void *fmt, void *ap)'),
+    close: bind('int close(int fd)'),
     eventfd: bind('int eventfd(unsigned int initial, int flags)'),
     epoll_create1: bind('int epoll_create1(int flags)'),
     epoll_ctl: bind('int epoll_ctl(int ep, int op, int fd, void *ev)'),
@@ -211,3 +213,5 @@ export const addressOf = (bytes: Uint8Array): bigint => koffi.address(bytes);
 /** Live view of C memory; koffi does not own it. */
 export const viewOf = (at: Pointer, length: number): ArrayBuffer => koffi.view(at, length);
 export const lastErrno = (): number => koffi.errno();
+/** For descriptors C gave us: node tracks only those it opened itself, and warns in workers about others. */
+export const closeFd = (fd: number): void => void libcHandle().close(fd);

@@ -1,8 +1,8 @@
 // Programs and links as handles with a life; pins for all three kinds. Called by the agent's datapath loader and by packet tests.
-import { closeSync, mkdirSync, unlinkSync } from 'node:fs';
+import { mkdirSync, unlinkSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { bpfError, check, E, errnoFrom } from './errors.ts';
-import { libbpfHandle } from './ffi.ts';
+import { closeFd, libbpfHandle } from './ffi.ts';
 import { type LinkInfo, linkInfo, type ProgInfo, progInfo } from './info.ts';
 import { type TestRunInput, type TestRunResult, testRun } from './test-run.ts';
 
@@ -56,7 +56,7 @@ export class BpfProgram {
     return testRun(this.fd, input);
   }
   close(): void {
-    if (this.#owned) closeSync(this.fd);
+    if (this.#owned) closeFd(this.fd);
   }
 }
 
@@ -89,7 +89,7 @@ export class BpfLink {
   }
   /** Closes the descriptor; without a pin this also detaches. */
   close(): void {
-    closeSync(this.fd);
+    closeFd(this.fd);
   }
 }
 

@@ -1,11 +1,10 @@
 // A BPF map as a table of rows: batch calls in chunks, with the kernel's partial-success rules made simple.
 // Called by the agent's apply loop, its dumps, the flow reader and packet tests.
 // Keys and values travel packed: n keys back to back in one Buffer, n values in another.
-import { closeSync } from 'node:fs';
 import { AppError, invariant } from '@axoneme/std';
 import { MapType } from './constants.ts';
 import { bpfError, check, E, ENOTSUPP, errnoFrom } from './errors.ts';
-import { libbpfHandle } from './ffi.ts';
+import { closeFd, libbpfHandle } from './ffi.ts';
 import { openPin, pinFd } from './handles.ts';
 import { type MapInfo, mapInfo } from './info.ts';
 
@@ -58,7 +57,7 @@ export class BpfMap {
   }
 
   close(): void {
-    if (this.#owned) closeSync(this.fd);
+    if (this.#owned) closeFd(this.fd);
   }
 
   pin(path: string): void {

@@ -1,11 +1,11 @@
 // Reads BPF ring buffers in place: the ring is mapped once and parsed in JavaScript, no copy and no call per event.
 // One epoll descriptor waits for all rings while they are idle; while events flow a short timer drains them.
 // Called by the agent's event reader. Losses are counted by the BPF program, not by the ring.
-import { closeSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
 import { AppError } from '@axoneme/std';
 import { MapType } from './constants.ts';
 import { bpfError, check, errnoFrom } from './errors.ts';
-import { libcHandle, type Pointer, viewOf } from './ffi.ts';
+import { closeFd, libcHandle, type Pointer, viewOf } from './ffi.ts';
 import type { BpfMap } from './map.ts';
 
 const PAGE = 4096;
@@ -173,8 +173,8 @@ export function createRingReader(options: RingReaderOptions): RingReader {
   };
   const finish = (): void => {
     for (const { ring } of rings) ring.close();
-    closeSync(epoll);
-    closeSync(wake);
+    closeFd(epoll);
+    closeFd(wake);
     stopping?.();
   };
   arm();

@@ -75,8 +75,8 @@ describe('open and load', () => {
   test('the verifier log is in the error', () => {
     const e = thrown(() => open(fixture.rejected));
     expect(e.code).toBe('bpf/verifier');
-    expect(e.fields['errnoName']).toBe('EACCES');
-    expect(e.fields['verifierLog']).toContain('invalid access to packet');
+    expect(e.fields.errnoName).toBe('EACCES');
+    expect(e.fields.verifierLog).toContain('invalid access to packet');
     expect(e.message).toContain('invalid access to packet');
   });
 });

@@ -11,6 +11,7 @@ export interface Libc {
   send(fd: number, data: Bytes, length: number, flags: number): number;
   recv(fd: number, data: Bytes, length: number, flags: number): number;
   setsockopt(fd: number, level: number, option: number, value: Bytes, length: number): number;
+  close(fd: number): number;
   setns(fd: number, type: number): number;
   unshare(flags: number): number;
   mount(source: string, target: string, type: string, flags: bigint, data: string | null): number;
@@ -33,6 +34,7 @@ function bindLibc(): Libc {
     send: bind('int64_t send(int fd, const void *data, size_t length, int flags)'),
     recv: bind('int64_t recv(int fd, void *data, size_t length, int flags)'),
     setsockopt: bind('int setsockopt(int fd, int level, int option, const void *value, uint32_t length)'),
+    close: bind('int close(int fd)'),
     setns: bind('int setns(int fd, int type)'),
     unshare: bind('int unshare(int flags)'),
     mount: bind('int mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data)'),

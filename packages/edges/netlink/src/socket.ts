@@ -1,6 +1,5 @@
 // One rtnetlink socket: sends many requests at once, collects every acknowledgement, reads dumps. Synchronous.
 // A socket keeps the network namespace it was opened in, so one opened inside `inNetns` can be used from outside later.
-import { closeSync } from 'node:fs';
 import { AppError } from '@axoneme/std';
 import { check, errnoName, lastErrno, libcHandle } from './ffi.ts';
 import { attributes, type Message, MessageWriter, messages, NLM, textOf } from './message.ts';
@@ -104,7 +103,7 @@ export class NetlinkSocket {
   }
 
   close(): void {
-    if (this.#open) closeSync(this.fd);
+    if (this.#open) libcHandle().close(this.fd);
     this.#open = false;
   }
 

@@ -150,7 +150,7 @@ describe('links', () => {
     run(createVxlan({ name: 'axo_vxlan', external: true, port: 8472, mtu: 1450, up: true, mac: '02:00:00:00:00:0c' }));
     expect(getLink(socket, 'axo_vxlan')).toMatchObject({ kind: 'vxlan', up: true, mtu: 1450 });
     const e = thrown(() => run(createVxlan({ name: 'second', external: true, port: 8472 })));
-    expect(e.fields['errnoName']).toBe('EEXIST');
+    expect(e.fields.errnoName).toBe('EEXIST');
     run(deleteLink('axo_vxlan'), createVxlan({ name: 'vx6', vni: 7, local: 'fd00::1' }), deleteLink('vx6'));
   });
 
@@ -165,7 +165,7 @@ describe('links', () => {
     );
     expect(e).toMatchObject({ code: 'netlink/veth-create', fields: { errnoName: 'EEXIST' } });
     expect(e.message).toContain('and 1 more');
-    expect(e.fields['failures']).toEqual([
+    expect(e.fields.failures).toEqual([
       expect.objectContaining({ operation: 'veth-create', errnoName: 'EEXIST' }),
       expect.objectContaining({ operation: 'route-set', errnoName: 'ENETUNREACH', text: expect.stringMatching(/nexthop/i) }),
     ]);
@@ -216,10 +216,10 @@ describe('addresses, routes, neighbours, rules', () => {
     expect(listRoutes(socket, { table: 2001 })).toHaveLength(1);
     run(setRoute({ to: '10.2.0.0/16', ifindex: dev, mtu: 1200 }));
     expect(listRoutes(socket, { family: 4, protocol: OUR_PROTOCOL }).find((r) => r.to === '10.2.0.0/16')).toMatchObject({ mtu: 1200 });
-    expect(thrown(() => run(addRoute({ to: '10.2.0.0/16', ifindex: dev }))).fields['errnoName']).toBe('EEXIST');
+    expect(thrown(() => run(addRoute({ to: '10.2.0.0/16', ifindex: dev }))).fields.errnoName).toBe('EEXIST');
     run(deleteRoute({ to: '10.2.0.0/16' }), deleteRoute({ to: 'fd00:2::/64', table: 2001 }), deleteRoute({ to: '::/0' }));
     expect(listRoutes(socket, { protocol: OUR_PROTOCOL })).toHaveLength(3);
-    expect(thrown(() => run(deleteRoute({ to: '10.2.0.0/16' }))).fields['errnoName']).toBe('ESRCH');
+    expect(thrown(() => run(deleteRoute({ to: '10.2.0.0/16' }))).fields.errnoName).toBe('ESRCH');
   });
 
   test('thousands of routes in one call', () => {
