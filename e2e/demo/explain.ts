@@ -19,10 +19,25 @@ export interface Explained {
 }
 
 export async function findDrop(sandbox: Sandbox, root: string): Promise<Explained> {
-  const argv = [path.join(root, 'packages/apps/cli/src/main.ts'), '--kubeconfig', sandbox.kubeconfigPath, 'monitor', '--type', 'drop', '--last', '200', '--no-follow', '-o', 'json'];
+  const argv = [
+    path.join(root, 'packages/apps/cli/src/main.ts'),
+    '--kubeconfig',
+    sandbox.kubeconfigPath,
+    'monitor',
+    '--type',
+    'drop',
+    '--last',
+    '200',
+    '--no-follow',
+    '-o',
+    'json',
+  ];
   try {
     const { stdout } = await run(process.execPath, argv, { timeout: 30_000, maxBuffer: 16 << 20 });
-    const lines = stdout.split('\n').filter(Boolean).map((l) => JSON.parse(l) as MonitorLine);
+    const lines = stdout
+      .split('\n')
+      .filter(Boolean)
+      .map((l) => JSON.parse(l) as MonitorLine);
     const hit = lines.find((l) => (l.rule ?? '').includes('default/rule1') && (l.source ?? '').includes('xwing'));
     if (hit === undefined) return { ok: false, text: `${lines.length} drops seen, none by default/rule1 from xwing` };
     return { ok: true, text: `${hit.source} -> ${hit.destination}: ${hit.dropReason}, decided by ${hit.rule}` };

@@ -16,10 +16,25 @@ const startedMs = Date.now();
 const step = (text: string): void => say(`\n[${((Date.now() - startedMs) / 1000).toFixed(0).padStart(3)} s] ${text}`);
 
 function printTable(rows: readonly Outcome[]): void {
-  const cells = rows.map((o) => [o.stage, o.ship, o.target, `IPv${o.family}`, o.path, o.expected, o.actual, o.expected === o.actual ? 'ok' : 'WRONG']);
+  const cells = rows.map((o) => [
+    o.stage,
+    o.ship,
+    o.target,
+    `IPv${o.family}`,
+    o.path,
+    o.expected,
+    o.actual,
+    o.expected === o.actual ? 'ok' : 'WRONG',
+  ]);
   const all = [['STAGE', 'PROBE', 'TO', 'FAMILY', 'PATH', 'EXPECTED', 'ACTUAL', ''], ...cells];
   const widths = all[0]!.map((_h, i) => Math.max(...all.map((r) => r[i]!.length)));
-  for (const r of all) say(r.map((c, i) => c.padEnd(widths[i]!)).join('  ').trimEnd());
+  for (const r of all)
+    say(
+      r
+        .map((c, i) => c.padEnd(widths[i]!))
+        .join('  ')
+        .trimEnd(),
+    );
 }
 
 async function story(sandbox: Sandbox): Promise<{ outcomes: Outcome[]; drop: Awaited<ReturnType<typeof findDrop>> }> {
@@ -65,7 +80,9 @@ async function main(): Promise<number> {
     const passed = wrong.length === 0 && outcomes.length > 0 && drop.ok;
     const result = { passed, seconds: Math.round((Date.now() - startedMs) / 1000), probes: outcomes, drop };
     fs.writeFileSync(path.join(root, 'demo-result.json'), `${JSON.stringify(result, null, 2)}\n`);
-    say(`\n${outcomes.length - wrong.length} of ${outcomes.length} probes as expected; drop explained: ${drop.ok ? 'yes' : 'no'}; written to demo-result.json`);
+    say(
+      `\n${outcomes.length - wrong.length} of ${outcomes.length} probes as expected; drop explained: ${drop.ok ? 'yes' : 'no'}; written to demo-result.json`,
+    );
     return passed ? 0 : 1;
   } finally {
     step('cleaning up');

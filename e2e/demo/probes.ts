@@ -50,7 +50,8 @@ export async function findShips(sandbox: Sandbox): Promise<Ship[]> {
 export async function findTargets(sandbox: Sandbox): Promise<Target[]> {
   const targets: Target[] = [];
   for (const p of await podsOf(sandbox, 'class=deathstar')) {
-    for (const { ip } of p.status.podIPs ?? []) targets.push({ name: p.metadata.name, family: familyOf(ip), address: ip, node: p.spec.nodeName });
+    for (const { ip } of p.status.podIPs ?? [])
+      targets.push({ name: p.metadata.name, family: familyOf(ip), address: ip, node: p.spec.nodeName });
   }
   const service = JSON.parse(await sandbox.kubectl(['get', 'service', 'deathstar', '-o', 'json'])) as { spec: { clusterIPs: string[] } };
   for (const ip of service.spec.clusterIPs) targets.push({ name: 'service/deathstar', family: familyOf(ip), address: ip, node: '' });
@@ -85,7 +86,15 @@ export async function probeAll(
       const { ship, target } = jobs[i]!;
       const r = await requestLanding(sandbox, ship, target);
       const path = target.node === '' ? 'service' : target.node === ship.node ? 'same node' : 'other node';
-      outcomes[i] = { stage, ship: ship.pod, target: target.name, family: target.family, path, expected: allowed(ship) ? 'lands' : 'denied', ...r };
+      outcomes[i] = {
+        stage,
+        ship: ship.pod,
+        target: target.name,
+        family: target.family,
+        path,
+        expected: allowed(ship) ? 'lands' : 'denied',
+        ...r,
+      };
     }
   };
   await Promise.all(Array.from({ length: 8 }, worker));

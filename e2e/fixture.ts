@@ -1,0 +1,187 @@
+// One sandbox for a suite, and small verbs on it: wait for a condition, run curl or the traffic tool in a pod, read JSON. Used by all suites.
+
+import { execFile } from 'node:child_process';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { type Sandbox, upSandbox } from '@axoneme/sandbox';
+import { AppError } from '@axoneme/std';
+
+const run = promisify(execFile);
+export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
+export const floodTool = path.join(root, 'e2e/native/build/flood');
+
+export interface PodInfo {
+  readonly name: string;
+  readonly namespace: string;
+  readonly node: string;
+  readonly ipv4: string;
+  readonly ipv6: string;
+}
+
+export interface FloodResult {
+  readonly sent: number;
+  readonly received: number;
+  readonly failed: number;
+  readonly gapMaxMs: number;
+}
+
+/** Polls until `probe` returns something other than undefined; the error names what was awaited and what was last seen. */
+export async function until<T>(what: string, timeoutMs: number, probe: () => Promise<T | undefined>, everyMs = 50): Promise<T> {
+  const end = performance.now() + timeoutMs;
+  let last = '';
+  for (;;) {
+    try {
+      const v = await probe();
+      if (v !== undefined) return v;
+    } catch (e) {
+      last = e instanceof Error ? e.message : String(e);
+    }
+    if (performance.now() > end) throw new AppError({ code: 'e2e/timeout', message: `${what}: not within ${timeoutMs} ms ${last}` });
+    await new Promise((r) => setTimeout(r, everyMs));
+  }
+}
+
+export interface Fixture {
+  readonly sandbox: Sandbox;
+  kubectl(...args: string[]): Promise<string>;
+  /** Exit code and both streams, never throws. */
+  kubectlResult(...args: string[]): Promise<{ code: number; stdout: string; stderr: string }>;
+  apply(yaml: string): Promise<string>;
+  json<T>(...args: string[]): Promise<T>;
+  pods(selector: string, namespace?: string): Promise<PodInfo[]>;
+  /** Every pod of the selector is Ready. */
+  ready(selector: string, count: number, namespace?: string): Promise<PodInfo[]>;
+  /** HTTP status text of a GET from a pod, or `timeout`/`refused`. */
+  curl(from: PodInfo, url: string): Promise<string>;
+  flood(from: PodInfo, kind: 'udp' | 'tcp' | 'connect', address: string, port: number, rate: number, seconds: number): Promise<FloodResult>;
+  cli(...args: string[]): Promise<string>;
+}
+
+interface PodJson {
+  metadata: { name: string; namespace: string; deletionTimestamp?: string };
+  spec: { nodeName?: string };
+  status: { podIPs?: { ip: string }[]; conditions?: { type: string; status: string }[] };
+}
+
+const podOf = (p: PodJson): PodInfo => {
+  const ips = (p.status.podIPs ?? []).map((i) => i.ip);
+  return {
+    name: p.metadata.name,
+    namespace: p.metadata.namespace,
+    node: p.spec.nodeName ?? '',
+    ipv4: ips.find((i) => !i.includes(':')) ?? '',
+    ipv6: ips.find((i) => i.includes(':')) ?? '',
+  };
+};
+
+export const urlHost = (ip: string): string => (ip.includes(':') ? `[${ip}]` : ip);
+
+export function createFixture(sandbox: Sandbox): Fixture {
+  const kubectl = (...args: string[]): Promise<string> => sandbox.kubectl(args);
+  const kubectlResult = (...args: string[]): Promise<{ code: number; stdout: string; stderr: string }> => sandbox.kubectlResult(args);
+  const json = async <T>(...args: string[]): Promise<T> => JSON.parse(await kubectl(...args, '-o', 'json')) as T;
+  const podsJson = async (selector: string, namespace: string): Promise<PodJson[]> =>
+    (await json<{ items: PodJson[] }>('get', 'pods', '-n', namespace, '-l', selector)).items.filter(
+      (p) => p.metadata.deletionTimestamp === undefined,
+    );
+  return {
+    sandbox,
+    kubectl,
+    kubectlResult,
+    json,
+    apply: (yaml) => sandbox.kubectl(['apply', '-f', '-'], { input: yaml }),
+    pods: async (selector, namespace = 'default') => (await podsJson(selector, namespace)).map(podOf),
+    ready: (selector, count, namespace = 'default') =>
+      until(
+        `${count} ready pods of ${selector}`,
+        60_000,
+        async () => {
+          const items = await podsJson(selector, namespace);
+          const up = items.filter((p) => p.status.conditions?.some((c) => c.type === 'Ready' && c.status === 'True'));
+          return items.length === count && up.length === count ? up.map(podOf) : undefined;
+        },
+        250,
+      ),
+    async curl(from, url) {
+      const r = await kubectlResult(
+        'exec',
+        '-n',
+        from.namespace,
+        from.name,
+        '--',
+        'curl',
+        '-s',
+        '-o',
+        '/dev/null',
+        '-w',
+        '%{http_code}',
+        '--connect-timeout',
+        '1',
+        '--max-time',
+        '3',
+        url,
+      );
+      if (r.code === 0) return r.stdout.trim();
+      return /exit code 28/.test(r.stderr) ? 'timeout' : /exit code 7/.test(r.stderr) ? 'refused' : `error: ${r.stderr.trim()}`;
+    },
+    async flood(from, kind, address, port, rate, seconds) {
+      const out = await kubectl(
+        'exec',
+        '-n',
+        from.namespace,
+        from.name,
+        '--',
+        floodTool,
+        kind,
+        address,
+        String(port),
+        String(rate),
+        String(seconds),
+      );
+      return JSON.parse(out) as FloodResult;
+    },
+    async cli(...args) {
+      const argv = [path.join(root, 'packages/apps/cli/src/main.ts'), '--kubeconfig', sandbox.kubeconfigPath, ...args];
+      return (await run(process.execPath, argv, { timeout: 30_000, maxBuffer: 16 << 20 })).stdout;
+    },
+  };
+}
+
+export async function upFixture(name: string, nodes: number): Promise<Fixture> {
+  return createFixture(await upSandbox({ id: `${name}${process.pid}`, nodes }));
+}
+
+/** A Deployment spread over the nodes: `app` label, built-in echo server on 80 (HTTP) and 7 (TCP and UDP echo). */
+export const echoApp = (
+  app: string,
+  replicas: number,
+  extraLabels: Readonly<Record<string, string>> = {},
+  namespace = 'default',
+): string => {
+  const labels = { app, ...extraLabels };
+  return JSON.stringify({
+    apiVersion: 'apps/v1',
+    kind: 'Deployment',
+    metadata: { name: app, namespace },
+    spec: {
+      replicas,
+      selector: { matchLabels: { app } },
+      template: {
+        metadata: { labels },
+        spec: {
+          containers: [
+            {
+              name: 'echo',
+              image: 'axoneme/echo:latest',
+              ports: [
+                { name: 'http', containerPort: 80 },
+                { name: 'echo', containerPort: 7 },
+              ],
+            },
+          ],
+        },
+      },
+    },
+  });
+};

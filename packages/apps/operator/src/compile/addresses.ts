@@ -1,0 +1,148 @@
+// Who has which address: pods by identity, nodes, API servers, CIDR identities → ipcache artifacts. Called by the compiler.
+import {
+  type Cidr,
+  type CidrParts,
+  cidrBits,
+  cidrContainsIp,
+  cidrOfIp,
+  cidrParts,
+  type IpAddr,
+  ipFamily,
+  parseCidr,
+  parseIp,
+  reservedIds,
+} from '@axoneme/model';
+import type { Tables } from '../world/world.ts';
+import { type Artifact, type IpcacheRow, ipcacheArtifact } from './artifacts.ts';
+import { addressesOf, type PodView } from './pods.ts';
+
+export interface PlacedPod {
+  readonly view: PodView;
+  /** 0 while its identity object does not exist yet. */
+  readonly identity: number;
+  readonly addresses: readonly IpAddr[];
+}
+
+export interface NodeAddresses {
+  readonly name: string;
+  readonly addresses: readonly IpAddr[];
+  readonly podCidrs: readonly Cidr[];
+  /** Where tunnels to the node end; undefined with native routing. */
+  readonly tunnel: IpAddr | undefined;
+}
+
+const ips = (texts: readonly string[]): IpAddr[] =>
+  texts.flatMap((t) => {
+    const ip = parseIp(t);
+    return ip.ok ? [ip.value] : [];
+  });
+
+export function placePods(tables: Tables, views: readonly PodView[], identityOf: (text: string) => number | undefined): PlacedPod[] {
+  return views.map((view) => ({
+    view,
+    identity: identityOf(view.labels.text) ?? 0,
+    addresses: view.row.node === '' ? [] : ips(addressesOf(view.row, tables.endpoints)),
+  }));
+}
+
+export function nodeAddresses(tables: Tables, tunnel: boolean): NodeAddresses[] {
+  return [...tables.nodes.values()].map((n) => {
+    const addresses = ips(n.internalAddresses);
+    const podCidrs = (tables.ciliumNodes.get(n.name)?.podCidrs ?? []).flatMap((c) => (parseCidr(c).ok ? [c as Cidr] : []));
+    const v4 = addresses.find((a) => ipFamily(a) === 4);
+    return { name: n.name, addresses, podCidrs, tunnel: tunnel ? (v4 ?? addresses[0]) : undefined };
+  });
+}
+
+/** Addresses behind the Service default/kubernetes. */
+export function apiServerAddresses(tables: Tables): ReadonlySet<IpAddr> {
+  const out = new Set<IpAddr>();
+  for (const [key, s] of tables.slices) {
+    if (!key.startsWith('default/kubernetes')) continue;
+    for (const e of (s.endpoints ?? []) as readonly { addresses?: readonly string[] }[])
+      for (const ip of ips(e.addresses ?? [])) out.add(ip);
+  }
+  return out;
+}
+
+export interface CidrRow {
+  readonly cidr: Cidr;
+  readonly id: number;
+}
+
+export interface IpcacheInput {
+  readonly pods: readonly PlacedPod[];
+  readonly nodes: readonly NodeAddresses[];
+  readonly apiServers: ReadonlySet<IpAddr>;
+  readonly cidrs: readonly CidrRow[];
+}
+
+export const ipcacheArtifactName = (identity: number): string => `ipcache/${identity}`;
+
+/** `ipcache/<identity>` for every pod identity with an address. Two pods that claim one address: the first by name keeps it. */
+export function podIpcache(input: IpcacheInput): Map<string, Artifact> {
+  const tunnels = new Map(input.nodes.map((n) => [n.name, n.tunnel]));
+  const taken = new Set<IpAddr>();
+  const rows = new Map<number, IpcacheRow[]>();
+  const ordered = input.pods
+    .filter((p) => p.identity !== 0 && p.addresses.length > 0)
+    .sort((a, b) => (a.view.row.uid < b.view.row.uid ? -1 : 1));
+  for (const p of ordered) {
+    const list = rows.get(p.identity) ?? [];
+    rows.set(p.identity, list);
+    for (const ip of p.addresses) {
+      if (taken.has(ip)) continue;
+      taken.add(ip);
+      list.push({ cidr: cidrOfIp(ip), identity: p.identity, tunnel: tunnels.get(p.view.row.node) });
+    }
+  }
+  return new Map([...rows].map(([id, list]) => [ipcacheArtifactName(id), ipcacheArtifact(ipcacheArtifactName(id), list)]));
+}
+
+/** `ipcache/nodes`: blocks as `unlisted`, node addresses as remote-node, API servers as kube-apiserver. */
+export function nodeIpcache(input: IpcacheInput): Artifact {
+  const rows = new Map<Cidr, IpcacheRow>();
+  for (const n of input.nodes) {
+    for (const cidr of n.podCidrs) rows.set(cidr, { cidr, identity: reservedIds.unlisted, tunnel: n.tunnel });
+    for (const ip of n.addresses) {
+      const identity = input.apiServers.has(ip) ? reservedIds['kube-apiserver'] : reservedIds['remote-node'];
+      rows.set(cidrOfIp(ip), { cidr: cidrOfIp(ip), identity, tunnel: n.tunnel });
+    }
+  }
+  for (const ip of input.apiServers) {
+    const cidr = cidrOfIp(ip);
+    if (!rows.has(cidr)) rows.set(cidr, { cidr, identity: reservedIds['kube-apiserver'], tunnel: undefined });
+  }
+  return ipcacheArtifact('ipcache/nodes', [...rows.values()]);
+}
+
+/** `ipcache/cidr`. A prefix that is exactly a node's block, or one address of a node or pod, belongs to that and is left out. */
+export function cidrIpcache(input: IpcacheInput): Artifact {
+  const own = new Set<Cidr>(input.nodes.flatMap((n) => [...n.podCidrs, ...n.addresses.map(cidrOfIp)]));
+  for (const ip of input.apiServers) own.add(cidrOfIp(ip));
+  for (const p of input.pods) if (p.identity !== 0) for (const ip of p.addresses) own.add(cidrOfIp(ip));
+  const rows = input.cidrs.filter((c) => !own.has(c.cidr)).map((c): IpcacheRow => ({ cidr: c.cidr, identity: c.id, tunnel: undefined }));
+  return ipcacheArtifact('ipcache/cidr', rows);
+}
+
+/** Identities of pods whose address lies in a CIDR row that is longer than their node's block: without their own row they would look like that CIDR. */
+export function shadowedIdentities(input: IpcacheInput): ReadonlySet<number> {
+  const out = new Set<number>();
+  const blocks = new Map(input.nodes.map((n) => [n.name, n.podCidrs]));
+  const long = input.cidrs.map((c) => c.cidr).filter((c) => cidrBits(c) > 8);
+  if (long.length === 0) return out;
+  const inPools = long.filter((c) => input.nodes.some((n) => n.podCidrs.some((b) => cidrBits(c) >= cidrBits(b) && sameFamilyInside(b, c))));
+  if (inPools.length === 0) return out;
+  for (const p of input.pods) {
+    const bits = new Map((blocks.get(p.view.row.node) ?? []).map((b) => [cidrParts(b).family, cidrBits(b)]));
+    for (const ip of p.addresses) {
+      if (inPools.some((c) => cidrContainsIp(c, ip) && cidrBits(c) > (bits.get(ipFamily(ip)) ?? 0))) out.add(p.identity);
+    }
+  }
+  return out;
+}
+
+function sameFamilyInside(outer: Cidr, inner: Cidr): boolean {
+  const a: CidrParts = cidrParts(outer);
+  return a.family === cidrParts(inner).family && cidrContainsIp(outer, inner.slice(0, inner.indexOf('/')) as IpAddr);
+}

@@ -1,0 +1,37 @@
+// Blob artifacts: what a node's agent keeps in user space. Called by the compiler.
+import { blobTables } from '@axoneme/datapath';
+import { NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
+import type { OperatorConfig } from '../config.ts';
+import type { NodeAddresses, PlacedPod } from './addresses.ts';
+import { type Artifact, blobArtifact } from './artifacts.ts';
+
+export const NODE_CONFIG = 'node/config';
+export const ROUTES = 'routes';
+export const workloadArtifactName = (namespace: string, pod: string): string => `workload/${namespace}/${pod}`;
+
+export function workloadArtifact(p: PlacedPod): Artifact {
+  const { namespace, name, uid } = p.view.row;
+  const blob = Workload.encode({ namespace, pod: name, podUid: uid, identity: p.identity }).finish();
+  return blobArtifact(workloadArtifactName(namespace, name), blobTables.workload.name, blob);
+}
+
+export function nodeConfigArtifact(node: NodeAddresses, c: OperatorConfig): Artifact {
+  const blob = NodeConfig.encode({
+    nodeName: node.name,
+    podCidrs: [...node.podCidrs],
+    clusterCidrs: [...c.ipv4PodCidrs, ...c.ipv6PodCidrs],
+    routingMode: c.routingMode === 'native' ? RoutingMode.ROUTING_MODE_NATIVE : RoutingMode.ROUTING_MODE_VXLAN,
+    masqueradeIpv4: c.masqueradeIpv4,
+    masqueradeIpv6: c.masqueradeIpv6,
+    mtu: c.mtu,
+    nodeAddresses: [...node.addresses],
+    vxlanPort: c.vxlanPort,
+  }).finish();
+  return blobArtifact(NODE_CONFIG, blobTables.node_config_blob.name, blob);
+}
+
+export function routesArtifact(nodes: readonly NodeAddresses[]): Artifact {
+  const sorted = [...nodes].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const message = { nodes: sorted.map((n) => ({ nodeName: n.name, podCidrs: [...n.podCidrs], addresses: [...n.addresses] })) };
+  return blobArtifact(ROUTES, blobTables.routes.name, Routes.encode(message).finish());
+}

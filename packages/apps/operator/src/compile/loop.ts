@@ -1,0 +1,92 @@
+// The compile loop: notes changes, compiles at its own pace, gives every node its desired artifacts at a new revision. Called by wiring.ts.
+import type { Clock, Digest, Log, NodeName } from '@axoneme/std';
+import type { Hub } from '@axoneme/stream';
+import type { Dirty, World } from '../world/world.ts';
+import type { Compiled, Compiler } from './compiler.ts';
+import type { DesiredPlanner } from './desired.ts';
+import { createVerdicts, type Verdicts } from './verdicts.ts';
+
+export interface LoopDeps {
+  readonly world: World;
+  readonly compiler: Compiler;
+  readonly planner: DesiredPlanner;
+  readonly hub: () => Hub;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Epoch that new revisions carry: of the leader, as this replica knows it. */
+  readonly epoch: () => number;
+  /** Called after each compile, before the loop looks again. */
+  readonly onCompiled: (c: Compiled, dirty: Dirty) => void;
+}
+
+export interface CompileLoop {
+  /** Wish for a compile. */
+  mark(): void;
+  /** From now on compiles happen; before, changes are only collected. */
+  start(): void;
+  last(): Compiled | undefined;
+  revision(): number;
+  /** Revisions below this were used before a restart. */
+  raiseRevision(floor: number): void;
+  readonly verdicts: Verdicts;
+  lastCompileMs(): number;
+}
+
+/** Changes that come together are compiled together; short enough not to be felt. */
+const QUIET_MS = 4;
+
+export function createCompileLoop(d: LoopDeps): CompileLoop {
+  const verdicts = createVerdicts();
+  let started = false;
+  let scheduled = false;
+  let revision = 0;
+  let last: Compiled | undefined;
+  let lastCompileMs = 0;
+
+  const publish = (compiled: Compiled): void => {
+    revision += 1;
+    const at = { revision, epoch: d.epoch() };
+    const known = new Set<string>();
+    for (const [node, desired] of d.planner.plan(compiled)) {
+      known.add(node);
+      d.hub().setDesired(node as NodeName, desired as ReadonlyMap<string, Digest>, at);
+    }
+    for (const link of d.hub().status()) if (!d.world.tables.nodes.has(link.node) && !known.has(link.node)) d.hub().forget(link.node);
+    verdicts.update(compiled, revision);
+  };
+
+  const run = (): void => {
+    scheduled = false;
+    const dirty = d.world.takeDirty();
+    const begin = d.clock.monotonicMs();
+    try {
+      const compiled = d.compiler.compile(d.world.tables, dirty);
+      last = compiled;
+      publish(compiled);
+      lastCompileMs = d.clock.monotonicMs() - begin;
+      d.onCompiled(compiled, dirty);
+    } catch (error) {
+      // nodes keep what they have; the next change tries again
+      d.log.error('compile failed, nodes keep the last revision', { error });
+    }
+  };
+
+  return {
+    mark() {
+      if (!started || scheduled) return;
+      scheduled = true;
+      d.clock.after(QUIET_MS, run);
+    },
+    start() {
+      started = true;
+      run();
+    },
+    last: () => last,
+    revision: () => revision,
+    raiseRevision(floor) {
+      revision = Math.max(revision, floor);
+    },
+    verdicts,
+    lastCompileMs: () => lastCompileMs,
+  };
+}
