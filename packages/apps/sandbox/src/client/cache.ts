@@ -38,7 +38,10 @@ export function createCache(client: KubeClient, gvr: Gvr, clock: Clock): Cache {
   function store(type: WatchEventType, key: string, o: KubeObject): void {
     const ns = o.metadata.namespace ?? '';
     let group = byNamespace.get(ns);
-    if (group === undefined) byNamespace.set(ns, (group = new Map()));
+    if (group === undefined) {
+      group = new Map();
+      byNamespace.set(ns, group);
+    }
     if (type === 'DELETED') {
       objects.delete(key);
       group.delete(key);
@@ -106,7 +109,10 @@ export function createCaches(client: KubeClient, clock: Clock): Caches {
     of(gvr) {
       const id = `${gvr.group}/${gvr.version}/${gvr.resource}`;
       let cache = caches.get(id);
-      if (cache === undefined) caches.set(id, (cache = createCache(client, gvr, clock)));
+      if (cache === undefined) {
+        cache = createCache(client, gvr, clock);
+        caches.set(id, cache);
+      }
       return cache;
     },
     stop() {

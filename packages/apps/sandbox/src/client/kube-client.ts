@@ -25,6 +25,8 @@ export interface KubeClient {
   updateStatus(gvr: Gvr, obj: KubeObject, opts?: WriteOptions): Promise<KubeObject>;
   patch(gvr: Gvr, ns: string, name: string, kind: PatchKind, body: unknown, opts?: WriteOptions): Promise<KubeObject>;
   delete(gvr: Gvr, ns: string, name: string, opts?: DeleteOptions): Promise<void>;
+  /** Binds a pod to a node, as a scheduler does. */
+  bind(ns: string, pod: string, node: string): Promise<void>;
   /** Reports every present object, then every change, surviving disconnects. Returns a function that ends it. */
   watch(gvr: Gvr, handlers: WatchHandlers): () => void;
   /** Everything that can be listed and deleted. */

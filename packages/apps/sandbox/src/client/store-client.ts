@@ -1,5 +1,6 @@
 // KubeClient on the embedded API server's store: no serialisation, no sockets.
 import type { ApiServer, Gvr, StoreEvent } from '../apiserver/types.ts';
+import { PODS } from './kinds.ts';
 import type { KubeClient, WatchHandlers } from './kube-client.ts';
 
 function watchStore(api: ApiServer, gvr: Gvr, h: WatchHandlers): () => void {
@@ -24,6 +25,9 @@ export function createStoreClient(api: ApiServer): KubeClient {
     patch: (gvr, ns, name, kind, body, opts) => store.patch(gvr, ns, name, kind, body, opts),
     delete: async (gvr, ns, name, opts) => {
       await store.delete(gvr, ns, name, opts);
+    },
+    bind: async (ns, pod, node) => {
+      await store.patch(PODS, ns, pod, 'merge', { spec: { nodeName: node } }, { subresource: 'binding' });
     },
     watch: (gvr, handlers) => watchStore(api, gvr, handlers),
     resources: async () => store.resources(),

@@ -100,7 +100,7 @@ function pluginConf(
       protocol: (p.protocol ?? 'TCP').toLowerCase(),
       hostIP: p.hostIP ?? '',
     }));
-  const wants = plugin.capabilities?.['portMappings'] === true && mappings.length > 0;
+  const wants = plugin.capabilities?.portMappings === true && mappings.length > 0;
   const { capabilities: _, ...rest } = plugin;
   return JSON.stringify({
     ...rest,

@@ -40,13 +40,13 @@ export function fieldValue(f: PodFacts, path: string): string | undefined {
 }
 
 export function decodeSecret(secret: KubeObject): Record<string, Buffer> {
-  const data = (secret['data'] as Record<string, string> | undefined) ?? {};
+  const data = (secret.data as Record<string, string> | undefined) ?? {};
   return Object.fromEntries(Object.entries(data).map(([k, v]) => [k, Buffer.from(v, 'base64')]));
 }
 
 export function configData(map: KubeObject): Record<string, Buffer> {
-  const text = (map['data'] as Record<string, string> | undefined) ?? {};
-  const binary = (map['binaryData'] as Record<string, string> | undefined) ?? {};
+  const text = (map.data as Record<string, string> | undefined) ?? {};
+  const binary = (map.binaryData as Record<string, string> | undefined) ?? {};
   return {
     ...Object.fromEntries(Object.entries(text).map(([k, v]) => [k, Buffer.from(v)])),
     ...Object.fromEntries(Object.entries(binary).map(([k, v]) => [k, Buffer.from(v, 'base64')])),
@@ -76,7 +76,7 @@ export function expand(text: string, env: ReadonlyMap<string, string>): string {
   return text.replace(/\$\$|\$\(([^)\s]+)\)/g, (whole, name: string | undefined) => (name === undefined ? '$' : (env.get(name) ?? whole)));
 }
 
-function valueOf(v: EnvVar, c: Container, f: PodFacts, env: ReadonlyMap<string, string>): Result<string | undefined> {
+function resolveVar(v: EnvVar, c: Container, f: PodFacts, env: ReadonlyMap<string, string>): Result<string | undefined> {
   const from = v.valueFrom;
   if (from === undefined) return ok(expand(v.value ?? '', env));
   if (from.fieldRef !== undefined) return ok(fieldValue(f, from.fieldRef.fieldPath) ?? '');
@@ -100,7 +100,7 @@ export function environmentOf(c: Container, f: PodFacts, base: Readonly<Record<s
     for (const [k, v] of Object.entries(data)) env.set(`${from.prefix ?? ''}${k}`, v.toString('utf8'));
   }
   for (const v of c.env ?? []) {
-    const value = valueOf(v, c, f, env);
+    const value = resolveVar(v, c, f, env);
     if (!value.ok) return value;
     if (value.value !== undefined) env.set(v.name, value.value);
   }

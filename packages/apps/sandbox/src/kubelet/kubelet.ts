@@ -50,7 +50,10 @@ export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>
     if (podSpecOf(pod)?.nodeName !== name) return;
     const uid = uidOf(pod);
     const held = workers.get(uid);
-    if (held !== undefined) return held.update(type === 'DELETED' ? undefined : pod);
+    if (held !== undefined) {
+      held.update(type === 'DELETED' ? undefined : pod);
+      return;
+    }
     if (type === 'DELETED' || (isOver(pod) && pod.metadata.deletionTimestamp === undefined)) return;
     const worker = new PodWorker(d, pod);
     workers.set(uid, worker);

@@ -55,7 +55,7 @@ export function factsOf(d: KubeletDeps, pod: KubeObject, podIps: readonly string
 
 export function dnsAddresses(d: KubeletDeps): readonly string[] {
   for (const name of DNS_SERVICES) {
-    const spec = d.caches.of(SERVICES).get('kube-system', name)?.['spec'] as { clusterIP?: string; clusterIPs?: string[] } | undefined;
+    const spec = d.caches.of(SERVICES).get('kube-system', name)?.spec as { clusterIP?: string; clusterIPs?: string[] } | undefined;
     const ips = (spec?.clusterIPs ?? [spec?.clusterIP ?? '']).filter((ip) => ip !== '' && ip !== 'None');
     if (ips.length > 0) return ips.slice(0, 1);
   }

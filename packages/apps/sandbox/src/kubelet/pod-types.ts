@@ -144,12 +144,12 @@ export interface Condition {
   readonly lastTransitionTime?: string;
 }
 
-export const podSpecOf = (pod: KubeObject): PodSpec => pod['spec'] as PodSpec;
+export const podSpecOf = (pod: KubeObject): PodSpec => pod.spec as PodSpec;
 
 interface StatusShape {
   readonly phase?: string;
   readonly conditions?: readonly Condition[];
 }
-const statusOf = (o: KubeObject): StatusShape => (o['status'] as StatusShape | undefined) ?? {};
+const statusOf = (o: KubeObject): StatusShape => (o.status as StatusShape | undefined) ?? {};
 export const conditionsOf = (o: KubeObject): readonly Condition[] => statusOf(o).conditions ?? [];
 export const phaseOf = (pod: KubeObject): string => statusOf(pod).phase ?? '';

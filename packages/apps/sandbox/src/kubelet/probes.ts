@@ -98,7 +98,10 @@ export function startProbes(c: Container, r: ProbeRunner, sink: ProbeSink, clock
     }
     if (c.livenessProbe !== undefined) watchHealth('Liveness', c.livenessProbe, c, r, sink, clock, signal, () => false);
   };
-  if (c.startupProbe === undefined) return afterStart();
+  if (c.startupProbe === undefined) {
+    afterStart();
+    return;
+  }
   watchHealth('Startup', c.startupProbe, c, r, sink, clock, signal, () => {
     afterStart();
     return true;

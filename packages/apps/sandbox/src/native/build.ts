@@ -18,7 +18,10 @@ function compile(source: string, target: string): void {
   let last = '';
   for (const cc of COMPILERS) {
     const r = spawnSync(cc, ['-O2', '-w', '-o', staging, source], { encoding: 'utf8' });
-    if (r.status === 0) return renameSync(staging, target);
+    if (r.status === 0) {
+      renameSync(staging, target);
+      return;
+    }
     last = r.error === undefined ? r.stderr : r.error.message;
   }
   throw new AppError({
