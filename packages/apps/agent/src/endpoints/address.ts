@@ -1,7 +1,19 @@
-// IP addresses as numbers and as the 16 bytes the kernel tables use. Called by endpoints and datapath.
-import { AppError } from '@axoneme/std';
+// IP addresses as numbers, for allocation, and as the 16 bytes the kernel tables use. Called by endpoints and datapath.
+import {
+  cidrBase,
+  cidrBits,
+  cidrFamily,
+  type IpFamily,
+  ipBytes,
+  ipFamily,
+  ipFromBigint,
+  ipToBigint,
+  parseCidr,
+  parseIp as parseText,
+} from '@axoneme/model';
+import { unwrap } from '@axoneme/std';
 
-export type Family = 4 | 6;
+export type Family = IpFamily;
 
 export interface Ip {
   readonly family: Family;
@@ -12,81 +24,24 @@ export interface Block extends Ip {
   readonly bits: number;
 }
 
-const width = (f: Family): number => (f === 4 ? 32 : 128);
-const bad = (text: string): AppError => new AppError({ code: 'agent/bad-address', message: `"${text}" is no IP address or block` });
-
-function parse4(text: string): bigint | undefined {
-  const parts = text.split('.');
-  if (parts.length !== 4 || !parts.every((p) => /^\d{1,3}$/.test(p) && Number(p) < 256)) return undefined;
-  return parts.reduce((v, p) => (v << 8n) | BigInt(p), 0n);
-}
-
-function parse6(text: string): bigint | undefined {
-  const tail4 = /^(.*:)(\d+\.\d+\.\d+\.\d+)$/.exec(text);
-  if (tail4) {
-    const v4 = parse4(tail4[2] ?? '');
-    return v4 === undefined ? undefined : parse6(`${tail4[1]}${(v4 >> 16n).toString(16)}:${(v4 & 0xffffn).toString(16)}`);
-  }
-  const halves = text.split('::');
-  if (halves.length > 2) return undefined;
-  const groups = halves.map((h) => (h === '' ? [] : h.split(':')));
-  const [head = [], rest = []] = groups;
-  const missing = 8 - head.length - rest.length;
-  if (halves.length === 2 ? missing < 1 : missing !== 0) return undefined;
-  const all = [...head, ...Array<string>(missing).fill('0'), ...rest];
-  if (!all.every((g) => /^[0-9a-fA-F]{1,4}$/.test(g))) return undefined;
-  return all.reduce((v, g) => (v << 16n) | BigInt(`0x${g}`), 0n);
-}
-
-/** Throws `agent/bad-address`. */
+/** Throws `model/invalid-ip`. */
 export function parseIp(text: string): Ip {
-  const family: Family = text.includes(':') ? 6 : 4;
-  const value = family === 6 ? parse6(text) : parse4(text);
-  if (value === undefined) throw bad(text);
-  return { family, value };
+  const ip = unwrap(parseText(text));
+  return { family: ipFamily(ip), value: ipToBigint(ip) };
 }
 
-/** CIDR; host bits are cleared. Throws `agent/bad-address`. */
+/** Throws `model/invalid-cidr`. */
 export function parseBlock(text: string): Block {
-  const [addr = '', plen = ''] = text.split('/');
-  const ip = parseIp(addr);
-  const bits = Number(plen);
-  if (!/^\d{1,3}$/.test(plen) || bits > width(ip.family)) throw bad(text);
-  const host = BigInt(width(ip.family) - bits);
-  return { family: ip.family, value: (ip.value >> host) << host, bits };
+  const c = unwrap(parseCidr(text));
+  return { ...parseIp(cidrBase(c)), family: cidrFamily(c), bits: cidrBits(c) };
 }
 
-export const blockSize = (b: Block): bigint => 1n << BigInt(width(b.family) - b.bits);
+export const blockSize = (b: Block): bigint => 1n << BigInt((b.family === 4 ? 32 : 128) - b.bits);
 export const inBlock = (b: Block, ip: Ip): boolean => ip.family === b.family && ip.value >= b.value && ip.value < b.value + blockSize(b);
+export const formatIp = (ip: Ip): string => ipFromBigint(ip.family, ip.value);
+export const familyOf = (text: string): Family => (text.includes(':') ? 6 : 4);
 
+/** Always 16 bytes, IPv4 in the first four. Throws `model/invalid-ip`. */
+export const ipBytes16 = (text: string): Buffer => Buffer.from(ipBytes(unwrap(parseText(text))));
 /** 4 or 16 bytes. */
-export function ipBytes(ip: Ip): Buffer {
-  return Buffer.from(ip.value.toString(16).padStart(ip.family === 4 ? 8 : 32, '0'), 'hex');
-}
-
-/** Always 16 bytes, IPv4 in the first four. */
-export function ipBytes16(ip: Ip): Buffer {
-  const b = Buffer.alloc(16);
-  ipBytes(ip).copy(b);
-  return b;
-}
-
-/** Text form; IPv6 as RFC 5952 wants it. */
-export function formatIp(ip: Ip): string {
-  const bytes = ipBytes(ip);
-  if (ip.family === 4) return [...bytes].join('.');
-  const groups = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(i * 2));
-  let best = { at: -1, len: 1 };
-  for (let i = 0; i < 8; i++) {
-    let n = 0;
-    while (i + n < 8 && groups[i + n] === 0) n++;
-    if (n > best.len) best = { at: i, len: n };
-  }
-  const hex = (g: readonly number[]): string => g.map((n) => n.toString(16)).join(':');
-  return best.at < 0 ? hex(groups) : `${hex(groups.slice(0, best.at))}::${hex(groups.slice(best.at + best.len))}`;
-}
-
-export const ipFromBytes = (family: Family, bytes: Uint8Array): Ip => ({
-  family,
-  value: BigInt(`0x${Buffer.from(bytes.subarray(0, family === 4 ? 4 : 16)).toString('hex')}`),
-});
+export const ipBytesOf = (text: string): Buffer => ipBytes16(text).subarray(0, familyOf(text) === 4 ? 4 : 16);

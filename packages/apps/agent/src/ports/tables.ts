@@ -1,5 +1,7 @@
 // Port: one kernel table seen as rows. The datapath implements it over BPF maps; tests use an in-memory twin.
 
+import { applyOrder, tableByName } from '@axoneme/datapath';
+
 export interface TableInfo {
   readonly name: string;
   readonly keySize: number;
@@ -30,4 +32,7 @@ export interface Tables {
 }
 
 /** Upserts go in this order, removals in the reverse. A policy is there before any address resolves to its peers. */
-export const tableOrder: readonly string[] = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'ipcache'];
+export const tableOrder: readonly string[] = applyOrder;
+
+/** Whether flows judged before must be judged again when rows of this table changed. */
+export const bumpsGeneration = (table: string): boolean => tableByName(table)?.bumpsGeneration ?? true;

@@ -1,0 +1,213 @@
+// The datapath of one node: programs on their hooks, network objects, node rows; kept right against whoever else changes things. Wiring
+// feeds it the node's view; endpoints attach pods through it. Nothing here is undone when the agent stops.
+import { type BpfMap, ensureBpffs, findCgroup2 } from '@axoneme/bpf';
+import { createMonitor, type Link, type Monitor, NetlinkSocket, type NetworkEvent, OUR_PROTOCOL, readSysctl } from '@axoneme/netlink';
+import { AppError, type Clock, describeError, type Health, type Log, type Timer } from '@axoneme/std';
+import type { Table, Tables } from '../ports/tables.ts';
+import { findDevices } from './devices.ts';
+import { type Attachment, cgroupAttachType, createLinks, type Links } from './links.ts';
+import { ensureNetwork, hostName, type NodeNetwork, netName, prepareDevice, vxlanName } from './network.ts';
+import type { NodeView } from './node-view.ts';
+import { type LoadedPrograms, loadPrograms } from './programs.ts';
+import { hostRows, masqueradePorts, nodeConfigRow, type Row } from './rows.ts';
+import { createTables, tableOf } from './tables.ts';
+
+export interface DatapathConfig {
+  readonly objectsDir: string;
+  readonly bpffs: string;
+  /** Empty: found. */
+  readonly cgroupRoot: string;
+  readonly devices: readonly string[];
+  readonly mapSizes: Readonly<Record<string, number>>;
+  /** Quiet time after a foreign change before things are looked at. */
+  readonly settleMs: number;
+  readonly checkMs: number;
+}
+
+export interface Datapath {
+  readonly tables: Tables;
+  map(name: string): BpfMap;
+  readonly socket: NetlinkSocket;
+  /** Undefined until configured. */
+  readonly network: NodeNetwork | undefined;
+  /** Rows of the endpoint table that are no pods. */
+  hostRows(): readonly Row[];
+  /** Brings node objects and rows to `view`. Throws; may be called again. */
+  configure(view: NodeView): void;
+  attachPod(hostIfname: string, ifindex: number): void;
+  /** After the device is gone. */
+  detachPod(hostIfname: string): void;
+  /** Names of host devices that have pod pins. */
+  podPins(): readonly string[];
+  /** Pins of programs no hook uses any more are dropped; call after all pods are attached again. */
+  settle(): void;
+  /** Reads what changed behind our back and repairs it, until `signal` aborts. `onRepair` runs after each pass. */
+  watch(signal: AbortSignal, onRepair: () => void): void;
+  health(): Health;
+}
+
+const podPin = (hostIfname: string, direction: string): string => `pod-${hostIfname}-${direction}`;
+
+function writeRows(table: Table, rows: readonly Row[]): void {
+  table.put(Buffer.concat(rows.map((r) => r.key)), Buffer.concat(rows.map((r) => r.value)));
+}
+
+/** Everything but pods that must be attached. */
+function nodeAttachments(n: NodeNetwork, programs: LoadedPrograms, cgroup: string): Attachment[] {
+  const tc = (pin: string, program: string, link: Link, direction: 'ingress' | 'egress'): Attachment => ({
+    pin,
+    program,
+    hook: { kind: 'tc', ifindex: link.ifindex, direction },
+  });
+  const sock = programs.names.filter((p) => cgroupAttachType(p) !== undefined);
+  return [
+    ...n.devices.flatMap((d) => [
+      tc(`dev-${d.name}-ingress`, 'from_netdev', d, 'ingress'),
+      tc(`dev-${d.name}-egress`, 'to_netdev', d, 'egress'),
+    ]),
+    ...(n.vxlan ? [tc('overlay', 'from_overlay', n.vxlan, 'ingress')] : []),
+    tc('host', 'from_host', n.host, 'egress'),
+    ...sock.map((p): Attachment => ({ pin: `cgroup-${p}`, program: p, hook: { kind: 'cgroup', path: cgroup } })),
+  ];
+}
+
+/** Loads or takes up the programs. Throws when this node cannot run the datapath. */
+export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): Datapath {
+  ensureBpffs(config.bpffs);
+  const root = `${config.bpffs}/axoneme`;
+  const cgroup = config.cgroupRoot === '' ? findCgroup2() : config.cgroupRoot;
+  const programs = loadPrograms({ objectsDir: config.objectsDir, root, mapSizes: config.mapSizes, log });
+  const links: Links = createLinks(`${root}/links`, programs.program);
+  const tables = createTables(programs.maps);
+  const socket = new NetlinkSocket();
+  let network: NodeNetwork | undefined;
+  let view: NodeView | undefined;
+  let health: Health = { state: 'degraded', reason: 'waiting for the configuration of this node' };
+
+  const map = (name: string): BpfMap => {
+    const m = programs.maps.get(name);
+    if (m) return m;
+    throw new AppError({ code: 'agent/no-map', message: `the datapath has no map ${name}` });
+  };
+  const writeNodeRows = (v: NodeView, n: NodeNetwork): void => {
+    const ports = masqueradePorts(readSysctl(['net', 'ipv4', 'ip_local_port_range']));
+    const row = nodeConfigRow(v, n, ports);
+    const config_ = map('node_config');
+    if (!config_.lookup(row.key)?.equals(row.value)) {
+      config_.update(row.key, row.value);
+      tables.bumpGeneration();
+    }
+    writeRows(tableOf(map('endpoint')), hostRows(v, n));
+  };
+  const ensureAttachment = (a: Attachment): void => {
+    const outcome = links.ensure(a);
+    if (outcome !== 'kept') log.info('program attached', { pin: a.pin, program: a.program, outcome });
+  };
+  const configure = (v: NodeView): void => {
+    view = v;
+    try {
+      const n = ensureNetwork(socket, v, findDevices(socket, config.devices, v.addresses), log);
+      writeNodeRows(v, n);
+      const attachments = nodeAttachments(n, programs, cgroup);
+      for (const a of attachments) ensureAttachment(a);
+      const wanted = new Set(attachments.map((a) => a.pin));
+      for (const pin of links.pins()) if (!pin.startsWith('pod-') && !wanted.has(pin)) links.remove(pin);
+      network = n;
+      health = { state: 'ok' };
+    } catch (e) {
+      health = { state: 'degraded', reason: describeError(e) };
+      throw e;
+    }
+  };
+
+  return {
+    tables,
+    map,
+    socket,
+    get network() {
+      return network;
+    },
+    hostRows: () => (view && network ? hostRows(view, network) : []),
+    configure,
+    attachPod(hostIfname, ifindex) {
+      prepareDevice(hostIfname);
+      for (const direction of ['ingress', 'egress'] as const) {
+        const program = direction === 'ingress' ? 'from_pod' : 'to_pod';
+        links.ensure({ pin: podPin(hostIfname, direction), program, hook: { kind: 'tc', ifindex, direction } });
+      }
+    },
+    detachPod(hostIfname) {
+      for (const direction of ['ingress', 'egress']) links.remove(podPin(hostIfname, direction));
+    },
+    podPins: () => [...new Set(links.pins().flatMap((p) => /^pod-(.+)-(?:in|e)gress$/.exec(p)?.[1] ?? []))],
+    settle: () => programs.retire(),
+    watch(signal, onRepair) {
+      const repair = (): void => {
+        if (view === undefined) return;
+        try {
+          configure(view);
+          onRepair();
+        } catch (e) {
+          log.error('datapath repair failed', { error: e });
+        }
+      };
+      watchNetwork({ clock, log, settleMs: config.settleMs, checkMs: config.checkMs, signal, network: () => network, repair });
+    },
+    health: () => health,
+  };
+}
+
+/** Deletions and changes of what is ours. Others' devices and routes come and go all day. */
+function concernsUs(e: NetworkEvent, n: NodeNetwork | undefined): boolean {
+  const devices = n?.devices ?? [];
+  if (e.kind === 'overrun') return true;
+  if (e.kind === 'link')
+    return ourDevices.includes(e.link.name) || (e.deleted && e.link.name.startsWith('axo')) || changed(e.link, devices);
+  if (e.kind === 'route') return e.deleted && e.route.protocol === OUR_PROTOCOL;
+  return e.kind === 'address' && (e.address.ifindex === n?.host.ifindex || devices.some((d) => d.ifindex === e.address.ifindex));
+}
+
+const ourDevices: readonly string[] = [hostName, netName, vxlanName];
+const changed = (link: Link, devices: readonly Link[]): boolean => {
+  const known = devices.find((d) => d.name === link.name);
+  return known !== undefined && (known.ifindex !== link.ifindex || known.mtu !== link.mtu || known.mac !== link.mac);
+};
+
+interface WatchDeps {
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly settleMs: number;
+  readonly checkMs: number;
+  readonly signal: AbortSignal;
+  readonly network: () => NodeNetwork | undefined;
+  readonly repair: () => void;
+}
+
+/** Notes events and acts at its own pace; a slow check catches what sends no event (programs taken off a hook). */
+function watchNetwork(d: WatchDeps): void {
+  let pending: Timer | undefined;
+  let slow: Timer | undefined;
+  const run = (): void => {
+    pending = undefined;
+    d.repair();
+  };
+  const mark = (): void => {
+    pending ??= d.clock.after(d.settleMs, run);
+  };
+  const monitor: Monitor = createMonitor({
+    onEvent: (e) => {
+      if (concernsUs(e, d.network())) mark();
+    },
+    onError: (e) => d.log.warn('network monitor failed', { error: e }),
+  });
+  const tick = (): void => {
+    mark();
+    slow = d.clock.after(d.checkMs, tick);
+  };
+  slow = d.clock.after(d.checkMs, tick);
+  d.signal.addEventListener('abort', () => {
+    monitor.stop();
+    pending?.cancel();
+    slow?.cancel();
+  });
+}

@@ -1,0 +1,111 @@
+// Keeps programs on their hooks. Every attachment has a pin whose name says where it belongs; a restarted agent compares pins with what
+// should be and touches only differences. A running attachment is never taken away to be put back. Called by the datapath and endpoints.
+import { readdirSync, statSync } from 'node:fs';
+import {
+  AttachType,
+  attachCgroup,
+  attachClsact,
+  attachTcx,
+  type BpfProgram,
+  hasTcx,
+  pinnedLink,
+  queryClsact,
+  type TcDirection,
+  unpin,
+} from '@axoneme/bpf';
+import { errnoOf } from '../store/errno.ts';
+
+export type Hook =
+  | { readonly kind: 'tc'; readonly ifindex: number; readonly direction: TcDirection }
+  | { readonly kind: 'cgroup'; readonly path: string };
+
+export interface Attachment {
+  /** File name below `links`. */
+  readonly pin: string;
+  readonly program: string;
+  readonly hook: Hook;
+}
+
+export type LinkOutcome = 'kept' | 'swapped' | 'attached';
+
+export interface Links {
+  ensure(a: Attachment): LinkOutcome;
+  remove(pin: string): void;
+  pins(): readonly string[];
+}
+
+const cgroupTypes: Readonly<Record<string, number>> = {
+  connect4: AttachType.cgroupInet4Connect,
+  connect6: AttachType.cgroupInet6Connect,
+  sendmsg4: AttachType.cgroupUdp4Sendmsg,
+  sendmsg6: AttachType.cgroupUdp6Sendmsg,
+  recvmsg4: AttachType.cgroupUdp4Recvmsg,
+  recvmsg6: AttachType.cgroupUdp6Recvmsg,
+  getpeername4: AttachType.cgroupInet4Getpeername,
+  getpeername6: AttachType.cgroupInet6Getpeername,
+  release: AttachType.cgroupInetSockRelease,
+};
+
+/** `sock_connect4` → the attach type of connect4; undefined for programs that go elsewhere. */
+export function cgroupAttachType(program: string): number | undefined {
+  const key = Object.keys(cgroupTypes).find((k) => program.endsWith(k));
+  return key === undefined ? undefined : cgroupTypes[key];
+}
+
+export function createLinks(dir: string, program: (name: string) => BpfProgram): Links {
+  const attach = (a: Attachment): void => {
+    const p = program(a.program);
+    const link =
+      a.hook.kind === 'cgroup' ? attachCgroup(p, a.hook.path, cgroupAttachType(a.program)) : attachTcx(p, a.hook.ifindex, a.hook.direction);
+    try {
+      link.pin(`${dir}/${a.pin}`);
+    } finally {
+      link.close();
+    }
+  };
+  /** The pin belongs to this hook and still works there. */
+  const fits = (info: { readonly ifindex: number; readonly cgroupId: bigint; readonly attachType: number }, hook: Hook): boolean =>
+    hook.kind === 'tc' ? info.ifindex === hook.ifindex : info.cgroupId === statSync(hook.path, { bigint: true }).ino;
+
+  const ensureLink = (a: Attachment): LinkOutcome => {
+    const path = `${dir}/${a.pin}`;
+    const link = pinnedLink(path);
+    if (link) {
+      try {
+        const info = link.info();
+        if (fits(info, a.hook)) {
+          const p = program(a.program);
+          if (info.progId === p.info().id) return 'kept';
+          link.update(p);
+          return 'swapped';
+        }
+      } finally {
+        link.close();
+      }
+      // its device is gone: nothing runs through it any more
+      unpin(path);
+    }
+    attach(a);
+    return 'attached';
+  };
+  const ensureClsact = (a: Attachment, hook: Extract<Hook, { kind: 'tc' }>): LinkOutcome => {
+    const p = program(a.program);
+    const now = queryClsact(hook.ifindex, hook.direction);
+    if (now === p.info().id) return 'kept';
+    attachClsact(p, hook.ifindex, hook.direction);
+    return now === undefined ? 'attached' : 'swapped';
+  };
+
+  return {
+    ensure: (a) => (a.hook.kind === 'tc' && !hasTcx() ? ensureClsact(a, a.hook) : ensureLink(a)),
+    remove: (pin) => void unpin(`${dir}/${pin}`),
+    pins() {
+      try {
+        return readdirSync(dir);
+      } catch (e) {
+        if (errnoOf(e) === 'ENOENT') return [];
+        throw e;
+      }
+    },
+  };
+}

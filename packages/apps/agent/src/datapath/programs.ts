@@ -1,0 +1,132 @@
+// The programs and maps of this node: loaded once, pinned, and taken up again by a restarted agent. Pins carry the digest of objects and
+// sizes in their path, so what is pinned is known without memory. Called by the datapath.
+import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { type BpfMap, type BpfObject, type BpfProgram, openObject, pinnedMap, pinnedProgram, unpin } from '@axoneme/bpf';
+import { AppError, type Digest, digestOf, type Log } from '@axoneme/std';
+import { errnoOf } from '../store/errno.ts';
+
+const objectNames = ['pod', 'netdev', 'overlay', 'host', 'sock'] as const;
+/** Pinned last: without it the directory is a load that was cut short. */
+const complete = 'complete';
+/** Maps the agent itself reads or writes. */
+const neededMaps = [
+  ...['policy', 'subject', 'ipcache', 'lb_frontend', 'lb_slot', 'endpoint', 'endpoint_if', 'generation', 'node_config'],
+  ...['flow4', 'flow6', 'counters', 'drops', 'events', 'events_lost'],
+];
+
+export interface LoadedPrograms {
+  readonly digest: Digest;
+  readonly adopted: boolean;
+  readonly maps: ReadonlyMap<string, BpfMap>;
+  /** Maps that are new and empty because their size or layout changed. */
+  readonly replacedMaps: readonly string[];
+  program(name: string): BpfProgram;
+  readonly names: readonly string[];
+  /** Unpins programs of other digests; call when no link uses them any more. */
+  retire(): void;
+}
+
+export interface LoadOptions {
+  readonly objectsDir: string;
+  /** `<bpffs>/axoneme` */
+  readonly root: string;
+  readonly mapSizes: Readonly<Record<string, number>>;
+  readonly log: Log;
+}
+
+function list(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch (e) {
+    if (errnoOf(e) === 'ENOENT') return [];
+    throw e;
+  }
+}
+
+function readObjects(dir: string): Map<string, Buffer> {
+  try {
+    return new Map(objectNames.map((n) => [n, readFileSync(`${dir}/${n}.o`)]));
+  } catch (cause) {
+    throw new AppError({ code: 'agent/no-objects', message: `no eBPF objects in ${dir}`, hint: 'build them with make -C bpf', cause });
+  }
+}
+
+/** Opens one object; sizes of maps it does not have are left out. */
+function openSized(name: string, bytes: Buffer, mapsDir: string, sizes: Readonly<Record<string, number>>): BpfObject {
+  const wanted = { ...sizes };
+  for (;;) {
+    try {
+      return openObject(bytes, { name, pinRoot: mapsDir, maxEntries: wanted, onPinMismatch: 'replace' });
+    } catch (e) {
+      const missing =
+        e instanceof AppError && e.code === 'bpf/no-map' ? Object.keys(wanted).find((n) => e.message.endsWith(` ${n}`)) : undefined;
+      if (missing === undefined) throw e;
+      delete wanted[missing];
+    }
+  }
+}
+
+function removeDirectory(dir: string): void {
+  for (const f of list(dir)) unpin(`${dir}/${f}`);
+  rmdirSync(dir);
+}
+
+function loadAndPin(objects: ReadonlyMap<string, Buffer>, dir: string, o: LoadOptions): string[] {
+  if (list(dir).length > 0) removeDirectory(dir);
+  const opened: BpfObject[] = [];
+  const replaced: string[] = [];
+  try {
+    for (const [name, bytes] of objects) {
+      const object = openSized(name, bytes, `${o.root}/maps`, o.mapSizes);
+      opened.push(object);
+      replaced.push(...object.replacedPins.map((p) => p.slice(p.lastIndexOf('/') + 1)));
+    }
+    const programs = opened.flatMap((b) => [...b.programs.values()]);
+    for (const p of programs) p.pin(`${dir}/${p.name}`);
+    programs[0]?.pin(`${dir}/${complete}`);
+  } finally {
+    // pins keep everything; closing gives libbpf's memory back
+    for (const b of opened) b.close();
+  }
+  return replaced;
+}
+
+function openMaps(dir: string): Map<string, BpfMap> {
+  return new Map(
+    list(dir).flatMap((n): [string, BpfMap][] => {
+      const map = pinnedMap(`${dir}/${n}`);
+      return map ? [[n, map]] : [];
+    }),
+  );
+}
+
+export function loadPrograms(o: LoadOptions): LoadedPrograms {
+  const objects = readObjects(o.objectsDir);
+  const digest = digestOf(...[...objects].flat(), JSON.stringify(Object.entries(o.mapSizes).sort()));
+  const dir = `${o.root}/progs/${digest}`;
+  const pinned = new Set(list(`${o.root}/maps`));
+  const adopted = list(dir).includes(complete) && neededMaps.every((m) => pinned.has(m));
+  const replacedMaps = adopted ? [] : loadAndPin(objects, dir, o);
+  const programs = new Map<string, BpfProgram>();
+  for (const name of list(dir)) {
+    const p = name === complete ? undefined : pinnedProgram(`${dir}/${name}`);
+    if (p) programs.set(name, p);
+  }
+  const maps = openMaps(`${o.root}/maps`);
+  o.log.info(adopted ? 'datapath programs taken up' : 'datapath programs loaded', { digest, programs: programs.size, replacedMaps });
+  return {
+    digest,
+    adopted,
+    maps,
+    replacedMaps,
+    names: [...programs.keys()],
+    program(name) {
+      const p = programs.get(name);
+      if (p) return p;
+      throw new AppError({ code: 'agent/no-program', message: `the eBPF objects have no program ${name}` });
+    },
+    retire() {
+      for (const other of list(`${o.root}/progs`)) if (other !== digest) removeDirectory(`${o.root}/progs/${other}`);
+    },
+  };
+}

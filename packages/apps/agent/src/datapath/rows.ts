@@ -1,0 +1,118 @@
+// Rows the agent itself writes: node configuration, endpoints by address and by device. Pure; the layouts are the codecs' of
+// contracts/datapath. Called by the datapath and the endpoint manager.
+import {
+  EndpointFlag,
+  endpointIfKey,
+  endpointIfValue,
+  endpointKey,
+  endpointValue,
+  macBytes,
+  NodeFlag,
+  nodeConfig,
+} from '@axoneme/datapath';
+import { familyOf, ipBytes16, ipBytesOf } from '../endpoints/address.ts';
+import type { NodeNetwork } from './network.ts';
+import { type NodeView, primary } from './node-view.ts';
+
+export interface Row {
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+export const hostIdentity = 1;
+export const initIdentity = 5;
+const noMac = new Uint8Array(6);
+
+const bytes = (address: string, length: 4 | 16): Uint8Array =>
+  address === '' ? new Uint8Array(length) : Uint8Array.from(ipBytesOf(address));
+
+/** Source ports for masquerade: beside what the node's own sockets use. */
+export interface PortRange {
+  readonly min: number;
+  readonly max: number;
+}
+
+const portMax = 65535;
+const rangeMin = 4096;
+
+/** Ports above the node's ephemeral ports, or below the NodePort range when too few are left there. `local`: ip_local_port_range. */
+export function masqueradePorts(local: string | undefined): PortRange {
+  const [, high = 60999] = (local ?? '').split(/\s+/).map(Number);
+  return portMax - high >= rangeMin ? { min: high + 1, max: portMax } : { min: 16384, max: 29999 };
+}
+
+export function nodeConfigRow(view: NodeView, n: NodeNetwork, ports: PortRange): Row {
+  const flags =
+    (view.tunnel ? NodeFlag.tunnel : 0) | (view.masquerade4 ? NodeFlag.masquerade4 : 0) | (view.masquerade6 ? NodeFlag.masquerade6 : 0);
+  const value = nodeConfig.encode({
+    nodeIp4: bytes(primary(view, 4), 4),
+    routerIp4: bytes(view.router4, 4),
+    nodeIp6: bytes(primary(view, 6), 16),
+    routerIp6: bytes(view.router6, 16),
+    ifindexVxlan: n.vxlan?.ifindex ?? 0,
+    ifindexHost: n.host.ifindex,
+    ifindexNet: n.net.ifindex,
+    ifindexNetdev: n.devices[0]?.ifindex ?? 0,
+    macHost: macBytes(n.host.mac),
+    macNet: macBytes(n.net.mac),
+    flags,
+    vxlanPort: view.vxlanPort,
+    snatMin: ports.min,
+    snatMax: ports.max,
+    eventSample: 0,
+    dropSample: 0,
+  });
+  return { key: Buffer.alloc(4), value: Buffer.from(value) };
+}
+
+const addressKey = (address: string): Buffer => Buffer.from(endpointKey.encode({ addr: ipBytes16(address), family: familyOf(address) }));
+
+/** Addresses of this node and its routers: traffic to them belongs to the host. */
+export function hostRows(view: NodeView, n: NodeNetwork): Row[] {
+  const addresses = new Set([...view.addresses, view.router4, view.router6].filter((a) => a !== ''));
+  const value = Buffer.from(
+    endpointValue.encode({
+      ifindex: n.host.ifindex,
+      identity: hostIdentity,
+      id: 0,
+      flags: EndpointFlag.host,
+      mac: macBytes(n.host.mac),
+      hostMac: macBytes(n.net.mac),
+    }),
+  );
+  return [...addresses].map((a) => ({ key: addressKey(a), value }));
+}
+
+export interface PodInterface {
+  readonly id: number;
+  readonly identity: number;
+  readonly ifindex: number;
+  readonly mac: string;
+  readonly hostMac: string;
+  /** Empty when the pod has none of the family. */
+  readonly ipv4: string;
+  readonly ipv6: string;
+}
+
+export const podAddressKeys = (p: Pick<PodInterface, 'ipv4' | 'ipv6'>): Buffer[] =>
+  [p.ipv4, p.ipv6].filter((a) => a !== '').map(addressKey);
+export const podIfKey = (ifindex: number): Buffer => Buffer.from(endpointIfKey.encode({ ifindex }));
+
+export function podAddressRows(p: PodInterface): Row[] {
+  const ends = { mac: p.mac === '' ? noMac : macBytes(p.mac), hostMac: p.hostMac === '' ? noMac : macBytes(p.hostMac) };
+  const value = Buffer.from(endpointValue.encode({ ifindex: p.ifindex, identity: p.identity, id: p.id, flags: 0, ...ends }));
+  return podAddressKeys(p).map((key) => ({ key, value }));
+}
+
+export function podIfRow(p: PodInterface): Row {
+  const value = endpointIfValue.encode({
+    identity: p.identity,
+    id: p.id,
+    flags: 0,
+    mac: macBytes(p.mac),
+    hostMac: macBytes(p.hostMac),
+    ip4: bytes(p.ipv4, 4),
+    ip6: bytes(p.ipv6, 16),
+  });
+  return { key: podIfKey(p.ifindex), value: Buffer.from(value) };
+}

@@ -1,0 +1,253 @@
+// Puts the agent together and runs it. Order matters at start: programs, stored commit, endpoints, then the outside world; what is in the
+// kernel stays there when the agent stops. Called by main and by tests.
+import { stat } from 'node:fs/promises';
+import { createRingReader, missingFeatures, probeKernel, type RingReader } from '@axoneme/bpf';
+import { SCHEMA_DIGEST } from '@axoneme/datapath';
+import { AppError, describeError, type Log, systemClock } from '@axoneme/std';
+import { createSyncClient, type SyncClient } from '@axoneme/stream';
+import { createHealthRegistry, createMetrics, createTelemetryServer } from '@axoneme/telemetry';
+import { type BlobChange, createApply } from './apply/apply.ts';
+import { createNodeIdentity } from './bootstrap/identity.ts';
+import { createTrust } from './bootstrap/trust.ts';
+import type { AgentConfig } from './config/config.ts';
+import { createDatapath, type Datapath } from './datapath/datapath.ts';
+import { readNodeView } from './datapath/node-view.ts';
+import { createAddresses } from './endpoints/addresses.ts';
+import { type CniPaths, installBinary, installConflist } from './endpoints/cni-install.ts';
+import { type CniHandler, createCniServer } from './endpoints/cni-server.ts';
+import { createEndpointManager, type EndpointManager } from './endpoints/manager.ts';
+import { createRegistry } from './endpoints/registry.ts';
+import { createWorkloads, type Workloads, workloadPrefix } from './endpoints/workloads.ts';
+import { type AgentMetrics, createAgentMetrics, kernelLost } from './metrics.ts';
+import { createCounters } from './report/counters.ts';
+import { createFlows } from './report/flows.ts';
+import { createAnswers } from './report/relay.ts';
+import { createReporter } from './report/reporter.ts';
+import { createStore } from './store/store.ts';
+import { createSyncHandlers } from './sync/handlers.ts';
+
+export interface Agent {
+  /** Resolves when the agent serves; rejects when this node cannot run it. */
+  start(): Promise<void>;
+  /** Stops serving; the datapath goes on. */
+  stop(): Promise<void>;
+}
+
+const build = '0.1.0';
+const settleMs = 100;
+const checkMs = 30_000;
+const verifyMs = 300_000;
+const stopGraceMs = 5_000;
+
+/** Node configuration and routes arrive as blobs; both together make the view. */
+function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workloads: Workloads, log: Log) {
+  const blobs = new Map<string, Buffer>();
+  const configure = (): void => {
+    try {
+      const view = readNodeView(blobs.get('node/config'), blobs.get('routes'));
+      if (view === undefined) return;
+      endpoints.setView(view);
+      datapath.configure(view);
+      endpoints.restore();
+      datapath.settle();
+    } catch (e) {
+      log.error('node configuration not applied', { error: e });
+    }
+  };
+  return (changes: readonly BlobChange[]): void => {
+    for (const { name, blob } of changes) {
+      if (name.startsWith(workloadPrefix)) workloads.set(name, blob);
+      else if (blob === undefined) blobs.delete(name);
+      else blobs.set(name, blob);
+    }
+    if (changes.some((c) => c.name === 'node/config' || c.name === 'routes')) configure();
+  };
+}
+
+function createCniHandler(endpoints: EndpointManager, metrics: AgentMetrics): CniHandler {
+  const run: CniHandler = async (r) => {
+    if (r.command === 'ADD') return endpoints.add(r);
+    if (r.command === 'STATUS') endpoints.status();
+    else if (r.command === 'DEL') await endpoints.del(r);
+    else if (r.command === 'CHECK') await endpoints.check(r);
+    else await endpoints.gc(r.conf.validAttachments);
+    return null;
+  };
+  return async (r) => {
+    const started = performance.now();
+    let result = 'error';
+    try {
+      const answer = await run(r);
+      result = 'ok';
+      return answer;
+    } finally {
+      metrics.cniSeconds.observe((performance.now() - started) / 1000, { command: r.command, result });
+    }
+  };
+}
+
+function requireKernel(log: Log): ReturnType<typeof probeKernel> {
+  const kernel = probeKernel();
+  const missing = missingFeatures(kernel);
+  if (missing.length === 0) return kernel;
+  log.error('this kernel lacks what the datapath needs', { kernel: kernel.kernel, missing });
+  throw new AppError({
+    code: 'agent/kernel',
+    message: `kernel ${kernel.kernel} lacks ${missing.join(', ')}`,
+    hint: 'Linux 5.15 or newer with BTF is needed',
+  });
+}
+
+export function createAgent(config: AgentConfig, log: Log): Agent {
+  const clock = systemClock;
+  const life = new AbortController();
+  const closers: (() => Promise<void> | void)[] = [];
+
+  const start = async (): Promise<void> => {
+    // the pool's threads must be born in this namespace, before the first visit to another one
+    await stat('/');
+    const kernel = requireKernel(log);
+    const health = createHealthRegistry();
+    const metrics = createMetrics({ process: true });
+    const datapath = createDatapath({ ...config, settleMs, checkMs }, clock, log);
+    const store = createStore(config.stateDir);
+    const apply = createApply({ store, tables: datapath.tables, clock, log });
+    const workloads = createWorkloads();
+    const trust = createTrust(config.trustDir, config.stateDir, clock, log);
+    const identity = createNodeIdentity({ ...config, trust, clock, log });
+    const flows = createFlows();
+    let link: SyncClient | undefined;
+    const connected = (): boolean => link?.link().connected ?? false;
+    const endpoints = createEndpointManager({
+      datapath,
+      registry: createRegistry(config.stateDir, log),
+      addresses: createAddresses(),
+      workloads,
+      complete: () => apply.complete,
+      connected,
+      identityWaitMs: config.identityWaitMs,
+      log,
+    });
+    const agentMetrics = createAgentMetrics({ metrics, apply, datapath, endpoints, connected });
+    const reporter = createReporter({
+      endpoints,
+      flows,
+      counters: createCounters(datapath.map('counters')),
+      kernelLost: () => kernelLost(datapath),
+      onWantFlows: (want) => log.info(want ? 'flows are watched' : 'flows are not watched any more'),
+      clock,
+      log,
+    });
+
+    const cni: CniPaths = { binary: config.cniBinary, binDir: config.cniBinDir, confDir: config.cniConfDir };
+    const serveCni = (): void => {
+      if (!apply.complete) return;
+      try {
+        endpoints.status();
+        if (installConflist(cni)) log.info('cni configuration written', { dir: cni.confDir });
+      } catch (e) {
+        log.debug('cni configuration not written yet', { reason: describeError(e) });
+      }
+    };
+    apply.onBlobs(createViewFeed(datapath, endpoints, workloads, log));
+    apply.start();
+    installBinary(cni);
+
+    const status = (): object => ({
+      node: config.nodeName,
+      build,
+      revision: apply.revision,
+      epoch: apply.epoch,
+      complete: apply.complete,
+      connected: connected(),
+      rssBytes: process.memoryUsage.rss(),
+      endpoints: endpoints.list().length,
+      tables: apply.occupancy(),
+      components: health.components(),
+    });
+    const components = (): { name: string; state: string; reason: string }[] =>
+      health.components().map((c) => ({ name: c.name, state: c.health.state, reason: c.health.state === 'ok' ? '' : c.health.reason }));
+    const handlers = createSyncHandlers({
+      nodeName: config.nodeName,
+      build,
+      schemaDigest: SCHEMA_DIGEST,
+      kernel,
+      apply,
+      health: components,
+      log,
+    });
+    const sync = createSyncClient({
+      ...handlers,
+      async commit(c) {
+        const done = await handlers.commit(c);
+        if (done.ok) {
+          agentMetrics.applySeconds.observe(done.value.applyUs / 1e6);
+          serveCni();
+        }
+        return done;
+      },
+      nodeName: config.nodeName,
+      endpoints: () => trust.now()?.endpoints ?? [],
+      tls: () => identity.tls(),
+      reports: reporter.handlers,
+      answer: createAnswers({ map: (n) => datapath.map(n), endpoints: () => endpoints.list(), status }),
+      clock,
+      log,
+    });
+    link = sync;
+    reporter.bind(sync);
+    identity.onRenewed(() => sync.reconnect());
+
+    health.register({ name: 'datapath', health: () => datapath.health() });
+    for (const part of [identity, sync, reporter]) health.register(part);
+    // readiness is about pods being served, not about the operator being there
+    health.gate({
+      name: 'pods',
+      closedBecause() {
+        try {
+          endpoints.status();
+          return undefined;
+        } catch (e) {
+          return describeError(e);
+        }
+      },
+    });
+
+    const server = createCniServer(config.socket, createCniHandler(endpoints, agentMetrics), log);
+    await server.start();
+    closers.push(() => server.stop(stopGraceMs));
+    const ring: RingReader = createRingReader({
+      rings: [{ map: datapath.map('events'), onEvent: (bytes, offset) => flows.take(bytes, offset) }],
+      onError: (e) => log.error('event reader failed', { error: e }),
+      busyMs: 5,
+    });
+    closers.push(() => ring.stop());
+    if (config.healthPort >= 0) {
+      const telemetry = createTelemetryServer({ health, metrics, log }, { host: '127.0.0.1', port: config.healthPort });
+      await telemetry.start(life.signal);
+      log.info('health and metrics served', { port: telemetry.port() });
+    }
+    serveCni();
+    trust.watch(life.signal, () => identity.poke());
+    datapath.watch(life.signal, () => endpoints.restore());
+    for (const part of [identity, sync, reporter]) await part.start(life.signal);
+    verifyNowAndThen();
+    log.info('agent serves', { node: config.nodeName, revision: apply.revision, complete: apply.complete });
+
+    function verifyNowAndThen(): void {
+      const timer = setInterval(() => {
+        const drift = apply.verify();
+        if (drift.length > 0) log.error('kernel tables were changed by somebody else and have been repaired', { drift });
+      }, verifyMs);
+      life.signal.addEventListener('abort', () => clearInterval(timer));
+    }
+  };
+
+  return {
+    start,
+    async stop() {
+      life.abort();
+      for (const close of closers.reverse()) await close();
+    },
+  };
+}
