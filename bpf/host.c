@@ -20,12 +20,12 @@ call_only int host_neighbour(struct __sk_buff *skb, struct slow *s)
 	return bpf_redirect(cfg->ifindex_host, BPF_F_INGRESS);
 }
 
-static __attribute__((noinline)) int from_host_slow(struct __sk_buff *skb)
+static __attribute__((noinline)) int from_host_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct slow *s;
 	int r;
 
-	s = begin(skb, AXO_HOOK_FROM_HOST);
+	s = begin(skb, AXO_HOOK_FROM_HOST, missed);
 	if (!s)
 		return TC_ACT_SHOT;
 	if (skb->protocol == bpf_htons(ETH_P_ARP))
@@ -61,7 +61,7 @@ int from_host(struct __sk_buff *skb)
 {
 	int r = fast_path(skb, AXO_HOOK_FROM_HOST);
 
-	return r == AXO_NEED_SLOW ? from_host_slow(skb) : r;
+	return r < 0 ? from_host_slow(skb, r == AXO_NO_FLOW) : r;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -39,14 +39,14 @@ inline_always int netdev_to_node(struct __sk_buff *skb, struct slow *s)
 	return slow_flow(skb, s, AXO_HOOK_FROM_NETDEV);
 }
 
-static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb)
+static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct endpoint_key ek = {};
 	struct endpoint_value *ep;
 	struct slow *s;
 	int r;
 
-	s = begin(skb, AXO_HOOK_FROM_NETDEV);
+	s = begin(skb, AXO_HOOK_FROM_NETDEV, missed);
 	if (!s)
 		return TC_ACT_SHOT;
 	if (parse_l3(skb, &s->p))
@@ -81,7 +81,7 @@ int from_netdev(struct __sk_buff *skb)
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_OK;
 	r = fast_path(skb, AXO_HOOK_FROM_NETDEV);
-	return r == AXO_NEED_SLOW ? from_netdev_slow(skb) : r;
+	return r < 0 ? from_netdev_slow(skb, r == AXO_NO_FLOW) : r;
 }
 
 /*
@@ -95,7 +95,7 @@ static __attribute__((noinline)) int to_netdev_slow(struct __sk_buff *skb)
 	struct slow *s;
 	int r;
 
-	s = begin(skb, AXO_HOOK_TO_NETDEV);
+	s = begin(skb, AXO_HOOK_TO_NETDEV, 0);
 	if (!s)
 		return TC_ACT_SHOT;
 	if (!cfg || parse_l3(skb, &s->p) || is_tunnel(skb, &s->p) || is_multicast(&s->p))

@@ -3,12 +3,12 @@
 #include "lib/common.h"
 #include "lib/related.h"
 
-static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb)
+static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct slow *s;
 	int r;
 
-	s = begin(skb, AXO_HOOK_FROM_OVERLAY);
+	s = begin(skb, AXO_HOOK_FROM_OVERLAY, missed);
 	if (!s)
 		return TC_ACT_SHOT;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
@@ -44,7 +44,7 @@ int from_overlay(struct __sk_buff *skb)
 {
 	int r = fast_path(skb, AXO_HOOK_FROM_OVERLAY);
 
-	return r == AXO_NEED_SLOW ? from_overlay_slow(skb) : r;
+	return r < 0 ? from_overlay_slow(skb, r == AXO_NO_FLOW) : r;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

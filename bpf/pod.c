@@ -70,14 +70,14 @@ call_only int pod_link(struct __sk_buff *skb, struct slow *s, const struct endpo
 	return refuse(s, AXO_DROP_MULTICAST, AXO_DIR_EGRESS);
 }
 
-static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb)
+static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct endpoint_if_key ek = { .ifindex = skb->ingress_ifindex };
 	struct endpoint_if_value *ep;
 	struct slow *s;
 	int r;
 
-	s = begin(skb, AXO_HOOK_FROM_POD);
+	s = begin(skb, AXO_HOOK_FROM_POD, missed);
 	if (!s)
 		return TC_ACT_SHOT;
 	ep = bpf_map_lookup_elem(&endpoint_if, &ek);
@@ -119,17 +119,17 @@ int from_pod(struct __sk_buff *skb)
 {
 	int r = fast_path(skb, AXO_HOOK_FROM_POD);
 
-	return r == AXO_NEED_SLOW ? from_pod_slow(skb) : r;
+	return r < 0 ? from_pod_slow(skb, r == AXO_NO_FLOW) : r;
 }
 
-static __attribute__((noinline)) int to_pod_slow(struct __sk_buff *skb)
+static __attribute__((noinline)) int to_pod_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct slow *s;
 	int r;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_OK; /* ARP between the node and its pod */
-	s = begin(skb, AXO_HOOK_TO_POD);
+	s = begin(skb, AXO_HOOK_TO_POD, missed);
 	if (!s)
 		return TC_ACT_SHOT;
 	r = parse_l3(skb, &s->p);
@@ -164,7 +164,7 @@ int to_pod(struct __sk_buff *skb)
 	if (skb->mark == AXO_MARK)
 		return TC_ACT_OK;
 	r = fast_path(skb, AXO_HOOK_TO_POD);
-	return r == AXO_NEED_SLOW ? to_pod_slow(skb) : r;
+	return r < 0 ? to_pod_slow(skb, r == AXO_NO_FLOW) : r;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -29,6 +29,7 @@
 #define AXO_OK 0
 #define AXO_NEED_SLOW -1
 #define AXO_PASS -2    /* not ours: up the stack */
+#define AXO_NO_FLOW -4    /* AXO_NEED_SLOW, and a look-up is not worth repeating */
 #define AXO_IGNORE -3  /* swallowed without an event */
 
 #define ETH_HEADER 14

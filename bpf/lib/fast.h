@@ -51,7 +51,7 @@ inline_always bool fast_entry(struct __sk_buff *skb, struct flow_value *v, const
 {
 	__u32 now;
 
-	if (unlikely(!v) || v->generation != current_generation() || v->ifindex_in != origin(skb, hook))
+	if (v->generation != current_generation() || v->ifindex_in != origin(skb, hook))
 		return false;
 	now = ticks();
 	if (unlikely(flow_expired(v, now)))
@@ -97,6 +97,8 @@ inline_always int fast4(struct __sk_buff *skb, const __u32 hook)
 	key.kind = kind;
 	key.pad[0] = key.pad[1] = 0;
 	v = bpf_map_lookup_elem(&flow4, &key);
+	if (unlikely(!v))
+		return AXO_NO_FLOW;
 	if (!fast_entry(skb, v, hook, proto, tcp_flags, ip->ttl))
 		return AXO_NEED_SLOW;
 	return deliver(skb, v, hook, 4, ETH_HEADER + IP4_HEADER, proto);
@@ -121,12 +123,14 @@ inline_always int fast6(struct __sk_buff *skb, const __u32 hook)
 	key.kind = kind;
 	key.pad[0] = key.pad[1] = 0;
 	v = bpf_map_lookup_elem(&flow6, &key);
+	if (unlikely(!v))
+		return AXO_NO_FLOW;
 	if (!fast_entry(skb, v, hook, proto, tcp_flags, ip->hop_limit))
 		return AXO_NEED_SLOW;
 	return deliver(skb, v, hook, 6, ETH_HEADER + IP6_HEADER, proto);
 }
 
-/* A TC action or AXO_NEED_SLOW. */
+/* A TC action, AXO_NEED_SLOW, or AXO_NO_FLOW: slow, and there is no entry. */
 inline_always int fast_path(struct __sk_buff *skb, const __u32 hook)
 {
 	if (likely(skb->protocol == bpf_htons(ETH_P_IP)))

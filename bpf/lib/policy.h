@@ -32,22 +32,40 @@ struct best_row {
 	__u8 pad[3];
 };
 
-proven_alone int consider(const struct policy_key *key, __u32 plen, struct best_row *best)
+inline_always void consider(const struct policy_key *key, __u32 plen, struct best_row *best)
 {
-	struct policy_value *row;
+	struct policy_value *row = bpf_map_lookup_elem(&policy, key);
 	__u64 rank;
 
-	if (!key || !best)
-		return 0;
-	row = bpf_map_lookup_elem(&policy, key);
 	if (!row)
-		return 0;
+		return;
 	rank = ((__u64)row->precedence << 8) | (plen << 2) | (key->peer ? 2 : 0) | 1;
 	if (rank <= best->rank)
-		return 0;
+		return;
 	best->rank = rank;
 	best->rule_id = row->rule_id;
 	best->verdict = row->verdict;
+}
+
+proven_alone int consider_range(struct policy_key *key, __be16 port, __u32 plen, struct best_row *best)
+{
+	if (!key || !best)
+		return 0;
+	key->dir_plen = (key->dir_plen & AXO_DIR_PLEN_EGRESS) | plen;
+	key->port = port & bpf_htons((__u16)(0xffff0000u >> (plen & 31)));
+	consider(key, plen, best);
+	return 0;
+}
+
+/* Port ranges: prefixes shorter than a port, as many as the mask names. */
+proven_alone int search_ranges(struct policy_key *key, __be16 port, __u32 mask, struct best_row *best)
+{
+	if (!key || !best)
+		return 0;
+	for (__u32 plen = 0; plen < PLEN_MAX && mask; plen++, mask >>= 1) {
+		if (mask & 1)
+			consider_range(key, port, plen, best);
+	}
 	return 0;
 }
 
@@ -60,15 +78,16 @@ inline_always void search(struct policy_key *key, __be16 port, __u8 proto, __u8 
 		key->port = 0;
 		consider(key, 0, best);
 	}
-	mask &= (1u << (PLEN_MAX + 1)) - 1;
 	key->proto = proto;
-	for (__u32 plen = 0; plen <= PLEN_MAX && mask; plen++, mask >>= 1) {
-		if (!(mask & 1))
-			continue;
-		key->dir_plen = egress | plen;
-		key->port = port & bpf_htons((__u16)(0xffff0000u >> plen));
-		consider(key, plen, best);
+	/* single ports are the common case */
+	if (mask & (1u << PLEN_MAX)) {
+		key->dir_plen = egress | PLEN_MAX;
+		key->port = port;
+		consider(key, PLEN_MAX, best);
 	}
+	mask &= (1u << PLEN_MAX) - 1;
+	if (mask)
+		search_ranges(key, port, mask, best);
 }
 
 /* Judge and count one direction. Everything that asks is on the slow path. */

@@ -36,7 +36,8 @@ struct slow {
 	__u32 in;
 	__u8 reply;    /* the packet answers a flow */
 	__u8 rejudged; /* of a flow that had an entry */
-	__u8 pad[2];
+	__u8 missed;   /* the fast path found no entry for this key */
+	__u8 pad;
 	/* from here on not cleared by begin() */
 	struct flow_value v;
 	struct flow6_key back;
@@ -94,7 +95,7 @@ inline_always __be16 judged_port(const struct slow *s)
 }
 
 /* Both ends that are pods of this node, in the direction the flow was opened. 0 or a drop reason. */
-call_only int judge_flow(struct slow *s, const __u32 hook)
+inline_always int judge_flow(struct slow *s, const __u32 hook)
 {
 	struct side *from = s->reply ? &s->dst : &s->src;
 	struct side *to = s->reply ? &s->src : &s->dst;
@@ -180,6 +181,15 @@ proven_alone int route(struct __sk_buff *skb, const struct packet *p, struct flo
 	return 0;
 }
 
+inline_always int local_hop(const struct slow *s, struct flow_value *v)
+{
+	v->action = AXO_ACT_POD;
+	v->ifindex_out = s->dst.ifindex;
+	__builtin_memcpy(v->dmac, s->dst.mac, 6);
+	__builtin_memcpy(v->smac, s->dst.host_mac, 6);
+	return 0;
+}
+
 /* Where the packet goes. 0 or a drop reason. */
 call_only int next_hop(struct __sk_buff *skb, struct slow *s, struct flow_value *v, const __u32 hook)
 {
@@ -193,13 +203,8 @@ call_only int next_hop(struct __sk_buff *skb, struct slow *s, struct flow_value 
 		v->action = AXO_ACT_STACK;
 		return 0;
 	}
-	if (to->kind == SIDE_POD) {
-		v->action = AXO_ACT_POD;
-		v->ifindex_out = to->ifindex;
-		__builtin_memcpy(v->dmac, to->mac, 6);
-		__builtin_memcpy(v->smac, to->host_mac, 6);
-		return 0;
-	}
+	if (to->kind == SIDE_POD)
+		return local_hop(s, v);
 	if (hook != AXO_HOOK_FROM_POD && hook != AXO_HOOK_FROM_HOST)
 		return AXO_DROP_UNROUTABLE;
 	if (to->tunnel_family) {
@@ -238,8 +243,6 @@ call_only bool find_opener(struct slow *s, const struct flow_value *e, struct fl
 	bool current = false;
 
 	reverse_key(back, &s->p.key);
-	if (is_syn(&s->p))
-		return false;
 	if (e && e->flags & AXO_FLOW_REPLY) {
 		s->reply = 1;
 		current = e->generation == s->generation;
@@ -264,7 +267,7 @@ call_only bool find_opener(struct slow *s, const struct flow_value *e, struct fl
 inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 hook)
 {
 	struct flow_value *v = &s->v;
-	struct flow_value *e = flow_find(&s->p.key, s->p.family);
+	struct flow_value *e = s->missed ? NULL : flow_find(&s->p.key, s->p.family);
 	struct flow6_key *back = &s->back;
 	__u32 no_ports;
 	bool current;
@@ -284,7 +287,7 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	} else if (is_syn(&s->p)) {
 		v->flags = AXO_FLOW_SYN;
 	}
-	current = find_opener(s, e, back);
+	current = is_syn(&s->p) ? false : find_opener(s, e, back);
 	if (e && e->generation == s->generation)
 		current = true; /* here for its shape only: fragments, options, hop limit */
 	if (e && e->flags & AXO_FLOW_DNAT) {
@@ -305,12 +308,15 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	if (!current) {
 		r = judge_flow(s, hook);
 		if (r) {
-			flow_delete(&s->p.key, s->p.family);
-			flow_delete(back, s->p.family);
+			if (s->rejudged || s->reply) {
+				flow_delete(&s->p.key, s->p.family);
+				if (s->reply)
+					flow_delete(back, s->p.family);
+			}
 			return refuse(s, r, s->story.direction);
 		}
 	}
-	r = next_hop(skb, s, v, hook);
+	r = s->dst.kind == SIDE_POD ? local_hop(s, v) : next_hop(skb, s, v, hook);
 	if (r)
 		return refuse(s, r, hook == AXO_HOOK_FROM_POD);
 	if (s->p.ttl <= 1 && v->action != AXO_ACT_STACK && !at_egress(hook))
@@ -334,7 +340,7 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	return deliver(skb, v, hook, 4, s->p.l4_off, s->p.key.proto | no_ports);
 }
 
-inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook)
+inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook, __u32 missed)
 {
 	__u32 zero = 0;
 	struct slow *s = bpf_map_lookup_elem(&slow_memory, &zero);
@@ -349,6 +355,7 @@ inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook)
 	s->story.hook = hook;
 	s->story.ifindex = skb->ifindex;
 	s->p.length = skb->len;
+	s->missed = missed;
 	if ((void *)(long)skb->data + ETH_HEADER + IP6_HEADER > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
 	return s;
