@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { AppError, canonicalJson } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
 import { readBtf } from '../src/generator/btf.ts';
+import { GEN, generate, ROOT } from '../src/generator/generate.ts';
 import { constants, FIELD_SIZE, structLayouts } from '../src/generator/layout.ts';
-import { GEN, generate, ROOT } from '../src/generator/main.ts';
 import {
   type Codec,
   decodeAll,

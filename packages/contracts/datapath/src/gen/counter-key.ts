@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBe16, getU32, getU8, putBe16, putU32, putU8, room, type Codec } from '../codec.ts';
 
 /** `struct counter_key`, 16 bytes. */

@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getU64, putU64, room, type Codec } from '../codec.ts';
 
 /** `struct drop_value`, 16 bytes. */

@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBytes, getU16, getU32, putBytes, putU16, putU32, room, type Codec } from '../codec.ts';
 
 /** `struct endpoint_value`, 24 bytes. */

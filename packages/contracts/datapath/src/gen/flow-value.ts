@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBe16, getBytes, getU32, getU64, getU8, putBe16, putBytes, putU32, putU64, putU8, room, type Codec } from '../codec.ts';
 
 /** `struct flow_value`, 64 bytes. */

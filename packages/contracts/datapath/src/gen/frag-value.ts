@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBe16, putBe16, room, type Codec } from '../codec.ts';
 
 /** `struct frag_value`, 4 bytes. */

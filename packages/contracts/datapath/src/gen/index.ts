@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 export * from './constants.ts';
 export * from './counter-key.ts';
 export * from './counter-value.ts';

@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBytes, getU32, getU8, putBytes, putU32, putU8, room, type Codec } from '../codec.ts';
 
 /** `struct ipcache_key`, 24 bytes. */

@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getU32, getU64, putU32, putU64, room, type Codec } from '../codec.ts';
 
 /** `struct lb_slot_key`, 16 bytes. */

@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBe16, getBytes, getU32, getU8, putBe16, putBytes, putU32, putU8, room, type Codec } from '../codec.ts';
 
 /** `struct lb_sock_value`, 24 bytes. */

@@ -1,4 +1,4 @@
-// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.
+// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 
 /** Every map of the objects as declared in bpf/lib/maps.h; key and value name a struct or an integer. */
 export const maps = {

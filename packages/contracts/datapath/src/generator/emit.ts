@@ -1,4 +1,4 @@
-// Writes the TypeScript of src/gen from layouts. Called by main.ts and by the test that compares it with what is committed.
+// Writes the TypeScript of src/gen from layouts. Called by generate.ts and by the test that compares it with what is committed.
 import { canonicalJson, digestOf } from '@axoneme/std';
 import { type Constant, FIELD_SIZE, type Field, type FieldKind, type MapLayout, type StructLayout } from './layout.ts';
 
@@ -9,7 +9,7 @@ export interface Input {
   readonly drops: readonly Constant[];
 }
 
-const HEADER = '// Generated from bpf/build/types.o by src/generator/main.ts. Do not edit.\n';
+const HEADER = '// Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.\n';
 
 /** File name in src/gen → content. */
 export function emit(input: Input): ReadonlyMap<string, string> {

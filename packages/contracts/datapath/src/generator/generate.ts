@@ -1,4 +1,4 @@
-// Entry of `node packages/contracts/datapath/src/generator/main.ts`: compiles bpf/types.c and rewrites src/gen.
+// Compiles bpf/types.c and writes src/gen from its BTF. Called by ../../generate.ts and by the test that keeps them equal.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +22,8 @@ export function generate(): ReadonlyMap<string, string> {
   });
 }
 
-if (process.argv[1] === import.meta.filename) {
+/** Replaces the contents of src/gen. */
+export function writeGenerated(): void {
   const files = generate();
   mkdirSync(GEN, { recursive: true });
   for (const old of readdirSync(GEN)) if (!files.has(old)) rmSync(join(GEN, old));
