@@ -49,7 +49,7 @@ export async function runPodsBench(options: PodsOptions): Promise<Report> {
     const pairs = new Map<number, number>();
     const ours = places.find((p) => p.kind === 'axoneme')!;
     reader = createRingReader({
-      rings: [{ map: ours.world.map('events'), onEvent: (b, at) => void count(pairs, event.decode(b, at)) }],
+      rings: [{ map: ours.world.map('events'), onEvent: (b, at) => count(pairs, event.decode(b, at)) }],
     });
     for (const p of places) servers.push(await startServer(tool, p));
     const samples = await rounds(tool, places, options);
