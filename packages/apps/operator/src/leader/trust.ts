@@ -3,6 +3,7 @@
 
 import { type Ca, clientSpiffeUri, createCa, issueClient, issueServer, readCertificate, renewAtMs } from '@axoneme/pki';
 import { AppError, type Log } from '@axoneme/std';
+import { operatorServerName } from '@axoneme/stream';
 import { isKubeError, type KubeClient, type LooseObject, resources } from 'kopf-ts';
 
 export interface TrustConfig {
@@ -65,7 +66,7 @@ export async function ensureCa(client: KubeClient, c: TrustConfig, log: Log): Pr
 
 export async function issueReplicaCertificate(ca: Ca, c: TrustConfig): Promise<{ certPem: string; keyPem: string }> {
   return issueServer(ca, {
-    dnsNames: ['axoneme-operator', 'localhost'],
+    dnsNames: [operatorServerName, 'axoneme-operator', 'localhost'],
     ips: [...new Set([c.advertiseAddress, '127.0.0.1', '::1'])],
     ttlMs: SERVER_DAYS * DAY_MS,
   });

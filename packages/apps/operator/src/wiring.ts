@@ -1,0 +1,263 @@
+// Puts the operator together: sources → world → compile loop → node server; leader duties beside. Called by main.ts.
+
+import { clientRoleOf, nodeIdentityOf } from '@axoneme/pki';
+import { AppError, type Clock, err, type Log, type NodeName, ok, systemClock } from '@axoneme/std';
+import { createNodeServer, type NodeServer, type NodeServerDeps } from '@axoneme/stream';
+import { createHealthRegistry, createLog, createMetrics, createTelemetryServer, type HealthRegistry } from '@axoneme/telemetry';
+import { connectKube, type KubeClient } from 'kopf-ts';
+import { type Compiler, createCompiler } from './compile/compiler.ts';
+import { createDesiredPlanner } from './compile/desired.ts';
+import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
+import type { OperatorConfig } from './config.ts';
+import { createLeader, type Leader, type Term } from './leader/leader.ts';
+import type { Reconciler } from './leader/reconciler.ts';
+import { ensureCa, ensureCliCertificate, issueReplicaCertificate, publishTrust, type TrustConfig } from './leader/trust.ts';
+import { createAdminHandlers } from './serve/admin.ts';
+import { createFlowLog } from './serve/flows.ts';
+import { createReportHandler } from './serve/reports.ts';
+import { type SignConfig, signNode } from './serve/sign.ts';
+import { createSources, type Sources } from './sources/sources.ts';
+import { createPolicyStatusWriter } from './status/policy-status.ts';
+import { createWorld, type World } from './world/world.ts';
+
+export interface Operator {
+  /** Runs until the signal aborts. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+/** Inputs older than this: a leader steps down, agents look for a fresher replica. */
+const STALE_MS = 60_000;
+const NODE_CERTIFICATE_TTL_MS = 30 * 86_400_000;
+const RENEW_OWN_CERTIFICATE_MS = 10 * 86_400_000;
+
+interface Parts {
+  readonly config: OperatorConfig;
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly world: World;
+  readonly sources: Sources;
+  readonly compiler: Compiler;
+  readonly health: HealthRegistry;
+}
+
+const trustConfigOf = (c: OperatorConfig): TrustConfig => ({
+  namespace: c.podNamespace,
+  clusterName: c.clusterName,
+  advertiseAddress: c.advertiseAddress,
+  port: c.port,
+  bootstrapPort: c.bootstrapPort,
+});
+
+/** Addresses of all operator replicas, from their pods. */
+function replicaAddresses(p: Parts): string[] {
+  const pods = [...p.world.tables.pods.values()].filter(
+    (o) => o.namespace === p.config.podNamespace && !o.finished && o.labels['app.kubernetes.io/component'] === 'operator',
+  );
+  return pods.flatMap((o) => o.addresses.slice(0, 1));
+}
+
+function createOwnLeader(
+  p: Parts,
+  ca: Awaited<ReturnType<typeof ensureCa>>,
+  loop: () => CompileLoop,
+  server: () => NodeServer,
+  floor: () => number,
+): Leader {
+  const trust = trustConfigOf(p.config);
+  return createLeader(
+    {
+      client: p.client,
+      world: p.world,
+      clock: p.clock,
+      log: p.log,
+      pods: () => p.compiler.podViews(p.world.tables),
+      isFresh: () => p.sources.oldestMs() < STALE_MS,
+      epochFloor: floor,
+      onTerm: () => loop().mark(),
+      writers: (t: Term): Reconciler[] => [
+        t.reconciler('trust', async () => {
+          await publishTrust(p.client, ca, trust, replicaAddresses(p));
+          await ensureCliCertificate(p.client, ca, trust, p.clock.nowMs());
+        }),
+        t.reconciler(
+          'policy status',
+          createPolicyStatusWriter({
+            client: p.client,
+            world: p.world,
+            clock: p.clock,
+            verdict: (key) => loop().verdicts.get(key),
+            acked: (node) => server().hub.link(node as NodeName)?.ackedRevision ?? 0,
+            assertLeader: t.assertLeader,
+          }),
+        ),
+      ],
+    },
+    p.config,
+  );
+}
+
+function nodeServerDeps(
+  p: Parts,
+  ca: Awaited<ReturnType<typeof ensureCa>>,
+  leader: () => Leader,
+  loop: () => CompileLoop,
+): Omit<NodeServerDeps, 'tls' | 'admin' | 'report'> {
+  const signConfig: SignConfig = {
+    clusterName: p.config.clusterName,
+    namespace: p.config.podNamespace,
+    agentServiceAccount: 'axoneme-agent',
+    audience: 'axoneme-operator',
+    nodeCertificateTtlMs: NODE_CERTIFICATE_TTL_MS,
+  };
+  return {
+    clock: p.clock,
+    log: p.log,
+    artifacts: (name, digest) => p.compiler.artifacts.body(name, digest),
+    freshness: () => ({ epoch: leader().epoch() ?? 0, leader: leader().isLeader(), inputAgeMs: p.sources.ages() }),
+    nodeOf: (peer) => {
+      const id = nodeIdentityOf(peer);
+      if (!id.ok) return id;
+      if (id.value.cluster === p.config.clusterName) return ok(id.value.node);
+      return err(new AppError({ code: 'operator/other-cluster', message: `the certificate is of cluster ${id.value.cluster}` }));
+    },
+    isAdmin: (peer) => clientRoleOf(peer, p.config.clusterName) === 'admin',
+    sign: async (q) => {
+      const r = await signNode({ client: p.client, ca }, signConfig, q);
+      if (!r.ok) {
+        p.log.warn('certificate refused', { node: q.nodeName, reason: r.error.message });
+        throw new AppError({
+          code: 'stream/unauthenticated',
+          message: r.error.message,
+          ...(r.error.hint === undefined ? {} : { hint: r.error.hint }),
+        });
+      }
+      p.log.info('node certificate issued', { node: q.nodeName });
+      return { certificatePem: r.value.certificatePem, caPem: r.value.caPem, notAfterUnixMs: r.value.notAfterMs };
+    },
+    events: {
+      connected: (_node, hello) => {
+        loop().raiseRevision(hello.revision);
+        loop().mark();
+      },
+      ack: () => leader().poke(),
+      nack: () => leader().poke(),
+    },
+  };
+}
+
+function createParts(config: OperatorConfig): Parts {
+  const clock = systemClock;
+  const log = createLog({ app: 'operator', level: config.logLevel });
+  const client = connectKube({ kind: 'default' }, { userAgent: 'axoneme-operator', clock });
+  const world = createWorld();
+  const sources = createSources({ client, world, log, clock });
+  const health = createHealthRegistry();
+  return { config, client, clock, log, world, sources, compiler: createCompiler(config), health };
+}
+
+async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; loop: CompileLoop; server: NodeServer }> {
+  const { config, client, log, clock, world } = p;
+  const trust = trustConfigOf(config);
+  const ca = await ensureCa(client, trust, log);
+  const flows = createFlowLog();
+  let epochSeen = 0;
+  const leader: Leader = createOwnLeader(
+    p,
+    ca,
+    () => loop,
+    () => server,
+    () => epochSeen,
+  );
+  const loop: CompileLoop = createCompileLoop({
+    world,
+    compiler: p.compiler,
+    planner: createDesiredPlanner(world.tables, p.compiler),
+    hub: () => server.hub,
+    clock,
+    log,
+    epoch: () => leader.epoch() ?? epochSeen,
+    onCompiled: (_c, dirty) => {
+      leader.notice(dirty);
+      leader.poke();
+    },
+  });
+  const base = nodeServerDeps(
+    p,
+    ca,
+    () => leader,
+    () => loop,
+  );
+  const tlsOf = async () => ({ ...(await issueReplicaCertificate(ca, trust)), caPem: ca.certPem });
+  const server: NodeServer = createNodeServer(
+    {
+      ...base,
+      tls: await tlsOf(),
+      report: createReportHandler(world, flows),
+      events: {
+        ...base.events,
+        connected: (node, hello) => {
+          epochSeen = Math.max(epochSeen, hello.epoch);
+          base.events.connected?.(node, hello);
+        },
+      },
+      admin: createAdminHandlers({
+        world,
+        flows,
+        server: () => server,
+        compiled: () => loop.last(),
+        components: () =>
+          p.health
+            .components()
+            .map((c) => ({ name: c.name, state: c.health.state, reason: c.health.state === 'ok' ? '' : c.health.reason })),
+        self: () => ({ id: config.podName, leader: leader.isLeader(), revision: loop.revision(), epoch: leader.epoch() ?? epochSeen }),
+      }),
+    },
+    { host: '::', ports: { node: config.port, bootstrap: config.bootstrapPort, admin: config.adminPort }, operatorId: config.podName },
+  );
+  const renew = async (): Promise<void> => {
+    while (!signal.aborted) {
+      await clock.sleep(RENEW_OWN_CERTIFICATE_MS, signal);
+      if (!signal.aborted) server.updateTls(await tlsOf());
+    }
+  };
+  void renew().catch((error: unknown) => log.error('own certificate was not renewed', { error }));
+  server.setWantFlows(true);
+  return { leader, loop, server };
+}
+
+export function createOperator(config: OperatorConfig): Operator {
+  return {
+    async run(signal) {
+      const p = createParts(config);
+      p.log.info('operator starts', { config });
+      const metrics = createMetrics({ process: true });
+      p.health.register({ name: 'sources', health: () => p.sources.health() });
+      const telemetry = createTelemetryServer({ health: p.health, metrics, log: p.log }, { host: '::', port: config.metricsPort });
+      await telemetry.start(signal);
+      const { leader, loop, server } = await serve(p, signal);
+      p.health.register({ name: 'leader duties', health: () => leader.health() });
+      p.health.register(server);
+      p.health.gate({ name: 'first compile', closedBecause: () => (loop.last() === undefined ? 'nothing compiled yet' : undefined) });
+      metrics.observed({ name: 'operator_revision', help: 'Newest revision' }, () => loop.revision());
+      metrics.observed({ name: 'operator_compile_duration_ms', help: 'Duration of the last compile' }, () => loop.lastCompileMs());
+      metrics.observed({ name: 'operator_nodes_connected', help: 'Nodes with a stream' }, () => server.hub.totals().connected);
+      metrics.observed(
+        { name: 'operator_artifact_bytes_sent', help: 'Bytes of artifacts sent to nodes' },
+        () => server.hub.totals().sent.artifactBytes,
+      );
+      p.world.onChange(() => loop.mark());
+      await p.sources.start(signal);
+      await p.sources.synced;
+      p.log.info('inputs complete');
+      loop.start();
+      await leader.start(signal);
+      await server.start(signal);
+      await new Promise<void>((resolve) =>
+        signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve(), { once: true }),
+      );
+      await leader.ended;
+      p.client.close();
+    },
+  };
+}
