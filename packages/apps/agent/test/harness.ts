@@ -298,3 +298,99 @@ export function createNode(): TestNode & { readonly gateway: string } {
     },
   };
 }
+
+const udpEcho = `
+import socket, sys
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+s.bind(('::', 7000))
+print('up', flush=True)
+while True:
+    d, a = s.recvfrom(2048)
+    s.sendto(b'pong', a)
+`;
+const udpAsk = `
+import socket, sys
+f = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+s = socket.socket(f, socket.SOCK_DGRAM)
+s.settimeout(0.4)
+for i in range(2):
+    s.sendto(b'ping', (sys.argv[1], int(sys.argv[2])))
+    try:
+        print(s.recv(100).decode()); sys.exit(0)
+    except socket.timeout:
+        pass
+print('timeout')
+`;
+
+/** Answers `pong` to datagrams on port 7000, both families. */
+export async function startEcho(pod: TestPod): Promise<ChildProcess> {
+  const p = pod.spawn('python3', '-c', udpEcho);
+  await new Promise((r) => p.stdout?.once('data', r));
+  return p;
+}
+
+/** `pong`, or `timeout` when nothing comes back. */
+export const ask = (pod: TestPod, address: string, port = 7000): string => pod.exec('python3', '-c', udpAsk, address, String(port)).trim();
+
+const udpSend = `
+import socket, sys, time, select
+f = socket.AF_INET6 if ':' in sys.argv[1] else socket.AF_INET
+s = socket.socket(f, socket.SOCK_DGRAM)
+s.connect((sys.argv[1], int(sys.argv[2])))
+print('up', flush=True)
+n = 0
+while not select.select([sys.stdin], [], [], 0.002)[0]:
+    try:
+        s.send(b'flood')
+        n += 1
+    except OSError:
+        pass
+print(n, flush=True)
+`;
+const udpCount = `
+import socket, sys, select, json
+s = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+s.bind(('::', int(sys.argv[1])))
+print('up', flush=True)
+c = {}
+while True:
+    r = select.select([s, sys.stdin], [], [])[0]
+    if s in r:
+        d, a = s.recvfrom(2048)
+        k = a[0].replace('::ffff:', '')
+        c[k] = c.get(k, 0) + 1
+    elif sys.stdin in r:
+        break
+print(json.dumps(c), flush=True)
+`;
+
+export interface Running {
+  /** Ends it and gives what it printed last. */
+  finish(): Promise<string>;
+}
+
+async function running(p: ChildProcess): Promise<Running> {
+  let text = '';
+  p.stdout?.setEncoding('utf8').on('data', (t: string) => {
+    text += t;
+  });
+  await until(() => text.includes('up'), 'a traffic program');
+  return {
+    async finish() {
+      const gone = new Promise((r) => p.once('close', r));
+      p.stdin?.end();
+      await gone;
+      return text.trim().split('\n').at(-1) ?? '';
+    },
+  };
+}
+
+/** Sends about 400 datagrams a second; `finish` gives how many. */
+export const flood = (pod: TestPod, address: string, port = 7000): Promise<Running> =>
+  running(pod.spawn('python3', '-c', udpSend, address, String(port)));
+
+/** Counts datagrams by source; `finish` gives `{address: count}`. */
+export const count = (pod: TestPod, port = 7000): Promise<Running> => running(pod.spawn('python3', '-c', udpCount, String(port)));

@@ -5,6 +5,7 @@ import { createMonitor, type Link, type Monitor, NetlinkSocket, type NetworkEven
 import { AppError, type Clock, describeError, type Health, type Log, type Timer } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
 import { findDevices } from './devices.ts';
+import { expedited } from './expedite.ts';
 import { type Attachment, cgroupAttachType, createLinks, type Links } from './links.ts';
 import { ensureNetwork, hostName, type NodeNetwork, netName, prepareDevice, vxlanName } from './network.ts';
 import type { NodeView } from './node-view.ts';
@@ -109,7 +110,9 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
       const n = ensureNetwork(socket, v, findDevices(socket, config.devices, v.addresses), log);
       writeNodeRows(v, n);
       const attachments = nodeAttachments(n, programs, cgroup);
-      for (const a of attachments) ensureAttachment(a);
+      expedited(() => {
+        for (const a of attachments) ensureAttachment(a);
+      });
       const wanted = new Set(attachments.map((a) => a.pin));
       for (const pin of links.pins()) if (!pin.startsWith('pod-') && !wanted.has(pin)) links.remove(pin);
       network = n;
@@ -131,10 +134,12 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
     configure,
     attachPod(hostIfname, ifindex) {
       prepareDevice(hostIfname);
-      for (const direction of ['ingress', 'egress'] as const) {
-        const program = direction === 'ingress' ? 'from_pod' : 'to_pod';
-        links.ensure({ pin: podPin(hostIfname, direction), program, hook: { kind: 'tc', ifindex, direction } });
-      }
+      expedited(() => {
+        for (const direction of ['ingress', 'egress'] as const) {
+          const program = direction === 'ingress' ? 'from_pod' : 'to_pod';
+          links.ensure({ pin: podPin(hostIfname, direction), program, hook: { kind: 'tc', ifindex, direction } });
+        }
+      });
     },
     detachPod(hostIfname) {
       for (const direction of ['ingress', 'egress']) links.remove(podPin(hostIfname, direction));
