@@ -37,8 +37,8 @@ export interface KubeObject {
   apiVersion?: string;
   kind?: string;
   metadata: ObjectMeta;
-  // biome-ignore lint/suspicious/noExplicitAny: the shape below metadata belongs to the kind, callers narrow it
-  [field: string]: any;
+  /** The shape below metadata belongs to the kind; callers narrow it. */
+  [field: string]: unknown;
 }
 
 /** Which collection: `{group: '', version: 'v1', resource: 'pods'}`. */
@@ -147,7 +147,11 @@ export interface AdmissionRequest {
 /** A returned object replaces the request's object (mutation); a thrown StatusError denies. */
 export type AdmissionHook = (
   r: AdmissionRequest,
-) => undefined | KubeObject | { readonly warnings: readonly string[] } | Promise<undefined | KubeObject | { readonly warnings: readonly string[] }>;
+) =>
+  | undefined
+  | KubeObject
+  | { readonly warnings: readonly string[] }
+  | Promise<undefined | KubeObject | { readonly warnings: readonly string[] }>;
 
 export interface ApiServerDeps {
   readonly log?: Log;
@@ -200,6 +204,11 @@ export interface ApiServer {
   issueToken(
     ns: string,
     serviceAccount: string,
-    opts?: { readonly audiences?: readonly string[]; readonly expirationSeconds?: number; readonly pod?: KubeObject; readonly node?: KubeObject },
+    opts?: {
+      readonly audiences?: readonly string[];
+      readonly expirationSeconds?: number;
+      readonly pod?: KubeObject;
+      readonly node?: KubeObject;
+    },
   ): { readonly token: string; readonly expiresAtMs: number };
 }

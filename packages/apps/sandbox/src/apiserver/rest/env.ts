@@ -1,0 +1,37 @@
+// What the REST layer works with, and what one request carries. Made by ../server.ts.
+import type { Clock, Log } from '@axoneme/std';
+import type { CustomRuntime } from '../crd/runtime.ts';
+import type { Allocator } from '../kinds/allocate.ts';
+import type { Registry } from '../registry.ts';
+import type { MemoryStore } from '../store/memory.ts';
+import type { AdmissionRequest, KubeObject, UserInfo } from '../types.ts';
+
+export interface Admission {
+  /** Runs mutating hooks and webhooks; returns the object to go on with. */
+  mutate(r: AdmissionRequest, warnings: string[]): Promise<KubeObject | undefined>;
+  validate(r: AdmissionRequest, warnings: string[]): Promise<void>;
+}
+
+export interface RestEnv {
+  readonly store: MemoryStore;
+  readonly registry: Registry;
+  readonly allocator: Allocator;
+  readonly custom: CustomRuntime;
+  readonly admission: Admission;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly uuid: () => string;
+  readonly podGracefulDeletion: boolean;
+}
+
+export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
+
+export interface WriteContext {
+  readonly user: UserInfo;
+  readonly manager: string;
+  readonly dryRun: boolean;
+  readonly fieldValidation: FieldValidation;
+  readonly subresource: string;
+  /** Warnings for the client; appended. */
+  readonly warnings: string[];
+}

@@ -1,0 +1,201 @@
+// Puts the API server together: store, REST, HTTP over TLS. Used by the sandbox through ./index.ts.
+import { randomUUID } from 'node:crypto';
+import { createServer, type Server } from 'node:https';
+import { type AddressInfo, isIP } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { AppError, silentLog, systemClock } from '@axoneme/std';
+import { boundTo, createTokens } from './auth/tokens.ts';
+import { createCustomRuntime } from './crd/runtime.ts';
+import { createDiscovery } from './http/discovery.ts';
+import { createOpenApi } from './http/openapi.ts';
+import { createRouter, type Plugins, type Router } from './http/router.ts';
+import { createAllocator, formatIp, parseRange } from './kinds/allocate.ts';
+import { kubeconfigText } from './kubeconfig.ts';
+import { createRegistry } from './registry.ts';
+import { type AdmissionHooks, createAdmission } from './rest/admission.ts';
+import type { RestEnv } from './rest/env.ts';
+import { startNamespaceController } from './rest/namespaces.ts';
+import { notFound } from './status-error.ts';
+import { createStoreClient } from './store/client.ts';
+import { createMemoryStore } from './store/memory.ts';
+import { makeCertificate, type ServerCertificate } from './tls.ts';
+import type { ApiServer, ApiServerConfig, ApiServerDeps, Store } from './types.ts';
+
+const historyDefault = 4096;
+const firstNamespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
+
+export function createApiServer(deps: ApiServerDeps, config: ApiServerConfig): ApiServer {
+  const log = deps.log ?? silentLog;
+  const clock = deps.clock ?? systemClock;
+  const uuid = deps.uuid ?? randomUUID;
+  const serviceCidrV4 = config.serviceCidrV4 ?? '10.96.0.0/16';
+  const serviceCidrV6 = config.serviceCidrV6 ?? 'fd00:10:96::/112';
+  const memory = createMemoryStore(config.watchHistoryMax ?? historyDefault);
+  const registry = createRegistry();
+  const hooks: AdmissionHooks = { mutating: [], validating: [] };
+  const env: RestEnv = {
+    store: memory,
+    registry,
+    allocator: createAllocator(memory, { serviceCidrV4, serviceCidrV6, nodePortRange: config.nodePortRange ?? [30_000, 32_767] }),
+    custom: createCustomRuntime(memory, registry, clock),
+    admission: createAdmission(memory, hooks, uuid),
+    clock,
+    log,
+    uuid,
+    podGracefulDeletion: config.podGracefulDeletion !== false,
+  };
+  const tokens = createTokens(memory, clock, uuid, config.adminToken);
+  const plugins: Plugins = { streams: new Map(), log: undefined, proxy: undefined };
+  const router = createRouter({ env, tokens, discovery: createDiscovery(registry), openapi: createOpenApi(registry), plugins });
+  const store = createStoreClient(env);
+  const firstIps = [formatIp(parseRange(serviceCidrV4).base + 1n, 4), formatIp(parseRange(serviceCidrV6).base + 1n, 6)];
+  const net = createListeners(router, config, firstIps);
+  return {
+    get url() {
+      return `https://127.0.0.1:${net.port()}`;
+    },
+    get port() {
+      return net.port();
+    },
+    get caPem() {
+      return net.certificate().caPem;
+    },
+    adminToken: tokens.adminToken,
+    store,
+    kubeconfig: (o = {}) =>
+      kubeconfigText({
+        cluster: config.clusterName ?? 'axoneme',
+        server: o.server ?? `https://127.0.0.1:${net.port()}`,
+        caPem: net.certificate().caPem,
+        token: o.token ?? tokens.adminToken,
+      }),
+    async start(signal) {
+      await seed(store);
+      startNamespaceController(env, signal);
+      await net.start(signal);
+      log.info('API server listening', { port: net.port() });
+    },
+    stopped: net.stopped,
+    listen: net.listen,
+    accept: net.accept,
+    onPodStream: (kind, handler) => void plugins.streams.set(kind, handler),
+    onPodLog(handler) {
+      plugins.log = handler;
+    },
+    onProxy(handler) {
+      plugins.proxy = handler;
+    },
+    onAdmission: (phase, hook) => void hooks[phase].push(hook),
+    issueToken(ns, serviceAccount, o = {}) {
+      const account = memory.get('/serviceaccounts', ns, serviceAccount);
+      if (account === undefined) throw notFound({ group: '', resource: 'serviceaccounts' }, serviceAccount);
+      return tokens.issue({
+        ns,
+        serviceAccount,
+        uid: account.metadata.uid ?? '',
+        audiences: o.audiences ?? [],
+        expirationSeconds: o.expirationSeconds ?? 3600,
+        pod: o.pod === undefined ? undefined : boundTo('Pod', o.pod),
+        node: o.node === undefined ? undefined : boundTo('Node', o.node),
+      });
+    },
+  };
+}
+
+async function seed(store: Store): Promise<void> {
+  const gvr = { group: '', version: 'v1', resource: 'namespaces' };
+  for (const name of firstNamespaces) {
+    if (store.get(gvr, '', name) === undefined)
+      await store.create(gvr, { metadata: { name, labels: { 'kubernetes.io/metadata.name': name } } });
+  }
+}
+
+interface Listeners {
+  port(): number;
+  certificate(): ServerCertificate;
+  start(signal: AbortSignal): Promise<void>;
+  stopped(): Promise<void>;
+  listen(address: string, port: number): Promise<void>;
+  accept(socket: Duplex): void;
+}
+
+const notStarted = (): AppError => new AppError({ code: 'apiserver/not-started', message: 'the API server has not been started' });
+
+function createListeners(router: Router, config: ApiServerConfig, firstIps: readonly string[]): Listeners {
+  const servers: Server[] = [];
+  const upgraded = new Set<Duplex>();
+  let cert: ServerCertificate | undefined;
+  let port = 0;
+  let closed: Promise<void> | undefined;
+  const certificate = (): ServerCertificate => {
+    if (cert === undefined) throw notStarted();
+    return cert;
+  };
+  const make = (): Server => {
+    const server = createServer({ cert: certificate().certPem, key: certificate().keyPem, keepAlive: true, noDelay: true }, router.request);
+    // watches stay open for long without a byte from the client
+    server.requestTimeout = 0;
+    server.timeout = 0;
+    server.keepAliveTimeout = 120_000;
+    server.on('upgrade', (req, socket, head) => {
+      upgraded.add(socket);
+      socket.on('close', () => upgraded.delete(socket));
+      router.upgrade(req, socket, head);
+    });
+    server.on('tlsClientError', (_e, socket) => socket.destroy());
+    servers.push(server);
+    return server;
+  };
+  const bind = async (address: string, at: number): Promise<number> => {
+    const server = make();
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(at, address, () => {
+        server.removeListener('error', reject);
+        resolve();
+      });
+    });
+    return (server.address() as AddressInfo).port;
+  };
+  const stop = async (): Promise<void> => {
+    for (const s of upgraded) s.destroy();
+    await Promise.all(
+      servers.map(
+        (s) =>
+          new Promise<void>((resolve) => {
+            s.closeAllConnections();
+            if (s.listening) s.close(() => resolve());
+            else resolve();
+          }),
+      ),
+    );
+  };
+  return {
+    port: () => port,
+    certificate,
+    async start(signal) {
+      const extra = [...(config.certificateSans ?? []), ...(config.addresses ?? [])];
+      const names = [
+        'localhost',
+        'kubernetes',
+        'kubernetes.default',
+        'kubernetes.default.svc',
+        'kubernetes.default.svc.cluster.local',
+        ...extra.filter((s) => isIP(s) === 0),
+      ];
+      cert = await makeCertificate(names, ['127.0.0.1', '::1', ...firstIps, ...extra.filter((s) => isIP(s) !== 0)]);
+      port = await bind('127.0.0.1', config.port ?? 0);
+      for (const address of config.addresses ?? []) await bind(address, port);
+      signal.addEventListener('abort', () => {
+        closed = stop();
+      });
+    },
+    stopped: async () => closed,
+    async listen(address, at) {
+      await bind(address, at);
+    },
+    accept(socket) {
+      (servers[0] ?? make()).emit('connection', socket);
+    },
+  };
+}
