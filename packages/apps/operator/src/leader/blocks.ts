@@ -1,7 +1,7 @@
 // Leader duty: blocks of pod addresses for every node, durable in its CiliumNode object before anybody may use them. Called by leader.ts.
 
 import { planBlocks } from '@axoneme/ipam';
-import { type Cidr, parseCidr } from '@axoneme/model';
+import { type Cidr, cidrBase, cidrFamily, ipFromBigint, ipToBigint, parseCidr } from '@axoneme/model';
 import { type Clock, type NodeName, unwrap } from '@axoneme/std';
 import { type EventRecorder, isKubeError, type KubeClient } from 'kopf-ts';
 import { ciliumResources } from '../sources/sources.ts';
@@ -24,6 +24,8 @@ export interface BlockWriterDeps {
 }
 
 const cidrs = (texts: readonly string[]): Cidr[] => texts.map((t) => unwrap(parseCidr(t)));
+/** The address the node itself has in a block. */
+const routerAddress = (block: Cidr): string => ipFromBigint(cidrFamily(block), ipToBigint(cidrBase(block)) + 1n);
 const known = (texts: readonly string[]): Cidr[] => texts.flatMap((t) => (parseCidr(t).ok ? [t as Cidr] : []));
 
 export function createBlockWriter(deps: BlockWriterDeps, config: BlockConfig): () => Promise<void> {
@@ -35,7 +37,8 @@ export function createBlockWriter(deps: BlockWriterDeps, config: BlockConfig): (
 
   const write = async (node: NodeRow, podCIDRs: readonly string[]): Promise<void> => {
     deps.assertLeader();
-    const addresses = node.internalAddresses.map((ip) => ({ type: 'InternalIP', ip }));
+    const routers = known(podCIDRs).map((c) => ({ type: 'CiliumInternalIP', ip: routerAddress(c) }));
+    const addresses = [...node.internalAddresses.map((ip) => ({ type: 'InternalIP', ip })), ...routers];
     const spec = { addresses, ipam: { podCIDRs } };
     if (world.tables.ciliumNodes.has(node.name)) {
       await client.patch(ciliumResources.nodes, { name: node.name }, { type: 'merge', body: { spec } });

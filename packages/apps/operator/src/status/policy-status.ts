@@ -35,8 +35,12 @@ export interface PolicyStatus {
   /** `n/N` nodes. */
   readonly enforced: string;
   readonly revision: number;
+  readonly observedGeneration: number;
+  /** Some of the nodes that do not enforce it yet. */
+  readonly pendingNodes: readonly string[];
 }
 
+const PENDING_MAX = 10;
 const MESSAGE_MAX = 1024;
 const cut = (s: string): string => (s.length <= MESSAGE_MAX ? s : `${s.slice(0, MESSAGE_MAX - 1)}…`);
 
@@ -80,7 +84,8 @@ export function policyStatus(v: PolicyVerdict, acked: (node: string) => number, 
     const old = held?.conditions?.find((c) => c.type === d.type);
     return { ...d, observedGeneration: v.generation, lastTransitionTime: old?.status === d.status ? old.lastTransitionTime : now };
   });
-  return { conditions, enforced, revision: v.revision };
+  const pendingNodes = v.problems.length > 0 ? [] : v.nodes.filter((n) => acked(n) < v.revision).slice(0, PENDING_MAX);
+  return { conditions, enforced, revision: v.revision, observedGeneration: v.generation, pendingNodes };
 }
 
 export interface PolicyStatusWriterDeps {
