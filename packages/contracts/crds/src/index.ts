@@ -1,1 +1,12 @@
-export {};
+export * from './definitions.ts';
+export * from './endpoint.ts';
+export * from './identity.ts';
+export type { Condition, Metadata } from './metadata.ts';
+export * from './node.ts';
+export * from './openapi.ts';
+export * from './parse.ts';
+export * from './policy.ts';
+export type { FqdnSelector, IcmpRule, PortDenyRule, PortProtocol, PortRule } from './policy-ports.ts';
+export * from './policy-rules.ts';
+export { cidrPattern, isCidr, portPattern } from './schema-kit.ts';
+export type { LabelSelector } from './selector.ts';

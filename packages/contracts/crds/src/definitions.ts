@@ -1,0 +1,140 @@
+// The kinds we serve: addresses of their collections, names, columns. Called by generate.ts, operator, CLI and sandbox.
+import type { z } from 'zod';
+import { endpointBody } from './endpoint.ts';
+import { identityBody } from './identity.ts';
+import { nodeBody } from './node.ts';
+import { policyBody } from './policy.ts';
+
+/** Address of a collection; fits kopf-ts' Resource. */
+export interface CrdResource {
+  readonly group: 'cilium.io';
+  readonly version: 'v2';
+  readonly plural: string;
+  readonly kind: string;
+  readonly namespaced: boolean;
+}
+
+export interface PrinterColumn {
+  readonly name: string;
+  readonly type: 'string' | 'integer' | 'date' | 'boolean';
+  readonly jsonPath: string;
+  readonly description: string;
+  /** 1: only with `-o wide`. */
+  readonly priority?: number;
+}
+
+export interface CrdDefinition {
+  readonly resource: CrdResource;
+  readonly singular: string;
+  readonly shortNames: readonly string[];
+  readonly categories: readonly string[];
+  readonly columns: readonly PrinterColumn[];
+  readonly statusSubresource: boolean;
+  readonly required: readonly string[];
+  readonly body: z.ZodType;
+}
+
+const of = (kind: string, plural: string, namespaced: boolean): CrdResource => ({
+  group: 'cilium.io',
+  version: 'v2',
+  plural,
+  kind,
+  namespaced,
+});
+
+export const crdResources = {
+  networkPolicies: of('CiliumNetworkPolicy', 'ciliumnetworkpolicies', true),
+  clusterwidePolicies: of('CiliumClusterwideNetworkPolicy', 'ciliumclusterwidenetworkpolicies', false),
+  identities: of('CiliumIdentity', 'ciliumidentities', false),
+  endpoints: of('CiliumEndpoint', 'ciliumendpoints', true),
+  nodes: of('CiliumNode', 'ciliumnodes', false),
+} as const;
+
+const age: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' };
+const policyColumns: readonly PrinterColumn[] = [
+  age,
+  {
+    name: 'Valid',
+    type: 'string',
+    jsonPath: '.status.conditions[?(@.type=="Valid")].status',
+    description: 'Whether the policy could be read.',
+  },
+  { name: 'Enforced', type: 'string', jsonPath: '.status.enforced', description: 'Nodes that enforce it, of all nodes that need it.' },
+  {
+    name: 'Message',
+    type: 'string',
+    jsonPath: '.status.conditions[?(@.type=="Valid")].message',
+    description: 'What is wrong with it.',
+    priority: 1,
+  },
+];
+const policies = {
+  categories: ['cilium', 'ciliumpolicy'],
+  columns: policyColumns,
+  statusSubresource: true,
+  required: ['metadata'],
+  body: policyBody,
+};
+
+const column = (name: string, type: PrinterColumn['type'], jsonPath: string, description: string, priority?: number): PrinterColumn => ({
+  name,
+  type,
+  jsonPath,
+  description,
+  ...(priority === undefined ? {} : { priority }),
+});
+
+export const crdDefinitions: readonly CrdDefinition[] = [
+  { resource: crdResources.networkPolicies, singular: 'ciliumnetworkpolicy', shortNames: ['cnp', 'ciliumnp'], ...policies },
+  { resource: crdResources.clusterwidePolicies, singular: 'ciliumclusterwidenetworkpolicy', shortNames: ['ccnp'], ...policies },
+  {
+    resource: crdResources.identities,
+    singular: 'ciliumidentity',
+    shortNames: ['ciliumid'],
+    categories: ['cilium'],
+    columns: [
+      column('Namespace', 'string', '.metadata.labels.io\\.kubernetes\\.pod\\.namespace', 'Namespace of the pods that have the identity.'),
+      age,
+    ],
+    statusSubresource: true,
+    required: ['metadata', 'security-labels'],
+    body: identityBody,
+  },
+  {
+    resource: crdResources.endpoints,
+    singular: 'ciliumendpoint',
+    shortNames: ['cep', 'ciliumep'],
+    categories: ['cilium'],
+    columns: [
+      column('Security Identity', 'integer', '.status.identity.id', 'Identity of the pod.'),
+      column('Ingress Enforcement', 'string', '.status.policy.ingress.state', 'Enforcement towards the pod.', 1),
+      column('Egress Enforcement', 'string', '.status.policy.egress.state', 'Enforcement from the pod.', 1),
+      column('Endpoint State', 'string', '.status.state', 'Life of the endpoint.'),
+      column('IPv4', 'string', '.status.networking.addressing[0].ipv4', 'IPv4 address.'),
+      column('IPv6', 'string', '.status.networking.addressing[0].ipv6', 'IPv6 address.'),
+    ],
+    statusSubresource: false,
+    required: ['metadata'],
+    body: endpointBody,
+  },
+  {
+    resource: crdResources.nodes,
+    singular: 'ciliumnode',
+    shortNames: ['cn', 'ciliumn'],
+    categories: ['cilium'],
+    columns: [
+      column(
+        'CiliumInternalIP',
+        'string',
+        '.spec.addresses[?(@.type=="CiliumInternalIP")].ip',
+        'Address of the node inside the pod network.',
+      ),
+      column('InternalIP', 'string', '.spec.addresses[?(@.type=="InternalIP")].ip', 'Address of the node.'),
+      column('PodCIDRs', 'string', '.spec.ipam.podCIDRs', 'Address blocks of the node.'),
+      age,
+    ],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: nodeBody,
+  },
+];

@@ -1,0 +1,39 @@
+import { describe, expect, test } from '@jest/globals';
+import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumNode } from '../src/index.ts';
+
+describe('kinds the operator writes', () => {
+  test('identity', () => {
+    const o = { metadata: { name: '12345' }, 'security-labels': { 'k8s:app': 'a' } };
+    expect(parseCiliumIdentity(o)).toEqual({ ok: true, value: o });
+    expect(parseCiliumIdentity({ ...o, metadata: { name: 'abc' } }).ok).toBe(false);
+    expect(parseCiliumIdentity({ metadata: { name: '1' } }).ok).toBe(false);
+  });
+
+  test('endpoint, with fields we do not know kept', () => {
+    const o = {
+      metadata: { name: 'p', namespace: 'n' },
+      status: {
+        id: 1,
+        state: 'ready',
+        identity: { id: 300, labels: ['k8s:a=b'] },
+        networking: { addressing: [{ ipv4: '10.0.0.1' }], node: '1.1.1.1' },
+        novel: { x: 1 },
+      },
+    };
+    expect(parseCiliumEndpoint(o)).toEqual({ ok: true, value: o });
+    expect(parseCiliumEndpoint({ ...o, status: { state: 'sleeping' } }).ok).toBe(false);
+  });
+
+  test('node', () => {
+    const o = {
+      metadata: { name: 'n1' },
+      spec: {
+        addresses: [{ type: 'InternalIP', ip: '192.0.2.1' }],
+        ipam: { podCIDRs: ['10.244.1.0/24', 'fd00::/120'], pools: { allocated: [{ pool: 'default', cidrs: ['10.0.0.0/24'] }] } },
+      },
+      status: { ipam: { 'pod-cidrs': { '10.244.1.0/24': { status: 'in-use' } } } },
+    };
+    expect(parseCiliumNode(o)).toEqual({ ok: true, value: o });
+    expect(parseCiliumNode({ ...o, spec: { ipam: { 'pre-allocate': -1 } } }).ok).toBe(false);
+  });
+});
