@@ -94,6 +94,7 @@ function status(deps: AdminDeps): GetStatusResponse {
         rssBytes: l?.heartbeat?.rssBytes ?? 0,
         artifacts: l?.artifacts ?? 0,
         bytesSent: l?.sent.bytes ?? 0,
+        artifactBytesSent: l?.sent.artifactBytes ?? 0,
         podCidrs: [...(world.tables.ciliumNodes.get(name)?.podCidrs ?? [])],
         tables: l?.lastAck?.tables ?? {},
       };

@@ -40,6 +40,8 @@ export interface NodeStatus {
   bytesSent: number;
   podCidrs: string[];
   tables: { [key: string]: TableOccupancy };
+  /** Of bytes_sent, those that carried artifacts. */
+  artifactBytesSent: number;
 }
 
 export interface NodeStatus_TablesEntry {
@@ -341,6 +343,7 @@ function createBaseNodeStatus(): NodeStatus {
     bytesSent: 0,
     podCidrs: [],
     tables: {},
+    artifactBytesSent: 0,
   };
 }
 
@@ -373,6 +376,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     globalThis.Object.entries(message.tables).forEach(([key, value]: [string, TableOccupancy]) => {
       NodeStatus_TablesEntry.encode({ key: key as any, value }, writer.uint32(74).fork()).join();
     });
+    if (message.artifactBytesSent !== 0) {
+      writer.uint32(80).uint64(message.artifactBytesSent);
+    }
     return writer;
   },
 
@@ -464,6 +470,14 @@ export const NodeStatus: MessageFns<NodeStatus> = {
             }
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.artifactBytesSent = longToNumber(reader.uint64());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -498,6 +512,7 @@ export const NodeStatus: MessageFns<NodeStatus> = {
       },
       {},
     );
+    message.artifactBytesSent = object.artifactBytesSent ?? 0;
     return message;
   },
 };
