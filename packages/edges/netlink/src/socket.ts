@@ -12,6 +12,7 @@ const NETLINK_EXT_ACK = 11;
 const NETLINK_GET_STRICT_CHK = 12;
 const SOL_SOCKET = 1;
 const SO_RCVBUF = 8;
+const SO_RCVBUFFORCE = 33;
 const RECEIVE_BYTES = 128 * 1024;
 const BATCH_MESSAGES = 128;
 const NLMSG_ERROR = 2;
@@ -63,7 +64,8 @@ export class NetlinkSocket {
     for (const option of [NETLINK_EXT_ACK, NETLINK_CAP_ACK, NETLINK_GET_STRICT_CHK]) libc.setsockopt(this.fd, SOL_NETLINK, option, on, 4);
     const room = Buffer.alloc(4);
     room.writeInt32LE(4 << 20);
-    libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUF, room, 4);
+    // beyond net.core.rmem_max where we may: lost events cost a full listing
+    if (libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUFFORCE, room, 4) !== 0) libc.setsockopt(this.fd, SOL_SOCKET, SO_RCVBUF, room, 4);
   }
 
   /** Applies all requests in order; the kernel does not stop at a failure. Throws for the first one, with all in `fields.failures`. */

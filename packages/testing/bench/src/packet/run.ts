@@ -172,10 +172,11 @@ function lruRandom(b: Bench, c: Case): number {
 }
 
 function rowsOf(samples: ReadonlyMap<string, readonly number[]>, cases: readonly Case[]): readonly Row[] {
-  const reference = samples.get(FLOOR)!;
   const [ok, lru] = [samples.get(OK)!, samples.get(LRU)!];
   return [...samples].map(([name, values]) => {
     const c = cases.find((x) => x.name === name);
+    const referenceName = c?.reference ?? FLOOR;
+    const reference = samples.get(referenceName)!;
     const series: Series = {
       name,
       samples: values,
