@@ -181,7 +181,7 @@ function rowsOf(samples: ReadonlyMap<string, readonly number[]>, cases: readonly
       name,
       samples: values,
       reference,
-      referenceName: FLOOR,
+      referenceName,
       unit: 'ns',
       units: values.map((v, i) => (v - ok[i]!) / (lru[i]! - ok[i]!)),
     };
