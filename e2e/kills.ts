@@ -24,10 +24,15 @@ export function describeKills(fixture: () => Fixture): void {
     };
     const status = async (): Promise<StatusJson> => JSON.parse(await fixture().cli('status', '-o', 'json')) as StatusJson;
     const settled = (): Promise<StatusJson> =>
-      until('all nodes connected again', 60_000, async () => {
-        const s = await status();
-        return s.nodes.length >= 2 && s.nodes.every((n) => n.connected && n.ackedRevision > 0) ? s : undefined;
-      }, 500);
+      until(
+        'all nodes connected again',
+        60_000,
+        async () => {
+          const s = await status();
+          return s.nodes.length >= 2 && s.nodes.every((n) => n.connected && n.ackedRevision > 0) ? s : undefined;
+        },
+        500,
+      );
 
     /** Runs `act` under allowed and forbidden traffic of every kind, on both paths, and returns what was seen. */
     const under = async (seconds: number, act: () => Promise<void>): Promise<{ allowed: FloodResult[]; forbidden: FloodResult[] }> => {
@@ -37,7 +42,10 @@ export function describeKills(fixture: () => Fixture): void {
         f.flood(client, 'tcp', s.ipv6, 7, RATE, seconds),
         f.flood(client, 'connect', s.ipv4, 7, 50, seconds),
       ]);
-      const forbidden = servers.flatMap((s) => [f.flood(stranger, 'udp', s.ipv4, 7, RATE, seconds), f.flood(stranger, 'udp', s.ipv6, 7, RATE, seconds)]);
+      const forbidden = servers.flatMap((s) => [
+        f.flood(stranger, 'udp', s.ipv4, 7, RATE, seconds),
+        f.flood(stranger, 'udp', s.ipv6, 7, RATE, seconds),
+      ]);
       await act();
       return { allowed: await Promise.all(allowed), forbidden: await Promise.all(forbidden) };
     };
@@ -59,7 +67,10 @@ export function describeKills(fixture: () => Fixture): void {
       servers = await f.ready('app=web', 2);
       client = (await f.ready('app=client', 2))[0]!;
       stranger = (await f.ready('app=stranger', 1))[0]!;
-      const spec = { endpointSelector: { matchLabels: { app: 'web' } }, ingress: [{ fromEndpoints: [{ matchLabels: { app: 'client' } }] }] };
+      const spec = {
+        endpointSelector: { matchLabels: { app: 'web' } },
+        ingress: [{ fromEndpoints: [{ matchLabels: { app: 'client' } }] }],
+      };
       await f.apply(JSON.stringify({ apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'kills' }, spec }));
       await f.kubectl('wait', 'cnp/kills', '--for=condition=Enforced', '--timeout=20s');
     }, 120_000);
@@ -94,7 +105,10 @@ export function describeKills(fixture: () => Fixture): void {
 
     test('a policy change after all that still acts', async () => {
       const f = fixture();
-      const spec = { endpointSelector: { matchLabels: { app: 'web' } }, ingress: [{ fromEndpoints: [{ matchLabels: { app: 'stranger' } }] }] };
+      const spec = {
+        endpointSelector: { matchLabels: { app: 'web' } },
+        ingress: [{ fromEndpoints: [{ matchLabels: { app: 'stranger' } }] }],
+      };
       await f.apply(JSON.stringify({ apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'kills' }, spec }));
       await until('roles are swapped', 10_000, async () => {
         const [a, b] = await Promise.all([f.curl(client, `http://${servers[0]!.ipv4}/`), f.curl(stranger, `http://${servers[0]!.ipv4}/`)]);
