@@ -1,6 +1,7 @@
 // One sandbox for a suite, and small verbs on it: wait for a condition, run curl or the traffic tool in a pod, read JSON. Used by all suites.
 
 import { execFile } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -56,6 +57,8 @@ export interface Fixture {
   curl(from: PodInfo, url: string): Promise<string>;
   flood(from: PodInfo, kind: 'udp' | 'tcp' | 'connect', address: string, port: number, rate: number, seconds: number): Promise<FloodResult>;
   cli(...args: string[]): Promise<string>;
+  /** SIGKILL to every process of a pod's containers. */
+  killPod(namespace: string, name: string): Promise<void>;
 }
 
 interface PodJson {
@@ -141,11 +144,27 @@ export function createFixture(sandbox: Sandbox): Fixture {
       );
       return JSON.parse(out) as FloodResult;
     },
+    async killPod(namespace, name) {
+      const { metadata } = await json<{ metadata: { uid: string } }>('get', 'pod', '-n', namespace, name);
+      const pids = processesOf(sandbox.id, metadata.uid);
+      if (pids.length === 0) throw new AppError({ code: 'e2e/no-process', message: `${namespace}/${name} has no process` });
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+    },
     async cli(...args) {
       const argv = [path.join(root, 'packages/apps/cli/src/main.ts'), '--kubeconfig', sandbox.kubeconfigPath, ...args];
       return (await run(process.execPath, argv, { timeout: 30_000, maxBuffer: 16 << 20 })).stdout;
     },
   };
+}
+
+const CGROUP_ROOTS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
+
+/** Processes below the cgroups whose path names both the sandbox and the pod. */
+function processesOf(sandboxId: string, podUid: string): number[] {
+  const root = CGROUP_ROOTS.find((r) => fs.existsSync(path.join(r, 'cgroup.procs'))) ?? CGROUP_ROOTS[0]!;
+  const dirs = fs.readdirSync(root, { recursive: true, withFileTypes: true }).filter((e) => e.isDirectory());
+  const inPod = dirs.map((e) => path.join(e.parentPath, e.name)).filter((d) => d.includes(sandboxId) && d.includes(podUid));
+  return inPod.flatMap((d) => fs.readFileSync(path.join(d, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number));
 }
 
 export async function upFixture(name: string, nodes: number): Promise<Fixture> {

@@ -20,7 +20,7 @@ export function describeKills(fixture: () => Fixture): void {
       const pods = await fixture().pods(`app.kubernetes.io/component=${component}`, NS);
       const targets = pods.filter((p) => node === undefined || p.node === node);
       expect(targets.length).toBeGreaterThan(0);
-      for (const p of targets) await fixture().sandbox.killPod(NS, p.name);
+      for (const p of targets) await fixture().killPod(NS, p.name);
     };
     const status = async (): Promise<StatusJson> => JSON.parse(await fixture().cli('status', '-o', 'json')) as StatusJson;
     const settled = (): Promise<StatusJson> =>

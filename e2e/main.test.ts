@@ -1,4 +1,6 @@
 // The main end-to-end suite: one sandbox of two nodes, installed by Helm, real packets.
+import { execFileSync } from 'node:child_process';
+import fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { describeBadInput } from './bad-input.ts';
 import { type Fixture, upFixture } from './fixture.ts';
@@ -6,6 +8,19 @@ import { describeKills } from './kills.ts';
 import { describeKubectl, describeUninstall } from './kubectl.ts';
 import { describePaths } from './paths.ts';
 import { describePolicies } from './policies.ts';
+
+/** Everything on this machine that still carries the sandbox's id. */
+function leftovers(id: string): string[] {
+  const lines = (text: string): string[] => text.split('\n').filter((l) => l.includes(id));
+  const sh = (program: string, ...args: string[]): string => execFileSync(program, args, { encoding: 'utf8' });
+  return [
+    ...lines(sh('ip', '-o', 'link')),
+    ...lines(sh('ip', 'netns')),
+    ...lines(fs.readFileSync('/proc/mounts', 'utf8')),
+    ...lines(sh('find', '/sys/fs/cgroup', '/sys/fs/bpf', '-maxdepth', '4', '-name', `*${id}*`)),
+    ...lines(sh('ps', '-eo', 'args')).filter((l) => !l.startsWith('ps ')),
+  ];
+}
 
 describe('Axoneme on a sandbox of two nodes', () => {
   let fixture: Fixture | undefined;
@@ -30,7 +45,8 @@ describe('Axoneme on a sandbox of two nodes', () => {
   describeUninstall(get);
 
   test('down leaves nothing behind', async () => {
-    const left = await get().sandbox.down();
-    expect(left).toEqual([]);
+    const { id } = get().sandbox;
+    await get().sandbox.down();
+    expect(leftovers(id)).toEqual([]);
   }, 60_000);
 });
