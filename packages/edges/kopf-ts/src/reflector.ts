@@ -44,9 +44,9 @@ export interface ReflectorOptions<T> extends Selection {
   readonly clock?: Clock;
   readonly random?: () => number;
   readonly pageSize?: number;
-  /** Longest silence of a watch (± 20 %); real servers send a bookmark a minute. */
+  /** Longest silence of a watch (± 20 %). */
   readonly idleMs?: number;
-  /** Server-side life of a watch (between 1× and 2×). */
+  /** Server-side life of a watch (between 1× and 2×). Short, because servers send a bookmark before the end: it bounds `ageMs`. */
   readonly watchSeconds?: number;
   readonly backoff?: { readonly baseMs: number; readonly maxMs: number };
 }
@@ -61,8 +61,8 @@ interface Entry<T> {
 
 const pageBytesTarget = 1024 * 1024;
 const pageSizeMin = 50;
-/** So many silent or garbled watches in a row and we list again instead of trusting the position. */
-const doubtsMax = 2;
+/** So many garbled watches in a row and we list again instead of trusting the position. */
+const garbledMax = 2;
 
 interface Copy<T> {
   readonly values: ReadonlyMap<string, T>;
@@ -124,7 +124,7 @@ function createCopy<T>(o: ReflectorOptions<T>): Copy<T> {
 export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflector<T> {
   const clock = o.clock ?? systemClock;
   const random = o.random ?? Math.random;
-  const idleMs = o.idleMs ?? 90_000;
+  const idleMs = o.idleMs ?? 36_000;
   const copy = createCopy(o);
   const backoff = createBackoff(o.backoff ?? { baseMs: 250, maxMs: 30_000 }, random);
   const counts = { lists: 0, watches: 0, failures: 0, swept: 0 };
@@ -138,7 +138,7 @@ export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflect
   let pageSize = o.pageSize ?? 500;
   let mark = 0;
   let position: string | undefined;
-  let doubts = 0;
+  let garbled = 0;
   let synced = false;
   let health: Health = { state: 'stopped', reason: 'not started' };
   let resolveSynced: () => void = () => undefined;
@@ -181,7 +181,7 @@ export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflect
   const onEvent = (e: WatchEvent): void => {
     alive();
     backoff.reset();
-    doubts = 0;
+    garbled = 0;
     position = e.object.metadata.resourceVersion;
     if (e.type === 'DELETED') copy.remove(keyOf(e.object));
     else if (e.type !== 'BOOKMARK') copy.upsert(e.object, mark);
@@ -193,24 +193,27 @@ export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflect
       if (signal.aborted) return;
       alive();
       listedMs = lastMs;
-      doubts = 0;
+      garbled = 0;
       if (!synced) o.log.info('collection synced', { resource: o.resource.plural, objects: copy.values.size });
       synced = true;
       resolveSynced();
       o.onListed?.();
     }
     counts.watches += 1;
+    const before = lastMs;
     await o.client.watch(
       o.resource,
       {
         ...selection,
         signal,
         resourceVersion: position,
-        timeoutSeconds: Math.round((o.watchSeconds ?? 240) * (1 + random())),
+        timeoutSeconds: Math.round((o.watchSeconds ?? 15) * (1 + random())),
         idleMs: Math.round(idleMs * (0.8 + 0.4 * random())),
       },
       onEvent,
     );
+    // a watch that said nothing in its whole life, not even a bookmark at its end, proves nothing
+    if (lastMs === before) position = undefined;
   };
 
   /** Decides what a failure means for our position; returns whether to wait before the next try. */
@@ -221,10 +224,13 @@ export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflect
       position = undefined;
       return again || clock.monotonicMs() - listedMs < 1_000;
     }
-    if (isKubeError(error, 'kube/idle') || isKubeError(error, 'kube/garbage')) {
-      doubts += 1;
-      if (doubts >= doubtsMax) position = undefined;
-      return isKubeError(error, 'kube/garbage');
+    if (isKubeError(error, 'kube/idle')) {
+      position = undefined;
+      return false;
+    }
+    if (isKubeError(error, 'kube/garbage')) {
+      garbled += 1;
+      if (garbled >= garbledMax) position = undefined;
     }
     return true;
   };

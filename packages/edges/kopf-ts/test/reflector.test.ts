@@ -103,13 +103,24 @@ describe('following', () => {
 });
 
 describe('faults', () => {
-  test('a silent watch is left, and a second silence makes us list again', async () => {
+  test('a silent watch is left and the list shows what it kept back', async () => {
     const r = await start({ idleMs: 60 });
     await until('watching', () => api.watchers() === 1);
     api.faults.silent = true;
     api.put('pods', pod('hidden'));
     await until('found by listing', () => r.store.has('n/hidden'));
     expect(r.stats().lists).toBeGreaterThanOrEqual(2);
+  });
+
+  test('a watch that ends without a word makes us list; one that ends with a bookmark does not', async () => {
+    const r = await start();
+    await until('watching', () => api.watchers() === 1);
+    api.bookmark();
+    api.endWatches();
+    await until('watching again', () => r.stats().watches === 2 && api.watchers() === 1);
+    expect(r.stats().lists).toBe(1);
+    api.endWatches();
+    await until('listed again', () => r.stats().lists === 2);
   });
 
   test('bookmarks keep a quiet watch alive and fresh', async () => {
@@ -133,7 +144,7 @@ describe('faults', () => {
     api.remove('pods', 'n/a');
     api.faults.silent = false;
     api.faults.oldest = api.rv();
-    api.endWatches();
+    api.dropWatches();
     await until('relisted', () => r.store.has('n/b') && !r.store.has('n/a'));
     await until('watching again', () => api.watchers() === 1);
     expect(lists() - listedBefore).toBe(1);
