@@ -18,7 +18,7 @@ import {
   setRoute,
   tolerate,
 } from '@axoneme/netlink';
-import { createCa, issueServer, nodeIdentityOf, nodeSpiffeUri, signCsr } from '@axoneme/pki';
+import { type Ca, createCa, issueServer, nodeIdentityOf, nodeSpiffeUri, signCsr } from '@axoneme/pki';
 import { type Ack, artifactDigest, type EndpointReport, type FlowSample, type Nack, type ReportRequest } from '@axoneme/proto';
 import { type Digest, type NodeName, ok, type Result, silentLog, systemClock } from '@axoneme/std';
 import { createNodeServer, type NodeServer, operatorServerName } from '@axoneme/stream';
@@ -54,7 +54,7 @@ export interface TestOperator {
   readonly reports: ReportRequest[];
   endpoints(): Map<string, EndpointReport>;
   flows(): FlowSample[];
-  caPem: string;
+  readonly ca: Ca;
   /** Changes what the node should hold (null removes) and resolves when it is acknowledged. */
   push(node: string, changes: Readonly<Record<string, ArtifactContent | null>>): Promise<Ack>;
   /** Changes it without waiting. */
@@ -62,8 +62,10 @@ export interface TestOperator {
   stop(): void;
 }
 
-export async function createOperator(host: string, epoch = 1): Promise<TestOperator> {
-  const ca = await createCa({ name: 'test', days: 1 });
+/** A second one with the same `ca` is another replica or leader; without, a cluster that was made anew. */
+export async function createOperator(host: string, o: { readonly epoch?: number; readonly ca?: Ca } = {}): Promise<TestOperator> {
+  const epoch = o.epoch ?? 1;
+  const ca = o.ca ?? (await createCa({ name: 'test', days: 1 }));
   const tls = await issueServer(ca, { dnsNames: [operatorServerName] });
   const life = new AbortController();
   const bodies = new Map<string, ArtifactContent>();
@@ -116,7 +118,7 @@ export async function createOperator(host: string, epoch = 1): Promise<TestOpera
     acks,
     nacks,
     reports,
-    caPem: ca.certPem,
+    ca,
     endpoints() {
       const byId = new Map<string, EndpointReport>();
       for (const r of reports) {
@@ -256,7 +258,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
         'log-level': 'debug',
       };
       const argv = Object.entries(settings).map(([k, v]) => `--${k}=${v}`);
-      const main = `${repository}packages/apps/agent/src/main.ts`;
+      const main = `${repository}packages/apps/agent/bin/axoneme-agent.mjs`;
       child = spawn('nsenter', [`--net=${netns}`, process.execPath, '--disable-warning=ExperimentalWarning', main, ...argv, ...flags], {
         stdio: ['ignore', 'ignore', 'pipe'],
         env: { PATH: process.env.PATH ?? '' },
@@ -273,7 +275,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
       const { node, bootstrap } = o.server.ports();
       writeFileSync(`${dir}/trust/endpoints`, `${gateway}:${node}\n`);
       writeFileSync(`${dir}/trust/bootstrap-endpoints`, `${gateway}:${bootstrap}\n`);
-      writeFileSync(`${dir}/trust/ca.crt`, o.caPem);
+      writeFileSync(`${dir}/trust/ca.crt`, o.ca.certPem);
     },
     cni(command, pod, conf = {}) {
       return new Promise((resolve) => {

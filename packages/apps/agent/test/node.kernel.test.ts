@@ -14,7 +14,7 @@ import {
   type TestPod,
   until,
 } from './harness.ts';
-import { client, server, stranger, workload, world } from './scenario.ts';
+import { client, denyRuleId, server, serverPolicy, stranger, workload, world } from './scenario.ts';
 
 const node = createNode();
 const pods: TestPod[] = [];
@@ -31,6 +31,11 @@ afterAll(async () => {
   await node.close();
 });
 
+const named = {
+  'workload/default/client': workload('client', client),
+  'workload/default/server': workload('server', server),
+  'workload/default/stranger': workload('stranger', stranger),
+};
 const pod = (name: string): TestPod => {
   const p = createPod('default', name);
   pods.push(p);
@@ -52,11 +57,7 @@ describe('a fresh node', () => {
   });
 
   test('ADD gives addresses, identity and policy; CHECK agrees; a retry gives the same', async () => {
-    await operator.push(node.name, {
-      'workload/default/client': workload('client', client),
-      'workload/default/server': workload('server', server),
-      'workload/default/stranger': workload('stranger', stranger),
-    });
+    await operator.push(node.name, named);
     const made = [];
     for (const name of ['client', 'server', 'stranger']) {
       const p = pod(name);
@@ -132,5 +133,151 @@ describe('a restarted agent', () => {
     expect(performance.now() - before).toBeLessThan(1000);
     expect(node.log()).toMatch(/"endpoint added".*waiting-for-identity/);
     expect(ask(late, '10.231.1.3')).toBe('timeout');
+  });
+
+  test('obeys a new leader with a new CA, corrects the identity, refuses the old epoch', async () => {
+    const allowed = { 'workload/default/late': workload('late', client) };
+    const next = await createOperator(node.gateway, { epoch: 2 });
+    next.set(node.name, { ...world(node), ...named, ...allowed });
+    node.writeTrust(next);
+    await until(() => next.acks.length > 0, 'the commit of the new leader');
+    expect(ask(pods[3] as TestPod, '10.231.1.3')).toBe('timeout');
+    const echo = await startEcho(pods[1] as TestPod);
+    await until(() => ask(pods[3] as TestPod, '10.231.1.3') === 'pong', 'the new identity');
+    await until(() => next.endpoints().get('default/late')?.identity === client, 'the report');
+
+    const old = await createOperator(node.gateway, { epoch: 1, ca: next.ca });
+    old.set(node.name, { ...world(node) });
+    next.stop();
+    node.writeTrust(old);
+    const nack = await until(() => old.nacks[0], 'the refusal');
+    expect(nack).toMatchObject({ code: 'agent/stale-epoch' });
+    expect(ask(pods[3] as TestPod, '10.231.1.3')).toBe('pong');
+    echo.kill();
+    old.stop();
+    operator = await createOperator(node.gateway, { epoch: 3, ca: next.ca });
+    operator.set(node.name, { ...world(node), ...named, ...allowed });
+    node.writeTrust(operator);
+    await until(() => operator.acks.length > 0, 'the commit of the last leader');
+  });
+});
+
+describe('a policy that changes', () => {
+  test('reaches live flows in both directions of change', async () => {
+    const [, serverPod, strangerPod] = pods as [TestPod, TestPod, TestPod];
+    const counter = await count(serverPod);
+    const sending = await flood(strangerPod, '10.231.1.3');
+    const open = { 'policy/1122334455667788': serverPolicy([client, stranger]) };
+    await operator.push(node.name, open);
+    await new Promise((r) => setTimeout(r, 300));
+    const ack = await operator.push(node.name, { 'policy/1122334455667788': serverPolicy([client]) });
+    expect(ack.applyUs).toBeLessThan(200_000);
+    const closedAt = Date.now();
+    await until(() => Date.now() - closedAt > 300, 'some more datagrams');
+    const sent = Number(await sending.finish());
+    const got = JSON.parse(await counter.finish())['10.231.1.4'];
+    expect(got).toBeGreaterThan(50);
+    expect(got).toBeLessThan(sent - 50);
+  });
+
+  test('explains drops while somebody watches, and counts exactly', async () => {
+    operator.server.setWantFlows(true);
+    await until(() => node.log().includes('flows are watched'), 'the agent to know');
+    expect(ask(pods[2] as TestPod, 'fd23:1:1::3')).toBe('timeout');
+    const drop = await until(() => operator.flows().find((f) => f.verdict === 2 && f.sourceIdentity === stranger), 'a drop sample');
+    expect(drop).toMatchObject({ dropReason: 133, destinationIdentity: server, ruleId: denyRuleId, destinationPort: 7000, direction: 0 });
+    expect(Math.abs(drop.timeUnixUs / 1000 - Date.now())).toBeLessThan(10_000);
+    const counted = await until(
+      () => operator.reports.flatMap((r) => r.counters).find((c) => c.subject === server && c.peer === stranger && c.ruleId === denyRuleId),
+      'a counter',
+    );
+    expect(counted).toMatchObject({ direction: 0, protocol: 17 });
+    operator.server.setWantFlows(false);
+  });
+
+  test('is refused whole when a table is too small, and the old one stays', async () => {
+    const many = Array.from({ length: 200_000 }, (_, i) => i + 2_000);
+    operator.set(node.name, { 'policy/1122334455667788': serverPolicy(many) });
+    const nack = await until(() => operator.nacks.at(-1), 'the refusal', 60_000);
+    expect(nack).toMatchObject({
+      code: 'agent/table-full',
+      reason: expect.stringContaining('table policy needs 400002 rows, capacity is 262144'),
+    });
+    operator.set(node.name, { 'policy/1122334455667788': serverPolicy([client]) });
+    const echo = await startEcho(pods[1] as TestPod);
+    expect(ask(pods[0] as TestPod, '10.231.1.3')).toBe('pong');
+    expect(ask(pods[2] as TestPod, '10.231.1.3')).toBe('timeout');
+    echo.kill();
+  }, 90_000);
+});
+
+describe('what others delete', () => {
+  test('comes back: device, route, program, pod interface', async () => {
+    const echo = await startEcho(pods[1] as TestPod);
+    node.exec('ip', 'link', 'del', 'axo_host');
+    await until(() => node.exec('ip', '-o', 'addr', 'show', 'dev', 'axo_host').includes('10.231.1.1'), 'axo_host and its address').catch(
+      () => undefined,
+    );
+    await until(() => {
+      try {
+        return node.exec('ip', 'route', 'show', 'dev', 'axo_host').includes('10.231.0.0/16');
+      } catch {
+        return false;
+      }
+    }, 'the cluster route');
+    node.exec('ip', 'route', 'del', '10.231.0.0/16');
+    await until(() => node.exec('ip', 'route', 'show').includes('10.231.0.0/16'), 'the route again');
+    expect(node.exec('ping', '-c1', '-W1', '10.231.1.2')).toContain('1 received');
+    const link = node.exec('ip', '-o', 'link').match(/(axo[0-9a-f]{11})@/)?.[1] as string;
+    node.exec('ip', 'link', 'del', link);
+    await until(() => node.exec('ip', '-o', 'link').includes(link), 'the pod interface');
+    await until(() => ask(pods[0] as TestPod, '10.231.1.3') === 'pong', 'traffic again');
+    expect((await node.cni('CHECK', pods[0])).out).toBe('');
+    echo.kill();
+  });
+});
+
+describe('pods that go', () => {
+  test('DEL is idempotent and frees everything; GC takes the rest; a vanished namespace is noticed', async () => {
+    const [clientPod, , strangerPod, late] = pods as [TestPod, TestPod, TestPod, TestPod];
+    for (let i = 0; i < 2; i++) expect(await node.cni('DEL', late)).toEqual({ code: 0, out: '' });
+    expect(JSON.parse((await node.cni('CHECK', late)).out).code).toBe(3);
+    await until(() => !operator.endpoints().has('default/late'), 'the report of the deletion');
+    const valid = [clientPod, pods[1] as TestPod].map((p) => ({ containerID: p.id, ifname: 'eth0' }));
+    expect(await node.cni('GC', undefined, { 'cni.dev/valid-attachments': valid })).toEqual({ code: 0, out: '' });
+    expect(JSON.parse((await node.cni('CHECK', strangerPod)).out).code).toBe(3);
+    await node.kill('SIGTERM');
+    clientPod.close();
+    node.start();
+    await until(() => node.log().includes('"endpoint removed"') && !operator.endpoints().has('default/client'), 'the vanished pod');
+    expect(node.exec('ls', `${node.dir}/bpf/axoneme/links`).match(/pod-/g)).toHaveLength(2);
+  });
+
+  test('a node that restarts without its bpffs and devices builds everything anew', async () => {
+    const again = pod('server2');
+    await operator.push(node.name, { 'workload/default/server2': workload('server2', server) });
+    expect((await node.cni('ADD', again)).code).toBe(0);
+    await node.kill();
+    for (const l of node.exec('ip', '-o', 'link').matchAll(/: (axo[^@:]+)/g)) {
+      try {
+        node.exec('ip', 'link', 'del', l[1] as string);
+      } catch {
+        // its peer is gone already
+      }
+    }
+    node.exec('umount', `${node.dir}/bpf`);
+    const before = node.log().length;
+    node.start();
+    await until(() => node.log().slice(before).includes('"agent serves"'), 'the agent serves again');
+    const echo = await startEcho(again);
+    expect((await node.cni('CHECK', again)).out).toBe('');
+    expect(() => node.exec('ping', '-c1', '-W1', '10.231.1.3')).not.toThrow();
+    echo.kill();
+  });
+
+  test('stays small', () => {
+    const rss = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.process?.pid}/status`, 'utf8'))?.[1]) / 1024;
+    process.stderr.write(`agent RSS ${rss.toFixed(0)} MB\n`);
+    expect(rss).toBeLessThan(120);
   });
 });

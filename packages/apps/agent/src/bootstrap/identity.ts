@@ -2,7 +2,6 @@
 // directory. A living thing, started by wiring; the operator link reads `tls` for each attempt.
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createCsr, readCertificate, renewAtMs } from '@axoneme/pki';
 import { AppError, type Clock, createBackoff, describeError, digestOf, type Health, type Living, type Log } from '@axoneme/std';
 import { bootstrapSign, type ClientTls } from '@axoneme/stream';
 import { replaceFile } from '../store/durable.ts';
@@ -36,6 +35,13 @@ interface Stored {
 const file = 'identity.json';
 const longestWaitMs = 3_600_000;
 
+/** Two thirds into the life of a certificate. */
+function renewAtMs(certPem: string): number {
+  const c = new X509Certificate(certPem);
+  const from = c.validFromDate.getTime();
+  return from + ((c.validToDate.getTime() - from) * 2) / 3;
+}
+
 /** Undefined when there is none, or key and certificate are no pair. */
 function load(stateDir: string): Stored | undefined {
   try {
@@ -57,10 +63,9 @@ export function createNodeIdentity(d: IdentityDeps): NodeIdentity {
 
   /** Milliseconds until the certificate should be replaced; 0 = now. */
   const dueInMs = (): number => {
-    const info = stored && readCertificate(stored.certPem);
     const caPem = d.trust.now()?.caPem;
-    if (!stored || !info?.ok || (caPem !== undefined && stored.ca !== digestOf(caPem))) return 0;
-    return Math.max(0, renewAtMs(info.value, () => 0) - d.clock.nowMs());
+    if (!stored || (caPem !== undefined && stored.ca !== digestOf(caPem))) return 0;
+    return Math.max(0, renewAtMs(stored.certPem) - d.clock.nowMs());
   };
   const sign = async (): Promise<void> => {
     const trust = d.trust.now();
@@ -74,6 +79,8 @@ export function createNodeIdentity(d: IdentityDeps): NodeIdentity {
       });
     }
     const token = readFileSync(d.tokenFile, 'utf8').trim();
+    // needed once in months: not worth 8 MB of every agent's memory
+    const { createCsr } = await import('@axoneme/pki');
     const { csrPem, keyPem } = await createCsr({ commonName: d.nodeName });
     const answer = await bootstrapSign({ endpoint, caPem: trust.caPem, request: { csrPem, token, nodeName: d.nodeName } });
     const next = { keyPem, certPem: answer.certificatePem, ca: digestOf(trust.caPem) };
