@@ -80,7 +80,7 @@ export function describePolicies(fixture: () => Fixture): void {
         5_000,
         async () => {
           const o = await f.json<
-            PolicyJson & {
+            {
               metadata: { generation: number };
               status?: { conditions?: { type: string; status: string; observedGeneration?: number }[] };
             }

@@ -98,7 +98,7 @@ export function createSources(deps: {
       const bad = reflectors.filter((r) => r.health().state !== 'ok').map((r) => r.resource.plural);
       return bad.length === 0 ? { state: 'ok' } : { state: 'degraded', reason: `no news of ${bad.join(', ')}` };
     },
-    ages: () => Object.fromEntries(reflectors.map((r) => [r.resource.plural, Math.min(r.ageMs(), Number.MAX_SAFE_INTEGER)])),
+    ages: () => Object.fromEntries(reflectors.map((r) => [r.resource.plural, Math.floor(Math.min(r.ageMs(), 0xffff_ffff))])),
     oldestMs: () => Math.max(...reflectors.map((r) => r.ageMs())),
   };
 }
