@@ -69,9 +69,10 @@ export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>
     const network = d.cni.network();
     const problem = typeof network === 'string' ? network : undefined;
     const previous = d.caches.of(NODES).get('', name);
+    // merge, not strategic: addresses are keyed by type there, and two of one type would become one
     const status = nodeStatus(d.node, problem, d.clock.nowMs(), previous === undefined ? [] : conditionsOf(previous));
     try {
-      await d.client.patch(NODES, '', name, 'strategic', { status }, { subresource: 'status' });
+      await d.client.patch(NODES, '', name, 'merge', { status }, { subresource: 'status' });
     } catch (e) {
       d.log.warn('node status not written', { error: describeError(e) });
     }
