@@ -14,7 +14,7 @@ import { createDatapath, type Datapath } from './datapath/datapath.ts';
 import { readNodeView } from './datapath/node-view.ts';
 import { createAddresses } from './endpoints/addresses.ts';
 import { type CniPaths, installBinary, installConflist } from './endpoints/cni-install.ts';
-import { type CniHandler, createCniServer } from './endpoints/cni-server.ts';
+import { assertAlone, type CniHandler, createCniServer } from './endpoints/cni-server.ts';
 import { createEndpointManager, type EndpointManager } from './endpoints/manager.ts';
 import { createRegistry } from './endpoints/registry.ts';
 import { createWorkloads, type Workloads, workloadPrefix } from './endpoints/workloads.ts';
@@ -106,6 +106,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
   const start = async (): Promise<void> => {
     // the pool's threads must be born in this namespace, before the first visit to another one
     await stat('/');
+    await assertAlone(config.socket);
     const kernel = requireKernel(log);
     const health = createHealthRegistry();
     const metrics = createMetrics({ process: true });
@@ -230,7 +231,9 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     serveCni();
     trust.watch(life.signal, () => identity.poke());
     datapath.watch(life.signal, () => endpoints.restore());
-    for (const part of [identity, sync, reporter]) await part.start(life.signal);
+    for (const part of [identity, reporter]) await part.start(life.signal);
+    // dialling without a certificate would only build up backoff
+    void identity.ready().then(() => sync.start(life.signal));
     verifyNowAndThen();
     log.info('agent serves', { node: config.nodeName, revision: apply.revision, complete: apply.complete });
 

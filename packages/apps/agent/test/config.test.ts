@@ -27,6 +27,7 @@ describe('config', () => {
     [['extra'], { NODE_NAME: 'n' }, /extra/],
     [[], {}, /NODE_NAME/],
     [['--node-name=Bad_Name'], {}, /Bad_Name/],
+    [['--map-sizes=nosuch=5'], { NODE_NAME: 'n' }, /nosuch=5/],
     [['--map-sizes=policy=0'], { NODE_NAME: 'n' }, /policy=0/],
     [['--health-port=http'], { NODE_NAME: 'n' }, /http/],
   ] as const)('%j is refused', (argv, env, why) => {

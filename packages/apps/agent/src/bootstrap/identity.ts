@@ -10,6 +10,8 @@ import type { Trust } from './trust.ts';
 export interface NodeIdentity extends Living {
   /** Throws `agent/no-certificate` before the first signing. */
   tls(): ClientTls;
+  /** Resolves when there is a certificate. */
+  ready(): Promise<void>;
   /** Runs when a new certificate is there. */
   onRenewed(listener: () => void): void;
   /** Look again now: trust changed. */
@@ -115,6 +117,7 @@ export function createNodeIdentity(d: IdentityDeps): NodeIdentity {
       if (stored && caPem !== undefined) return { caPem, certPem: stored.certPem, keyPem: stored.keyPem };
       throw new AppError({ code: 'agent/no-certificate', message: 'this node has no certificate yet', retry: 'later' });
     },
+    ready: () => (stored ? Promise.resolve() : new Promise((resolve) => listeners.push(resolve))),
     onRenewed: (l) => void listeners.push(l),
     poke: () => wake.abort(),
     async start(signal) {

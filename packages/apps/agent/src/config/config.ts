@@ -1,5 +1,6 @@
 // Everything an administrator can set, parsed once at start, frozen. Unknown flags are refused. Called by main.
 import { parseArgs } from 'node:util';
+import { maps } from '@axoneme/datapath';
 import { fail, ok, type Result } from '@axoneme/std';
 
 export interface AgentConfig {
@@ -65,8 +66,8 @@ function parseSizes(text: string): Result<Record<string, number>> {
   for (const item of text.split(',').filter((t) => t !== '')) {
     const [name = '', value = ''] = item.split('=');
     const n = Number(value);
-    if (!/^[a-z0-9_]+$/.test(name) || !Number.isInteger(n) || n < 1 || n > 2 ** 26) {
-      return invalid('map-sizes', `"${item}" is not name=rows with 1 to ${2 ** 26} rows`);
+    if (!Object.hasOwn(maps, name) || !Number.isInteger(n) || n < 1 || n > 2 ** 26) {
+      return invalid('map-sizes', `"${item}" is not map=rows with 1 to ${2 ** 26} rows; maps: ${Object.keys(maps).join(', ')}`);
     }
     sizes[name] = n;
   }

@@ -1,7 +1,7 @@
 // The unix socket on which CNI plugins call. One request and one answer per connection line; requests run concurrently, bounded.
 // Started by wiring; what a request means is the handler's business.
 import { chmodSync, mkdirSync, unlinkSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { AppError, describeError, type Log } from '@axoneme/std';
 import { errnoOf } from '../store/errno.ts';
@@ -10,6 +10,7 @@ import { type CniRequest, parseRequest, toCniError } from './cni-types.ts';
 export type CniHandler = (request: CniRequest) => Promise<Record<string, unknown> | null>;
 
 export interface CniServer {
+  /** Errors: `agent/socket`. Takes over a socket nobody listens on. */
   start(): Promise<void>;
   /** Stops listening; requests under way are answered first, for at most `graceMs`. */
   stop(graceMs: number): Promise<void>;
@@ -28,6 +29,24 @@ export async function answerLine(line: string, handle: CniHandler, log: Log): Pr
     log.warn('cni request failed', { command, container: containerId, ifname, error: describeError(e) });
     return JSON.stringify({ error: toCniError(e, conf.cniVersion) });
   }
+}
+
+/** Errors: `agent/already-running`. */
+export async function assertAlone(path: string): Promise<void> {
+  if (!(await answered(path))) return;
+  throw new AppError({ code: 'agent/already-running', message: `another agent of this node listens on ${path}` });
+}
+
+function answered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const probe = connect(path);
+    const finish = (yes: boolean): void => {
+      probe.destroy();
+      resolve(yes);
+    };
+    probe.once('connect', () => finish(true));
+    probe.once('error', () => finish(false));
+  });
 }
 
 export function createCniServer(path: string, handle: CniHandler, log: Log): CniServer {
@@ -60,7 +79,7 @@ export function createCniServer(path: string, handle: CniHandler, log: Log): Cni
     start() {
       mkdirSync(dirname(path), { recursive: true });
       try {
-        // left over from an agent that was killed; two agents on one node are kept apart by the state lock
+        // left over from an agent that was killed
         unlinkSync(path);
       } catch (e) {
         if (errnoOf(e) !== 'ENOENT') throw e;

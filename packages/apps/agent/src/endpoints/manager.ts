@@ -10,6 +10,7 @@ import { type Attachment, addResult, type CniRequest, cniCode } from './cni-type
 import { createEndpointRows } from './endpoint-rows.ts';
 import {
   createPodLink,
+  createUnlinker,
   hostIfnameOf,
   inspectPodLink,
   macOf,
@@ -66,6 +67,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   const { datapath, registry, addresses, workloads, log } = d;
   const rows = createEndpointRows(datapath.tables);
   const listeners: ((e: EndpointStatus, deleted: boolean) => void)[] = [];
+  const unlinker = createUnlinker(datapath.socket);
   const queues = new Map<string, Promise<unknown>>();
   let view: NodeView | undefined;
 
@@ -185,7 +187,10 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   };
   const removeEndpoint = async (e: Endpoint): Promise<void> => {
     try {
-      unplumb(e);
+      const ifindex = e.ifindex || (getLink(datapath.socket, e.hostIfname)?.ifindex ?? 0);
+      rows.remove({ ...e, ifindex });
+      await unlinker.remove(e.hostIfname);
+      datapath.detachPod(e.hostIfname);
     } catch (error) {
       log.error('endpoint not removed cleanly', { endpoint: e.id, error: describeError(error) });
     }

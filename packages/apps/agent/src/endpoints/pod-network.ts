@@ -5,6 +5,7 @@ import {
   addAddress,
   createVeth,
   deleteLink,
+  deleteLinkGroup,
   getLink,
   inNetns,
   type Link,
@@ -17,6 +18,7 @@ import {
   writeSysctl,
 } from '@axoneme/netlink';
 import { AppError, hash64, invariant } from '@axoneme/std';
+import { expedited } from '../datapath/expedite.ts';
 
 export interface PodLinkSpec {
   readonly hostIfname: string;
@@ -112,6 +114,34 @@ export function startPodLink(socket: NetlinkSocket, s: PodLinkSpec, host: Link):
 
 export function removePodLink(socket: NetlinkSocket, hostIfname: string): void {
   if (getLink(socket, hostIfname)) socket.execute([tolerate(deleteLink(hostIfname), 'ENODEV')]);
+}
+
+/** Marks devices that are about to be deleted together. */
+const doomed = 0x61786f;
+
+export interface Unlinker {
+  /** Resolves when the device is gone; those asked for in the same moment go in one sweep. */
+  remove(hostIfname: string): Promise<void>;
+}
+
+export function createUnlinker(socket: NetlinkSocket): Unlinker {
+  let waiting: string[] = [];
+  let sweep: Promise<void> | undefined;
+  const run = (): void => {
+    const names = waiting.filter((n) => getLink(socket, n) !== undefined);
+    waiting = [];
+    sweep = undefined;
+    if (names.length === 0) return;
+    socket.tryExecute(names.map((n) => setLink(n, { up: false, group: doomed })));
+    expedited(() => socket.execute([tolerate(deleteLinkGroup(doomed), 'ENODEV')]));
+  };
+  return {
+    remove(hostIfname) {
+      waiting.push(hostIfname);
+      sweep ??= new Promise((resolve) => setTimeout(resolve, 2)).then(run);
+      return sweep;
+    },
+  };
 }
 
 /** Why the pod's side is not as it should be, or undefined. */

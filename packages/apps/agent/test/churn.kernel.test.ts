@@ -1,0 +1,51 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { build, createNode, createOperator, createPod, type TestOperator, type TestPod, until } from './harness.ts';
+import { client, workload, world } from './scenario.ts';
+
+const node = createNode();
+const pods: TestPod[] = [];
+let operator: TestOperator;
+
+beforeAll(async () => {
+  build();
+  operator = await createOperator(node.gateway);
+  node.writeTrust(operator);
+  node.start();
+  await operator.push(node.name, world(node));
+}, 60_000);
+afterAll(async () => {
+  operator.stop();
+  for (const p of pods) p.close();
+  await node.close();
+}, 60_000);
+
+const percentile = (ms: readonly number[], p: number): number => [...ms].sort((a, b) => a - b)[Math.floor((ms.length - 1) * p)] as number;
+
+async function all(command: string): Promise<number[]> {
+  return Promise.all(
+    pods.map(async (p) => {
+      const started = performance.now();
+      expect(await node.cni(command, p)).toMatchObject({ code: 0 });
+      return performance.now() - started;
+    }),
+  );
+}
+
+describe('100 pods at once', () => {
+  test('are made and removed fast, each with its own address', async () => {
+    const n = 100;
+    for (let i = 0; i < n; i++) pods.push(createPod('default', `p${i}`));
+    await operator.push(node.name, Object.fromEntries(pods.map((_, i) => [`workload/default/p${i}`, workload(`p${i}`, client)])));
+    const add = await all('ADD');
+    await until(() => operator.endpoints().size === n, 'all reports');
+    const addresses = [...operator.endpoints().values()].map((e) => e.ipv4);
+    expect(new Set(addresses).size).toBe(n);
+    expect([...operator.endpoints().values()].every((e) => e.state === 'ready' && e.identity === client)).toBe(true);
+    const del = await all('DEL');
+    await until(() => operator.endpoints().size === 0, 'all removals');
+    expect(node.exec('ip', '-o', 'link')).not.toMatch(/axo[0-9a-f]{11}/);
+    const show = (ms: readonly number[]): string => `p50 ${percentile(ms, 0.5).toFixed(0)} ms, p99 ${percentile(ms, 0.99).toFixed(0)} ms`;
+    process.stderr.write(`CNI ADD ${show(add)}; DEL ${show(del)}\n`);
+    expect(percentile(add, 0.99)).toBeLessThan(3_000);
+  }, 60_000);
+});
