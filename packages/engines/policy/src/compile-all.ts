@@ -26,6 +26,7 @@ export interface PolicySnapshot {
 
 export interface PolicyTable extends OriginTable {
   readonly subjects: ReadonlyMap<IdentityId, SubjectPolicy>;
+  /** Without the empty one. */
   readonly policies: ReadonlyMap<PolicyHandle, PolicyRows>;
 }
 
@@ -45,7 +46,7 @@ export function compileAll(snapshot: PolicySnapshot, config: PolicyConfig): Poli
     const rules = snapshot.rules.filter((r) => selectsSubject(r, identity));
     const { isolation, denyRules, origins: own } = subjectDefaults(identity.id, rules, config);
     const rows = config.mode === 'never' ? noRows : compileRows(rules, identity, isolation, peers, cidrTable);
-    policies.set(rows.handle, rows);
+    if (rows.count > 0) policies.set(rows.handle, rows);
     origins.push(...own);
     subjects.set(identity.id, { identity: identity.id, rows, defaultDeny: isolation, denyRules, allowLocalhost: config.allowLocalhost });
   }

@@ -1,6 +1,6 @@
 // CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy objects → rules. Called by the operator for each object, and by the admission check.
 
-import type { LabelSelector } from '@axoneme/model';
+import { type LabelSelector, matchAllSelector, type Selector } from '@axoneme/model';
 import { err, ok, type Result } from '@axoneme/std';
 import { createIssueList, type IssueList, type PolicyIssue } from './issues.ts';
 import { hasHttpOrKafka } from './parse-l7.ts';
@@ -103,8 +103,7 @@ function parseSpec(ctx: SpecContext, spec: JsonObject): Rule | undefined {
       'write "ingress: [{}]" to isolate without allowing anything',
     );
   }
-  const subject = parseSubject(ctx, spec);
-  if (subject === undefined) return undefined;
+  const { subject, enforced } = parseSubject(ctx, spec);
   const entries: RuleEntry[] = [];
   const origins: RuleOrigin[] = [];
   const shared = describeSpec(ctx, spec);
@@ -124,10 +123,13 @@ function parseSpec(ctx: SpecContext, spec: JsonObject): Rule | undefined {
     if (defaultDeny[direction]) origins.push({ ...ctx.source, id: ruleIdOf(text), text, direction, list: 'default-deny', ...shared });
     return ruleIdOf(text);
   });
+  if (!enforced) return undefined;
   return { source: ctx.source, subject, entries, defaultDeny, defaultDenyIds: { ingress: ids[0]!, egress: ids[1]! }, origins };
 }
 
-function parseSubject(ctx: SpecContext, spec: JsonObject): Rule['subject'] | undefined {
+/** Not enforced: the rest is still read, so that one look shows everything that is wrong. */
+function parseSubject(ctx: SpecContext, spec: JsonObject): { readonly subject: Selector; readonly enforced: boolean } {
+  const none = { subject: matchAllSelector, enforced: false };
   const forEndpoints = isPresent(spec.endpointSelector);
   const forNodes = isPresent(spec.nodeSelector);
   if (forEndpoints === forNodes) {
@@ -136,19 +138,19 @@ function parseSubject(ctx: SpecContext, spec: JsonObject): Rule['subject'] | und
       'needs exactly one of endpointSelector and nodeSelector',
       'write "endpointSelector: {}" to select every pod in scope',
     );
-    return undefined;
+    return none;
   }
   const field = `${ctx.path}.${forNodes ? 'nodeSelector' : 'endpointSelector'}`;
   if (forNodes && ctx.scope.namespace !== undefined) {
     ctx.issues.error(field, 'is not possible in a namespaced policy', 'use a CiliumClusterwideNetworkPolicy');
-    return undefined;
+    return none;
   }
   const raw = readObject(ctx.issues, field, forNodes ? spec.nodeSelector : spec.endpointSelector);
-  if (raw === undefined) return undefined;
+  if (raw === undefined) return none;
   const subject = scopeSubject(raw as LabelSelector, ctx.scope);
   if (!subject.ok) {
     ctx.issues.error(field, subject.error.message, subject.error.hint);
-    return undefined;
+    return none;
   }
   if (subject.value.overwritten !== undefined) {
     ctx.issues.lint(
@@ -156,10 +158,10 @@ function parseSubject(ctx: SpecContext, spec: JsonObject): Rule['subject'] | und
       `namespace "${subject.value.overwritten}" is ignored: the policy selects in its own namespace "${ctx.scope.namespace}"`,
     );
   }
-  if (!forNodes) return subject.value.selector;
+  if (!forNodes) return { subject: subject.value.selector, enforced: true };
   checkHostRules(ctx, spec);
   ctx.issues.unsupported(field, 'policies for nodes are not supported yet: nothing is enforced on nodes');
-  return undefined;
+  return none;
 }
 
 function checkHostRules(ctx: SpecContext, spec: JsonObject): void {
@@ -203,7 +205,11 @@ function parseEntry(ctx: EntryContext, raw: JsonObject): Omit<RuleEntry, 'id'>[]
   if (peers === undefined && ports === undefined) {
     // `- {}` is the idiom for "isolate"; anything else without effect was probably not meant.
     if (ctx.deny || Object.keys(raw).length > 0) {
-      ctx.issues.lint(ctx.path, `an entry without peers and ports ${ctx.deny ? 'denies' : 'allows'} nothing`, 'name peers or ports; entity "all" means everyone');
+      ctx.issues.lint(
+        ctx.path,
+        `an entry without peers and ports ${ctx.deny ? 'denies' : 'allows'} nothing`,
+        'name peers or ports; entity "all" means everyone',
+      );
     }
     return [];
   }

@@ -1,0 +1,133 @@
+// Private state of the incremental compiler and its bookkeeping: rules, handles, origins. Changed only by compiler*.ts.
+import type { IdentityId, NamedPort } from '@axoneme/model';
+import { selectionText } from './atoms.ts';
+import { createMultiMap, type MultiMap } from './label-index.ts';
+import type { PolicyHandle, PolicyRows } from './rows.ts';
+import type { PolicyKey, Rule, RuleId, RuleOrigin } from './rules.ts';
+import type { PeerView, Ruleset } from './ruleset.ts';
+import { createSelection, type Selection } from './selection.ts';
+import type { PolicyConfig, PolicyIdentity, SubjectPolicy } from './subjects.ts';
+
+/** A rule in use; `serial` names it within this compiler only. */
+export interface Loaded {
+  readonly serial: number;
+  readonly rule: Rule;
+  readonly subjectText: string;
+  /** Selector texts acquired for the peers, with repetitions. */
+  readonly acquired: readonly string[];
+}
+
+export interface LoadedPolicy {
+  /** Canonical text of the rules: an equal object changes nothing. */
+  readonly digest: string;
+  readonly loaded: readonly Loaded[];
+}
+
+export interface CompilerState {
+  readonly config: PolicyConfig;
+  readonly selection: Selection;
+  readonly view: PeerView;
+  readonly identities: Map<IdentityId, PolicyIdentity>;
+  /** Identities by port name. */
+  readonly owners: MultiMap<string, IdentityId>;
+  readonly policies: Map<PolicyKey, LoadedPolicy>;
+  readonly bySerial: Map<number, Loaded>;
+  readonly bySubjectText: MultiMap<string, Loaded>;
+  /** Serials of the rules whose subject selector matches. */
+  readonly rulesOf: MultiMap<IdentityId, number>;
+  readonly rulesets: Map<string, Ruleset>;
+  readonly rulesetOf: Map<IdentityId, Ruleset>;
+  /** Rulesets by selector text of their peers. */
+  readonly users: MultiMap<string, Ruleset>;
+  /** Rulesets with egress port names. */
+  readonly nameUsers: Set<Ruleset>;
+  readonly subjects: Map<IdentityId, SubjectPolicy>;
+  readonly handles: Map<PolicyHandle, { readonly rows: PolicyRows; readonly uses: number }>;
+  /** Handles used or left in the running update, and the rows they had before it, if any. */
+  readonly handlesBefore: Map<PolicyHandle, PolicyRows | undefined>;
+  readonly origins: Map<RuleId, Map<string, { readonly origin: RuleOrigin; readonly uses: number }>>;
+  nextSerial: number;
+}
+
+const noPorts: readonly NamedPort[] = [];
+
+export function createState(config: PolicyConfig): CompilerState {
+  const selection = createSelection();
+  const identities = new Map<IdentityId, PolicyIdentity>();
+  const owners = createMultiMap<string, IdentityId>();
+  return {
+    config,
+    selection,
+    view: { members: selection.members, portsOf: (peer) => identities.get(peer)?.namedPorts ?? noPorts, ownersOf: owners.get },
+    identities,
+    owners,
+    policies: new Map(),
+    bySerial: new Map(),
+    bySubjectText: createMultiMap(),
+    rulesOf: createMultiMap(),
+    rulesets: new Map(),
+    rulesetOf: new Map(),
+    users: createMultiMap(),
+    nameUsers: new Set(),
+    subjects: new Map(),
+    handles: new Map(),
+    handlesBefore: new Map(),
+    origins: new Map(),
+    nextSerial: 1,
+  };
+}
+
+/** Takes a rule in; `dirty` collects the identities its subject selector matches. */
+export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId>): Loaded {
+  const acquired: string[] = [];
+  const subjectText = `labels ${rule.subject.text}`;
+  state.selection.acquire(subjectText, { kind: 'labels', selector: rule.subject }, false);
+  for (const e of rule.entries) {
+    const deny = e.action !== 'allow';
+    for (const peer of e.peers) {
+      if (peer.kind === 'any') continue;
+      const text = selectionText(peer, deny);
+      state.selection.acquire(text, peer, deny);
+      acquired.push(text);
+    }
+  }
+  const loaded: Loaded = { serial: state.nextSerial++, rule, subjectText, acquired };
+  state.bySerial.set(loaded.serial, loaded);
+  state.bySubjectText.add(subjectText, loaded);
+  for (const o of rule.origins) useOrigin(state, o, 1);
+  for (const id of state.selection.members(subjectText)) {
+    state.rulesOf.add(id, loaded.serial);
+    dirty.add(id);
+  }
+  return loaded;
+}
+
+export function unloadRule(state: CompilerState, loaded: Loaded, dirty: Set<IdentityId>): void {
+  for (const id of state.selection.members(loaded.subjectText)) {
+    state.rulesOf.delete(id, loaded.serial);
+    dirty.add(id);
+  }
+  state.bySerial.delete(loaded.serial);
+  state.bySubjectText.delete(loaded.subjectText, loaded);
+  for (const o of loaded.rule.origins) useOrigin(state, o, -1);
+  for (const text of [loaded.subjectText, ...loaded.acquired]) state.selection.release(text);
+}
+
+export function useHandle(state: CompilerState, rows: PolicyRows, delta: 1 | -1): void {
+  if (rows.count === 0) return;
+  const known = state.handles.get(rows.handle);
+  if (!state.handlesBefore.has(rows.handle)) state.handlesBefore.set(rows.handle, known?.rows);
+  const uses = (known?.uses ?? 0) + delta;
+  if (uses === 0) state.handles.delete(rows.handle);
+  else state.handles.set(rows.handle, { rows: known?.rows ?? rows, uses });
+}
+
+export function useOrigin(state: CompilerState, origin: RuleOrigin, delta: 1 | -1): void {
+  const texts = state.origins.get(origin.id) ?? new Map<string, { readonly origin: RuleOrigin; readonly uses: number }>();
+  const known = texts.get(origin.text);
+  const uses = (known?.uses ?? 0) + delta;
+  if (uses === 0) texts.delete(origin.text);
+  else texts.set(origin.text, { origin: delta === 1 || known === undefined ? origin : known.origin, uses });
+  if (texts.size === 0) state.origins.delete(origin.id);
+  else state.origins.set(origin.id, texts);
+}

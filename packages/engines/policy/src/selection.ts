@@ -1,0 +1,202 @@
+// Which identities each selector in use matches, kept current. Private mutable index of the incremental compiler.
+import { type Cidr, createPrefixTable, type IdentityId, type Labels, matchesSelector, type PrefixTable } from '@axoneme/model';
+import { type CidrIndex, createCidrIndex } from './cidr-index.ts';
+import {
+  type CidrIdentity,
+  type CidrSelector,
+  cidrLabels,
+  missingPrefixes,
+  prefixesOf,
+  selectsCidr,
+  standIn,
+  worldMembers,
+} from './cidrs.ts';
+import { createMultiMap, type MultiMap, placesFor, placesOf } from './label-index.ts';
+import type { PeerSelector } from './rules.ts';
+
+export interface Selection {
+  putIdentity(id: IdentityId, labels: Labels): void;
+  dropIdentity(id: IdentityId): void;
+  putCidr(identity: CidrIdentity): void;
+  dropCidr(id: IdentityId): void;
+  /** Counted; the first call finds the members. Never asked for `any`. */
+  acquire(text: string, peer: PeerSelector, deny: boolean): void;
+  release(text: string): void;
+  members(text: string): ReadonlySet<IdentityId>;
+  /** Identities that entered or left since the last call, by selector; a selector just acquired is not in it. */
+  takeChanges(): ReadonlyMap<string, ReadonlySet<IdentityId>>;
+}
+
+/** One selector in use. */
+interface Selected {
+  readonly text: string;
+  readonly peer: PeerSelector;
+  readonly deny: boolean;
+  readonly members: Set<IdentityId>;
+  uses: number;
+}
+
+interface Index {
+  readonly selectors: Map<string, Selected>;
+  readonly labelsOf: Map<IdentityId, Labels>;
+  readonly identitiesAt: MultiMap<string, IdentityId>;
+  readonly selectorsAt: MultiMap<string, Selected>;
+  readonly cidrs: CidrIndex;
+  /** CIDR selectors by each prefix they mention. */
+  readonly byPrefix: PrefixTable<Set<Selected>>;
+  /** CIDR selectors that mention a prefix without identity. */
+  readonly incomplete: Set<Selected>;
+  changes: Map<string, Set<IdentityId>>;
+}
+
+const nobody: ReadonlySet<IdentityId> = new Set();
+
+export function createSelection(): Selection {
+  const index: Index = {
+    selectors: new Map(),
+    labelsOf: new Map(),
+    identitiesAt: createMultiMap(),
+    selectorsAt: createMultiMap(),
+    cidrs: createCidrIndex(),
+    byPrefix: createPrefixTable(),
+    incomplete: new Set(),
+    changes: new Map(),
+  };
+  return {
+    putIdentity: (id, labels) => putLabels(index, id, labels),
+    dropIdentity: (id) => dropLabels(index, id),
+    putCidr: (identity) => putCidr(index, identity),
+    dropCidr: (id) => dropCidr(index, id),
+    acquire: (text, peer, deny) => acquire(index, text, peer, deny),
+    release: (text) => release(index, text),
+    members: (text) => index.selectors.get(text)?.members ?? nobody,
+    takeChanges() {
+      const taken = index.changes;
+      index.changes = new Map();
+      return taken;
+    },
+  };
+}
+
+function toggle(index: Index, s: Selected, id: IdentityId, member: boolean): void {
+  if (s.members.has(id) === member) return;
+  if (member) s.members.add(id);
+  else s.members.delete(id);
+  const ids = index.changes.get(s.text);
+  if (ids === undefined) index.changes.set(s.text, new Set([id]));
+  else ids.add(id);
+}
+
+const matches = (s: Selected, labels: Labels): boolean => s.peer.kind === 'labels' && matchesSelector(s.peer.selector, labels);
+
+function candidates(index: Index, labels: Labels): Set<Selected> {
+  const out = new Set<Selected>();
+  for (const place of placesOf(labels)) for (const s of index.selectorsAt.get(place)) out.add(s);
+  return out;
+}
+
+function putLabels(index: Index, id: IdentityId, labels: Labels): void {
+  const old = index.labelsOf.get(id);
+  if (old?.text === labels.text) return;
+  if (old !== undefined) dropLabels(index, id, labels);
+  index.labelsOf.set(id, labels);
+  for (const place of placesOf(labels)) index.identitiesAt.add(place, id);
+  for (const s of candidates(index, labels)) if (matches(s, labels)) toggle(index, s, id, true);
+}
+
+/** `next`: labels that replace the old ones; selectors that match both are left alone. */
+function dropLabels(index: Index, id: IdentityId, next?: Labels): void {
+  const old = index.labelsOf.get(id);
+  if (old === undefined) return;
+  index.labelsOf.delete(id);
+  for (const place of placesOf(old)) index.identitiesAt.delete(place, id);
+  for (const s of candidates(index, old)) if (next === undefined || !matches(s, next)) toggle(index, s, id, false);
+}
+
+function putCidr(index: Index, identity: CidrIdentity): void {
+  const known = index.cidrs.get(identity.id);
+  if (known === identity.cidr) return;
+  if (known !== undefined) dropCidr(index, identity.id);
+  index.cidrs.put(identity);
+  putLabels(index, identity.id, cidrLabels(identity.cidr));
+  noteCidr(index, identity, true);
+}
+
+function dropCidr(index: Index, id: IdentityId): void {
+  const cidr = index.cidrs.get(id);
+  if (cidr === undefined) return;
+  index.cidrs.drop(id);
+  dropLabels(index, id);
+  noteCidr(index, { id, cidr }, false);
+}
+
+/** Only selectors with a prefix around the changed one can have it as a member. */
+function noteCidr(index: Index, { id, cidr }: CidrIdentity, present: boolean): void {
+  for (const { value } of index.byPrefix.covering(cidr)) {
+    for (const s of value) {
+      if (s.peer.kind !== 'cidr' || index.incomplete.has(s)) continue;
+      if (prefixesOf(s.peer).includes(cidr)) refresh(index, s);
+      else toggle(index, s, id, present && selectsCidr(s.peer, cidr));
+    }
+  }
+  for (const s of [...index.incomplete]) refresh(index, s);
+}
+
+function refresh(index: Index, s: Selected): void {
+  if (s.peer.kind !== 'cidr') return;
+  const next = resolveCidr(index, s, s.peer);
+  for (const id of [...s.members]) if (!next.has(id)) toggle(index, s, id, false);
+  for (const id of next) toggle(index, s, id, true);
+}
+
+/** Members from scratch. Where an identity is missing, an allow has none and a deny also what the addresses look like instead. */
+function resolveCidr(index: Index, s: Selected, selector: CidrSelector): Set<IdentityId> {
+  const missing = missingPrefixes(selector, index.cidrs.table);
+  if (missing.length > 0) index.incomplete.add(s);
+  else index.incomplete.delete(s);
+  if (missing.length > 0 && !s.deny) return new Set();
+  const out = new Set<IdentityId>(worldMembers(selector));
+  if (missing.includes(selector.cidr)) out.add(standIn(selector.cidr, index.cidrs.table));
+  for (const c of index.cidrs.inside(selector.cidr)) if (selectsCidr(selector, c.cidr)) out.add(c.id);
+  return out;
+}
+
+function acquire(index: Index, text: string, peer: PeerSelector, deny: boolean): void {
+  const known = index.selectors.get(text);
+  if (known !== undefined) {
+    known.uses++;
+    return;
+  }
+  const s: Selected = { text, peer, deny, members: new Set(), uses: 1 };
+  index.selectors.set(text, s);
+  if (peer.kind === 'labels') {
+    for (const place of placesFor(peer.selector)) {
+      index.selectorsAt.add(place, s);
+      for (const id of index.identitiesAt.get(place)) if (matches(s, index.labelsOf.get(id)!)) s.members.add(id);
+    }
+  }
+  if (peer.kind !== 'cidr') return;
+  for (const c of mentioned(peer)) {
+    const at = index.byPrefix.get(c);
+    if (at === undefined) index.byPrefix.set(c, new Set([s]));
+    else at.add(s);
+  }
+  for (const id of resolveCidr(index, s, peer)) s.members.add(id);
+}
+
+function release(index: Index, text: string): void {
+  const s = index.selectors.get(text);
+  if (s === undefined || --s.uses > 0) return;
+  index.selectors.delete(text);
+  index.changes.delete(text);
+  index.incomplete.delete(s);
+  if (s.peer.kind === 'labels') for (const place of placesFor(s.peer.selector)) index.selectorsAt.delete(place, s);
+  if (s.peer.kind !== 'cidr') return;
+  for (const c of mentioned(s.peer)) {
+    const at = index.byPrefix.get(c);
+    at?.delete(s);
+    if (at?.size === 0) index.byPrefix.delete(c);
+  }
+}
+
+const mentioned = (s: CidrSelector): readonly Cidr[] => [s.cidr, ...s.except];
