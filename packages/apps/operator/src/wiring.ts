@@ -113,7 +113,7 @@ function nodeServerDeps(
   return {
     clock: p.clock,
     log: p.log,
-    artifacts: (name, digest) => p.compiler.artifacts.body(name, digest),
+    artifacts: (name, digest) => p.compiler.body(name, digest),
     freshness: () => ({ epoch: leader().epoch() ?? 0, leader: leader().isLeader(), inputAgeMs: p.sources.ages() }),
     nodeOf: (peer) => {
       const id = nodeIdentityOf(peer);

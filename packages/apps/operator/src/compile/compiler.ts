@@ -3,7 +3,9 @@
 import { type CidrAssignment, planCidrIdentities } from '@axoneme/identity';
 import { type NamedPort, parsePort, parsePortProtocol } from '@axoneme/model';
 import { cidrs as cidrsOf, compileAll, type OriginTable, type PolicyIdentity, type PolicyTable, policyArtifactName } from '@axoneme/policy';
+import type { ArtifactBody } from '@axoneme/proto';
 import { createServiceCompiler, readEndpointSlice, readService } from '@axoneme/service';
+import type { Digest } from '@axoneme/std';
 import type { OperatorConfig } from '../config.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
 import {
@@ -42,6 +44,8 @@ export interface Compiler {
   readonly artifacts: ArtifactStore;
   /** `node/config` is per node: same name, own content. */
   nodeConfig(node: string): Artifact | undefined;
+  /** Content of any desired artifact, by name and version. */
+  body(name: string, digest: Digest): ArtifactBody | undefined;
   podViews(tables: Tables): readonly PodView[];
 }
 
@@ -208,6 +212,11 @@ export function createCompiler(config: OperatorConfig): Compiler {
   return {
     artifacts: store,
     nodeConfig: (node) => nodeConfigs.get(node),
+    body(name, digest) {
+      if (name !== NODE_CONFIG) return store.body(name, digest);
+      for (const a of nodeConfigs.values()) if (a.digest === digest) return a.body;
+      return undefined;
+    },
     podViews: (tables) => views.list(tables),
     compile(tables, dirty) {
       if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) placeAll(tables);
