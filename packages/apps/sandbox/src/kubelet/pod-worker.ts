@@ -119,6 +119,21 @@ export class PodWorker {
     return { runtime: slot.runtime, spec: slot.spec, pid: child.pid, child, hostNetwork: this.#isHostNetwork() };
   }
 
+  /** The environment a container's program gets now. */
+  async environment(name: string): Promise<Readonly<Record<string, string>>> {
+    const slot = this.#slots.find((s) => s.spec.name === name);
+    if (slot === undefined) return BASE_ENV;
+    const base = { ...this.#apiEnv(), ...this.#d.images.find(slot.spec.image)?.env };
+    const env = environmentOf(slot.spec, factsOf(this.#d, this.#pod, this.ips), base);
+    return env.ok ? env.value : base;
+  }
+
+  /** Steps that bring a process into the pod's network only. */
+  networkSteps(): string[] {
+    const netns = this.netns;
+    return netns === undefined ? this.#d.node.enter() : [...this.#d.node.enter(), 'joinnet', netns];
+  }
+
   /** Ends everything without talking to the API: the sandbox goes down. */
   async abandon(): Promise<void> {
     this.#stop.abort();

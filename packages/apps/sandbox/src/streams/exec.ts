@@ -1,0 +1,147 @@
+// exec and attach: a program in a container, or the container's own streams, over the channel protocol.
+import { spawn } from 'node:child_process';
+import type { IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { joinSteps } from '../kubelet/container-spec.ts';
+import type { PodWorker, RunningContainer } from '../kubelet/pod-worker.ts';
+import { acceptWebSocket, type Channels, channelsOf, ERROR, RESIZE, STDERR, STDIN, STDOUT } from './channels.ts';
+
+const PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
+const DEFAULT_SIZE = { cols: 80, rows: 24 };
+const EXEC_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root' };
+
+export interface StreamQuery {
+  readonly container: string;
+  readonly command: readonly string[];
+  readonly stdin: boolean;
+  readonly tty: boolean;
+}
+
+const flag = (v: string | null): boolean => v === 'true' || v === '1';
+
+export function streamQuery(req: IncomingMessage, fallback: string): StreamQuery {
+  const q = new URL(req.url ?? '/', 'http://x').searchParams;
+  return { container: q.get('container') ?? fallback, command: q.getAll('command'), stdin: flag(q.get('stdin')), tty: flag(q.get('tty')) };
+}
+
+export function exitStatus(code: number): string {
+  if (code === 0) return JSON.stringify({ metadata: {}, status: 'Success' });
+  return JSON.stringify({
+    metadata: {},
+    status: 'Failure',
+    reason: 'NonZeroExitCode',
+    message: `command terminated with non-zero exit code: exit status ${code}`,
+    details: { causes: [{ reason: 'ExitCode', message: String(code) }] },
+  });
+}
+
+export const failureStatus = (message: string): string =>
+  JSON.stringify({ metadata: {}, status: 'Failure', reason: 'InternalError', message, code: 500 });
+
+function finish(ch: Channels, status: string): void {
+  ch.send(ERROR, status);
+  ch.close();
+}
+
+const execEnv = (c: RunningContainer, env: Readonly<Record<string, string>>): Record<string, string> => ({
+  ...EXEC_ENV,
+  ...env,
+  TERM: 'xterm',
+  CONTAINER: c.spec.name,
+});
+
+function execPlain(sbx: string, steps: readonly string[], env: Record<string, string>, q: StreamQuery, ch: Channels): void {
+  const child = spawn(sbx, steps, { stdio: [q.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'], env });
+  if (child.stdout !== null) ch.pipe(STDOUT, child.stdout);
+  if (child.stderr !== null) ch.pipe(STDERR, child.stderr);
+  child.stdin?.on('error', () => undefined);
+  ch.onMessage((channel, data) => {
+    if (channel === STDIN) child.stdin?.write(data);
+  });
+  ch.onHalfClose((channel) => {
+    if (channel === STDIN) child.stdin?.end();
+  });
+  ch.onClose(() => {
+    child.stdin?.end();
+    if (child.exitCode === null) child.kill('SIGHUP');
+  });
+  child.on('error', (e) => finish(ch, failureStatus(e.message)));
+  child.on('close', (code) => finish(ch, exitStatus(code ?? 137)));
+}
+
+interface Size {
+  readonly Width?: number;
+  readonly Height?: number;
+}
+
+async function execTty(sbx: string, steps: readonly string[], env: Record<string, string>, ch: Channels): Promise<void> {
+  const { spawn: spawnPty } = await import('@lydell/node-pty');
+  const pty = spawnPty(sbx, [...steps], { ...DEFAULT_SIZE, name: 'xterm-256color', env, encoding: null });
+  pty.onData((d: string | Buffer) => ch.send(STDOUT, d));
+  pty.onExit(({ exitCode }) => finish(ch, exitStatus(exitCode)));
+  ch.onMessage((channel, data) => {
+    if (channel === STDIN) pty.write(data.toString('utf8'));
+    else if (channel === RESIZE) {
+      const { Width, Height } = JSON.parse(data.toString('utf8')) as Size;
+      if (Width !== undefined && Height !== undefined && Width > 0 && Height > 0) pty.resize(Width, Height);
+    }
+  });
+  ch.onClose(() => {
+    try {
+      pty.kill();
+    } catch {
+      // the program has ended already
+    }
+  });
+}
+
+/** The container's environment as its program got it; exec sees the same. */
+export type EnvironmentOf = (worker: PodWorker, container: string) => Promise<Readonly<Record<string, string>>>;
+
+export async function handleExec(
+  sbx: string,
+  worker: PodWorker | undefined,
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  first: string,
+): Promise<void> {
+  const q = streamQuery(req, first);
+  const ch = channelsOf(await acceptWebSocket(req, socket, head, PROTOCOLS));
+  const c = worker?.running(q.container);
+  if (c === undefined || worker === undefined) return finish(ch, failureStatus(`container not found ("${q.container}")`));
+  if (q.command.length === 0) return finish(ch, failureStatus('you must specify at least one command for the container'));
+  const steps = joinSteps(c.runtime.cgroup, c.pid, c.hostNetwork, q.command);
+  const env = execEnv(c, await worker.environment(q.container));
+  if (q.tty) await execTty(sbx, steps, env, ch);
+  else execPlain(sbx, steps, env, q, ch);
+}
+
+export async function handleAttach(
+  worker: PodWorker | undefined,
+  req: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+  first: string,
+): Promise<void> {
+  const q = streamQuery(req, first);
+  const ch = channelsOf(await acceptWebSocket(req, socket, head, PROTOCOLS));
+  const c = worker?.running(q.container);
+  if (c === undefined) return finish(ch, failureStatus(`container not found ("${q.container}")`));
+  const { child } = c;
+  const out = (d: Buffer): void => ch.send(STDOUT, d);
+  const errOut = (d: Buffer): void => ch.send(STDERR, d);
+  child.stdout?.on('data', out);
+  child.stderr?.on('data', errOut);
+  ch.onMessage((channel, data) => {
+    if (channel === STDIN) child.stdin?.write(data);
+  });
+  ch.onHalfClose((channel) => {
+    if (channel === STDIN) child.stdin?.end();
+  });
+  ch.onClose(() => {
+    child.stdout?.off('data', out);
+    child.stderr?.off('data', errOut);
+  });
+  child.on('close', (code) => finish(ch, exitStatus(code ?? 137)));
+}
