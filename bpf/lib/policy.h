@@ -79,6 +79,7 @@ inline_always void search(struct policy_key *key, __be16 port, __u8 proto, __u8 
 		consider(key, 0, best);
 	}
 	key->proto = proto;
+	key->dir_plen = egress;
 	/* single ports are the common case */
 	if (mask & (1u << PLEN_MAX)) {
 		key->dir_plen = egress | PLEN_MAX;

@@ -70,7 +70,7 @@ function time(c: Case): number {
 }
 
 function flush(): void {
-  for (const name of ['flow4', 'flow6']) for (const _ of lab.map(name).takeChunks(16384));
+  for (const name of ['flow4', 'flow6', 'floor_flow']) for (const _ of lab.map(name).takeChunks(16384));
 }
 const drain = (): number => lab.events().length;
 
@@ -120,6 +120,7 @@ const CASES: readonly Row[] = [
   { name: 'floor: redirect', baseline: 'none', measure: () => direct('floor_redirect') },
   { name: 'floor: LRU + redirect', baseline: 'wrap', measure: () => est(A, undefined, 'floor_lru') },
   { name: 'floor: LRU + redirect, 60k flows', baseline: 'wrap', measure: () => est(A, FLOWS, 'floor_lru') },
+  { name: 'floor: LRU insert', baseline: 'wrap', measure: () => (flush(), time({ program: 'floor_lru', spec: A, walk: FLOWS, repeat: FLOWS - 1 })) },
   { name: 'est A→B, same node', budget: 4, baseline: 'wrap', measure: () => est(A) },
   { name: 'est A→B, same node, IPv6', budget: 4, baseline: 'wrap', measure: () => est(A6) },
   { name: 'est A→B, 60k flows', budget: 12, baseline: 'wrap', measure: () => est(A, FLOWS) },

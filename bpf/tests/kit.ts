@@ -151,7 +151,27 @@ export function createLab(options: LabOptions = {}) {
         .percpu(v)
         .reduce((n, c) => n + Number(dp.dropValue.decode(c).packets), 0);
     },
-    flows: (v: 4 | 6): number => map(v === 4 ? 'flow4' : 'flow6').size(),
+    flows: (v: 4 | 6): dp.FlowValue[] => [...map(v === 4 ? 'flow4' : 'flow6').entries()].map(([, value]) => dp.flowValue.decode(value)),
+    /** The entry for source port → destination port, whatever the addresses. */
+    flow: (v: 4 | 6, sport: number, dport: number): dp.FlowValue | undefined => {
+      const codec = v === 4 ? dp.flow4Key : dp.flow6Key;
+      const found = [...map(v === 4 ? 'flow4' : 'flow6').entries()].find(([k]) => {
+        const key = codec.decode(k);
+        return key.sport === sport && key.dport === dport;
+      });
+      return found === undefined ? undefined : dp.flowValue.decode(found[1]);
+    },
+    /** A packet (of at least 96 bytes) that came through the tunnel with an identity. Needs the object `floor`. */
+    runFromOverlay: (frame: Buffer, vni: number) => {
+      const state = Buffer.alloc(96 + 32);
+      frame.copy(state, 0, 0, 96);
+      state.writeUInt32LE(vni, 96 + 20);
+      map('bench_state').update(Buffer.alloc(4), state);
+      const fd = Buffer.alloc(4);
+      fd.writeUInt32LE(lab.program('from_overlay').fd);
+      map('wrapped').update(Buffer.alloc(4), fd);
+      return lab.run('bench_wrap', frame);
+    },
     close: (): void => {
       ring?.close();
       for (const o of objects.values()) o.close();
