@@ -8,5 +8,5 @@ export * from './parse.ts';
 export * from './policy.ts';
 export type { FqdnSelector, IcmpRule, PortDenyRule, PortProtocol, PortRule } from './policy-ports.ts';
 export * from './policy-rules.ts';
-export { cidrPattern, isCidr, portPattern } from './schema-kit.ts';
+export { isCidr, portPattern } from './schema-kit.ts';
 export type { LabelSelector } from './selector.ts';

@@ -56,10 +56,6 @@ export function exactlyOne<S extends z.ZodObject>(schema: S, keys: readonly stri
     .meta({ oneOf: requireEach(keys) }) as unknown as S;
 }
 
-const octet = '(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])';
-/** IPv4 exactly; IPv6 by alphabet and prefix length (its address is parsed by our own check and by the format). */
-export const cidrPattern = `^((${octet}\\.){3}${octet}/(3[0-2]|[12]?[0-9])|[0-9a-fA-F:]*:[0-9a-fA-F:.]*/(12[0-8]|1[01][0-9]|[1-9]?[0-9]))$`;
-
 export function isCidr(s: string): boolean {
   const slash = s.indexOf('/');
   const family = slash < 0 ? 0 : isIP(s.slice(0, slash));
@@ -70,7 +66,7 @@ export function isCidr(s: string): boolean {
 export const cidrText = z
   .string()
   .refine(isCidr, { error: 'is not address/bits (IPv4 bits 0 to 32, IPv6 bits 0 to 128), for example 10.0.0.0/8' });
-export const cidr = doc(cidrText, 'Prefix, address/bits.', { format: 'cidr', pattern: cidrPattern });
+export const cidr = doc(cidrText, 'Prefix, address/bits.', { format: 'cidr' });
 
 /** A number 0 to 65535 without leading zeros, or a port name as pods declare them; digits run together with letters are neither. */
 export const portPattern =
