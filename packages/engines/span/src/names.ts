@@ -1,0 +1,28 @@
+// Names of artifacts and the order in which they are applied. The one place that spells them for the span.
+import type { IdentityId } from '@axoneme/model';
+import type { Digest } from '@axoneme/std';
+
+export interface ArtifactDescriptor {
+  readonly name: string;
+  readonly digest: Digest;
+  /** Table of its rows, or of its blob. */
+  readonly table: string;
+}
+
+export const subjectArtifact = (id: IdentityId): string => `subject/${id}`;
+export const ipcacheArtifact = (id: IdentityId): string => `ipcache/${id}`;
+
+const everywhereNames: ReadonlySet<string> = new Set(['routes', 'ipcache/nodes', 'ipcache/cidr']);
+const everywherePrefixes: readonly string[] = ['service/', 'backends/'];
+
+/** Artifacts that every node holds. Services join them until a node's clients are known. */
+export const isEverywhere = (name: string): boolean => everywhereNames.has(name) || everywherePrefixes.some((p) => name.startsWith(p));
+
+/** Upserts run in this order and removes in reverse: what is pointed at before what points, policy before addresses. */
+const tableOrder: readonly string[] = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'ipcache'];
+
+/** Blobs come last. */
+export function tableRank(table: string): number {
+  const rank = tableOrder.indexOf(table);
+  return rank < 0 ? tableOrder.length : rank;
+}
