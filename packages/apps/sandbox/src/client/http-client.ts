@@ -13,7 +13,8 @@ export interface HttpTarget {
   readonly ca: string | undefined;
   readonly cert?: string;
   readonly key?: string;
-  readonly token?: string;
+  /** A function is asked before every request: mounted tokens are renewed. */
+  readonly token?: string | (() => string);
   readonly insecure?: boolean;
 }
 
@@ -67,7 +68,7 @@ function createHttp(t: HttpTarget): Http {
   };
   const headers = (extra: Record<string, string>): Record<string, string> => ({
     Accept: 'application/json',
-    ...(t.token === undefined ? {} : { Authorization: `Bearer ${t.token}` }),
+    ...(t.token === undefined ? {} : { Authorization: `Bearer ${typeof t.token === 'string' ? t.token : t.token()}` }),
     ...extra,
   });
   const urlOf = (path: string, query: Query): URL => {

@@ -18,7 +18,7 @@ import { podSpecOf } from '../kubelet/pod-types.ts';
 import type { PodWorker } from '../kubelet/pod-worker.ts';
 import { buildNative, type NativePrograms } from '../native/build.ts';
 import { hostAddress, hostLink } from '../nodes/addresses.ts';
-import { cgroupMount, createCgroup } from '../nodes/cgroup.ts';
+import { cgroupMount, createCgroup, destroyCgroup } from '../nodes/cgroup.ts';
 import { createFabric, type Fabric } from '../nodes/fabric.ts';
 import { createNode, type SandboxNode } from '../nodes/node.ts';
 import { installStreams } from '../streams/install.ts';
@@ -180,11 +180,14 @@ export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<Runn
     workerOf,
     async stop() {
       controllers.stop();
+      await Promise.all(kubelets.map((k) => k.stop()));
       if (c.kubeconfig !== undefined)
         for (const n of nodes) await ignoreNotFound(cluster.client.delete(NODES, '', n.name)).catch(() => undefined);
       caches.stop();
       cluster.close();
       abort.abort();
+      // while this process lives it is the parent who buries the dead
+      await destroyCgroup(cgroup);
     },
   };
 }

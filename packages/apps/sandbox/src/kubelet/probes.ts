@@ -54,6 +54,8 @@ interface LoopState {
   successes: number;
   failures: number;
   ever: boolean;
+  /** Before the first period is over a failure is nothing to report: the program is still starting. */
+  early: boolean;
 }
 
 /** Runs one probe until `signal` aborts or `onResult` says it has seen enough. */
@@ -65,7 +67,8 @@ function loop(
   signal: AbortSignal,
   onResult: (ok: boolean, s: LoopState, message: string) => boolean,
 ): void {
-  const s: LoopState = { successes: 0, failures: 0, ever: false };
+  const s: LoopState = { successes: 0, failures: 0, ever: false, early: true };
+  const startedMs = clock.monotonicMs();
   const periodMs = (p.periodSeconds ?? 10) * 1000;
   let timer: Timer | undefined;
   signal.addEventListener('abort', () => timer?.cancel(), { once: true });
@@ -76,6 +79,7 @@ function loop(
     s.successes = ok ? s.successes + 1 : 0;
     s.failures = ok ? 0 : s.failures + 1;
     s.ever ||= ok;
+    s.early = !s.ever && clock.monotonicMs() - startedMs < periodMs;
     if (onResult(ok, s, message)) return;
     timer = clock.after(s.ever ? periodMs : Math.min(EAGER_MS, periodMs), () => void tick());
   };
@@ -90,7 +94,7 @@ export function startProbes(c: Container, r: ProbeRunner, sink: ProbeSink, clock
     else {
       const p = c.readinessProbe;
       loop(p, c, r, clock, signal, (ok, s, message) => {
-        if (!ok) sink.onFailure('Readiness', message);
+        if (!ok && !s.early) sink.onFailure('Readiness', message);
         if (s.successes >= (p.successThreshold ?? 1)) sink.onReady(true);
         else if (s.failures >= (p.failureThreshold ?? 3)) sink.onReady(false);
         return false;
@@ -122,7 +126,7 @@ function watchHealth(
   const patienceMs = (p.failureThreshold ?? 3) * (p.periodSeconds ?? 10) * 1000;
   loop(p, c, r, clock, signal, (ok, s, message) => {
     if (ok) return onSuccess();
-    sink.onFailure(kind, message);
+    if (!s.early) sink.onFailure(kind, message);
     // before the first success probes come early: count time, not tries
     const over = s.ever ? s.failures >= (p.failureThreshold ?? 3) : clock.monotonicMs() - startedMs >= patienceMs;
     if (over) sink.onUnhealthy(kind, message);
