@@ -72,7 +72,7 @@ export function createDesiredPlanner(tables: Tables, compiler: Compiler): Desire
         shared.forEach(want);
         for (const id of identities.get(node.name) ?? ALWAYS) {
           want(subjectArtifactName(id));
-          const rows = compiled.table.subjects.get(id as IdentityId)?.rows;
+          const rows = compiled.subject(id)?.rows;
           if (rows === undefined || rows.count === 0) continue;
           want(policyArtifactName(rows.handle));
           for (const peer of mentioned(rows)) want(ipcacheArtifactName(peer));
