@@ -14,6 +14,7 @@ import type { Reconciler } from './leader/reconciler.ts';
 import { ensureCa, ensureCliCertificate, issueReplicaCertificate, publishTrust, type TrustConfig } from './leader/trust.ts';
 import { createAdminHandlers } from './serve/admin.ts';
 import { createFlowLog } from './serve/flows.ts';
+import { type ClusterMirror, createClusterMirror } from './serve/mirror.ts';
 import { createReportHandler } from './serve/reports.ts';
 import { type SignConfig, signNode } from './serve/sign.ts';
 import { createSources, type Sources } from './sources/sources.ts';
@@ -63,6 +64,7 @@ function createOwnLeader(
   loop: () => CompileLoop,
   server: () => NodeServer,
   floor: () => number,
+  mirror: ClusterMirror,
 ): Leader {
   const trust = trustConfigOf(p.config);
   return createLeader(
@@ -74,7 +76,10 @@ function createOwnLeader(
       pods: () => p.compiler.podViews(p.world.tables),
       isFresh: () => p.sources.oldestMs() < STALE_MS,
       epochFloor: floor,
-      onTerm: () => loop().mark(),
+      onTerm: (epoch) => {
+        mirror.term(epoch);
+        loop().mark();
+      },
       writers: (t: Term): Reconciler[] => [
         t.reconciler('trust', async () => {
           await publishTrust(p.client, ca, trust, replicaAddresses(p));
@@ -162,12 +167,14 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   const ca = await ensureCa(client, trust, log);
   const flows = createFlowLog();
   let epochSeen = 0;
+  const mirror = createClusterMirror({ world, clock, log, signal }, config);
   const leader: Leader = createOwnLeader(
     p,
     ca,
     () => loop,
     () => server,
     () => epochSeen,
+    mirror,
   );
   const loop: CompileLoop = createCompileLoop({
     world,
@@ -177,7 +184,8 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     clock,
     log,
     epoch: () => leader.epoch() ?? epochSeen,
-    onCompiled: (_c, dirty) => {
+    onCompiled: (compiled, dirty) => {
+      mirror.note(compiled, loop.revision());
       leader.notice(dirty);
       leader.poke();
     },
@@ -223,6 +231,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   };
   void renew().catch((error: unknown) => log.error('own certificate was not renewed', { error }));
   server.setWantFlows(true);
+  p.health.register(mirror);
   return { leader, loop, server };
 }
 

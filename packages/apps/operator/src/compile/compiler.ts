@@ -3,7 +3,7 @@
 import type { IdentityId } from '@axoneme/model';
 import type { RuleOrigin, SubjectPolicy } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
-import { createServiceCompiler, readEndpointSlice, readService } from '@axoneme/service';
+import { type CompiledService, createServiceCompiler, readEndpointSlice, readService } from '@axoneme/service';
 import type { Digest } from '@axoneme/std';
 import type { OperatorConfig } from '../config.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
@@ -33,6 +33,7 @@ export interface Compiled {
   subject(id: number): SubjectPolicy | undefined;
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
+  readonly services: CompiledServices;
   /** Names of pods by address, for people. */
   readonly podByAddress: ReadonlyMap<string, string>;
   /** Identities whose own addresses every node must know. */
@@ -60,11 +61,14 @@ function describeOrigin(o: RuleOrigin | undefined): string | undefined {
   return `${object} ${rule}${more}`;
 }
 
-function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty) => void {
+type CompiledServices = ReadonlyMap<string, CompiledService>;
+
+function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty) => CompiledServices {
   const compiler = createServiceCompiler();
   const shelf = createShelf(store);
+  let compiled: CompiledServices = new Map();
   return (tables, dirty) => {
-    if (!touches(dirty, 'services', 'slices')) return;
+    if (!touches(dirty, 'services', 'slices')) return compiled;
     const services = [...(dirty.get('services') ?? [])];
     const slices = [...(dirty.get('slices') ?? [])];
     const readable = slices.map((key) => ({ key, slice: tables.slices.has(key) ? readEndpointSlice(tables.slices.get(key)!) : undefined }));
@@ -79,6 +83,8 @@ function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty)
       ...[...table.sets].map(([id, set]) => backendsArtifact(`backends/${id.toString(16).padStart(16, '0')}`, set)),
       ...[...table.services].map(([key, s]) => serviceArtifact(`service/${key}`, s)),
     ]);
+    compiled = table.services;
+    return compiled;
   };
 }
 
@@ -122,7 +128,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
     compile(tables, dirty) {
       if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) placeAll(tables);
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
-      services(tables, dirty);
+      const serviceTable = services(tables, dirty);
       const cidrs = policy.update(tables, dirty, placed);
       const input: IpcacheInput = { pods: placed, nodes, apiServers: apiServerAddresses(tables), cidrs };
       ipcache([...podIpcache(input).values()]);
@@ -133,6 +139,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
         pods: placed,
         nodes,
         podByAddress,
+        services: serviceTable,
         shadowed: shadowedIdentities(input),
         describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
       };
