@@ -223,6 +223,8 @@ function setWorkload(state: State, key: string, next: SpanWorkload | undefined):
 
 function setShadow(state: State, key: string, w: SpanWorkload | undefined): void {
   const old = state.shadowed.get(key);
+  if (w !== undefined && isStray(w, state.nodes.get(w.node))) state.strays.set(key, w);
+  else state.strays.delete(key);
   const next =
     w !== undefined && w.identity !== 0 && state.cidrs.size > 0 && isShadowed(w, state.nodes.get(w.node), state.cidrs)
       ? w.identity
