@@ -1,1 +1,2 @@
-export {};
+export { exitCodes } from './failure.ts';
+export { type CliIo, runCli } from './program.ts';

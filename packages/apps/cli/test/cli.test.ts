@@ -1,0 +1,368 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { clientRoleOf, clientSpiffeUri, createCa, issueClient, issueServer } from '@axoneme/pki';
+import type { FlowSample, GetStatusResponse, MonitorRequest, MonitorResponse } from '@axoneme/proto';
+import { AppError, silentLog, systemClock } from '@axoneme/std';
+import { createNodeServer, type NodeServer, operatorServerName } from '@axoneme/stream';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { runCli } from '../src/index.ts';
+import { bytes, table } from '../src/output.ts';
+
+const status: GetStatusResponse = {
+  operatorId: 'operator-1',
+  leader: true,
+  revision: 7,
+  epoch: 2,
+  components: [
+    { name: 'kvstore', state: 'degraded', reason: 'redis is not reachable' },
+    { name: 'node-server', state: 'ok', reason: '' },
+  ],
+  nodes: [
+    {
+      name: 'w1',
+      connected: true,
+      ackedRevision: 7,
+      lastNack: '',
+      rssBytes: 90 * 1024 * 1024,
+      artifacts: 12,
+      bytesSent: 5000,
+      artifactBytesSent: 1536,
+      podCidrs: ['10.0.1.0/24', 'fd00::/120'],
+      tables: { policy: { entries: 12, capacity: 100 }, ipcache: { entries: 1, capacity: 100 } },
+    },
+    {
+      name: 'worker-2',
+      connected: false,
+      ackedRevision: 3,
+      lastNack: 'agent/table-full: table policy is full',
+      rssBytes: 0,
+      artifacts: 1,
+      bytesSent: 0,
+      artifactBytesSent: 0,
+      podCidrs: [],
+      tables: {},
+    },
+  ],
+  policies: 1,
+  identities: 5,
+  endpoints: 6,
+  services: 3,
+};
+
+const flow: FlowSample = {
+  timeUnixUs: Date.UTC(2030, 0, 2, 3, 4, 5, 678) * 1000,
+  sourceIdentity: 300,
+  destinationIdentity: 301,
+  sourceAddress: Buffer.from([10, 0, 0, 1]),
+  destinationAddress: Buffer.from([10, 0, 0, 2]),
+  sourcePort: 4000,
+  destinationPort: 80,
+  protocol: 6,
+  verdict: 2,
+  dropReason: 133,
+  direction: 0,
+  ruleId: 1,
+  endpointId: 4,
+  tracePoint: 0,
+  length: 74,
+  tcpFlags: 2,
+};
+const drop: MonitorResponse = {
+  node: 'w1',
+  flow,
+  source: 'default/xwing (10.0.0.1:4000)',
+  destination: 'default/deathstar (10.0.0.2:80)',
+  rule: 'CiliumNetworkPolicy default/rule1 ingress[0]',
+  dropReasonName: 'POLICY_DENIED',
+};
+
+const rows = [
+  { table: 'policy', handle: 'aa', peer: 'any', port: 80, rule: '01' },
+  { table: 'policy', handle: 'bbbb', peer: 300, port: '1-3', rule: '02' },
+  { table: 'subject', identity: 301, flags: ['ingress', 'egress'], denyRules: { ingress: '01', egress: '00' } },
+];
+
+let operator: NodeServer;
+let stop: AbortController;
+let dir: string;
+let monitored: MonitorRequest | undefined;
+beforeAll(async () => {
+  stop = new AbortController();
+  const ca = await createCa({ name: 'test', days: 1 });
+  const server = await issueServer(ca, { dnsNames: [operatorServerName] });
+  operator = createNodeServer(
+    {
+      tls: { ...server, caPem: ca.certPem },
+      nodeOf: () => ({ ok: false, error: new AppError({ code: 'x', message: 'no node' }) }),
+      isAdmin: (peer) => clientRoleOf(peer, 'c1') === 'admin',
+      artifacts: () => undefined,
+      freshness: () => ({ epoch: 1, leader: true, inputAgeMs: {} }),
+      events: {},
+      report: () => undefined,
+      sign: async () => ({ certificatePem: '', caPem: '', notAfterUnixMs: 0 }),
+      clock: systemClock,
+      log: silentLog,
+      admin: {
+        getStatus: () => status,
+        listIdentities: () => ({
+          identities: [
+            { id: 301, labels: { 'k8s:class': 'deathstar', 'k8s:org': 'empire' }, endpoints: 2 },
+            { id: 1, labels: { 'reserved:host': '' }, endpoints: 0 },
+          ],
+        }),
+        listEndpoints: () => ({
+          endpoints: [
+            { namespace: 'default', pod: 'xwing', node: 'w2', endpointId: 9, identity: 300, ipv4: '10.0.2.3', ipv6: '', state: 'ready' },
+            {
+              namespace: 'default',
+              pod: 'deathstar',
+              node: 'w1',
+              endpointId: 10,
+              identity: 301,
+              ipv4: '10.0.1.3',
+              ipv6: 'fd00::3',
+              state: 'ready',
+            },
+          ],
+        }),
+        async *listTable(q) {
+          if (q.node !== 'w1')
+            throw new AppError({ code: 'stream/not-found', message: `there is no node "${q.node}"`, hint: 'known nodes: w1' });
+          if (q.table === 'policy') for (const r of rows) yield { json: JSON.stringify(r) };
+        },
+        async *monitor(q) {
+          monitored = q;
+          yield drop;
+          yield { ...drop, flow: { ...flow, verdict: 1, dropReason: 0 }, dropReasonName: '', rule: '' };
+        },
+      },
+    },
+    { host: '127.0.0.1', ports: { node: 0, admin: 0 }, operatorId: 'operator-1' },
+  );
+  await operator.start(stop.signal);
+  dir = mkdtempSync(join(tmpdir(), 'axo-cli-'));
+  const client = await issueClient(ca, { commonName: 'axoneme-cli', uri: clientSpiffeUri('c1', 'admin') });
+  writeFileSync(join(dir, 'tls.crt'), client.certPem);
+  writeFileSync(join(dir, 'tls.key'), client.keyPem);
+  writeFileSync(join(dir, 'ca.crt'), ca.certPem);
+});
+afterAll(() => {
+  stop.abort();
+  rmSync(dir, { recursive: true, force: true });
+});
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+async function axoneme(...argv: string[]): Promise<Ran> {
+  const out: string[] = [];
+  const err: string[] = [];
+  const code = await runCli(argv, {
+    out: { write: (t) => void out.push(t) },
+    err: { write: (t) => void err.push(t) },
+    signal: new AbortController().signal,
+  });
+  return { code, out: out.join(''), err: err.join('') };
+}
+const direct = (...argv: string[]): Promise<Ran> => axoneme('--server', `127.0.0.1:${operator.ports().admin}`, '--tls-dir', dir, ...argv);
+
+describe('output', () => {
+  test('columns line up, numbers to the right, nothing behind the last cell', () => {
+    expect(
+      table(
+        ['A', 'NUMBER'],
+        [
+          ['long cell', 1],
+          ['', 100],
+        ],
+      ),
+    ).toBe('A          NUMBER\nlong cell       1\n-             100\n');
+    expect(table(['A', 'B'], [])).toBe('A  B\n');
+  });
+  test('bytes are short', () => {
+    expect([0, 1023, 1536, 150 * 1024, 3 * 1024 ** 3].map(bytes)).toEqual(['0 B', '1023 B', '1.5 KiB', '150 KiB', '3.0 GiB']);
+  });
+});
+
+describe('against an operator', () => {
+  test('status', async () => {
+    const r = await direct('status');
+    expect(r).toMatchObject({ code: 0, err: '' });
+    expect(r.out).toBe(
+      [
+        'Operator:  operator-1 (leader), epoch 2',
+        'Revision:  7, enforced on 1/2 nodes',
+        'Objects:   1 policies, 5 identities, 6 endpoints, 3 services',
+        '',
+        'COMPONENT    STATE     REASON',
+        'kvstore      degraded  redis is not reachable',
+        'node-server  ok        -',
+        '',
+        'NODE      LINK  REVISION  ARTIFACTS  SENT     MEMORY    POD CIDRS               FULLEST TABLE  PROBLEM',
+        'w1        up           7         12  1.5 KiB  90.0 MiB  10.0.1.0/24,fd00::/120  policy 12/100  -',
+        'worker-2  down         3          1  0 B      -         -                       -              agent/table-full: table policy is full',
+        '',
+      ].join('\n'),
+    );
+    for (const argv of [
+      ['status', '-o', 'json'],
+      ['-o', 'json', 'status'],
+    ]) {
+      expect(JSON.parse((await direct(...argv)).out)).toMatchObject({
+        operatorId: 'operator-1',
+        nodes: [{ name: 'w1' }, { name: 'worker-2' }],
+      });
+    }
+  });
+
+  test('identities and endpoints', async () => {
+    expect((await direct('identity', 'list')).out).toBe(
+      [
+        'IDENTITY  ENDPOINTS  LABELS',
+        '1         0          reserved:host',
+        '301       2          k8s:class=deathstar',
+        '                     k8s:org=empire',
+        '',
+      ].join('\n'),
+    );
+    expect(JSON.parse((await direct('identity', 'list', '-o', 'json')).out)).toHaveLength(2);
+    expect((await direct('endpoint', 'list')).out).toBe(
+      [
+        'POD                NODE  ENDPOINT  IDENTITY  IPV4      IPV6     STATE',
+        'default/deathstar  w1          10       301  10.0.1.3  fd00::3  ready',
+        'default/xwing      w2           9       300  10.0.2.3  -        ready',
+        '',
+      ].join('\n'),
+    );
+    expect(JSON.parse((await direct('endpoint', 'list', '-o', 'json')).out)).toHaveLength(2);
+  });
+
+  test('kernel tables', async () => {
+    expect((await direct('bpf', 'policy', 'list', '--node', 'w1')).out).toBe(
+      [
+        'policy (2)',
+        'HANDLE  PEER  PORT  RULE',
+        'aa      any   80    01',
+        'bbbb    300   1-3   02',
+        '',
+        'subject (1)',
+        'IDENTITY  FLAGS           DENY RULES',
+        '     301  ingress,egress  ingress=01,egress=00',
+        '',
+      ].join('\n'),
+    );
+    expect(JSON.parse((await direct('bpf', 'policy', 'list', '--node', 'w1', '-o', 'json')).out)).toEqual(rows);
+    expect((await direct('bpf', 'ct', 'list', '--node', 'w1')).out).toBe('no entries\n');
+    expect((await direct('bpf', 'lb', 'list', '--node', 'w1', '-o', 'json')).out).toBe('[]\n');
+    expect(await direct('bpf', 'ipcache', 'list', '--node', 'nope')).toEqual({
+      code: 5,
+      out: '',
+      err: 'axoneme: there is no node "nope"\n         known nodes: w1\n',
+    });
+  });
+
+  test('monitor', async () => {
+    const r = await direct('monitor', '--type', 'drop', '--node', 'w1', '--last', '5', '--no-follow');
+    expect(monitored).toEqual({ dropsOnly: true, node: 'w1', last: 5, noFollow: true });
+    expect(r.out.split('\n')).toEqual([
+      '03:04:05.678 w1 DROPPED   ingress tcp    default/xwing (10.0.0.1:4000) -> default/deathstar (10.0.0.2:80)  POLICY_DENIED (133), by CiliumNetworkPolicy default/rule1 ingress[0]',
+      '03:04:05.678 w1 FORWARDED ingress tcp    default/xwing (10.0.0.1:4000) -> default/deathstar (10.0.0.2:80)',
+      '',
+    ]);
+    const line = JSON.parse((await direct('monitor', '-o', 'json')).out.split('\n')[0] as string);
+    expect(line).toMatchObject({
+      verdict: 'DROPPED',
+      dropReason: 'POLICY_DENIED',
+      dropReasonNumber: 133,
+      source: drop.source,
+      rule: drop.rule,
+    });
+    expect(monitored).toMatchObject({ dropsOnly: false, noFollow: false });
+  });
+});
+
+describe('what can go wrong', () => {
+  test('usage', async () => {
+    expect(await axoneme('bpf', 'policy', 'list')).toMatchObject({
+      code: 2,
+      err: expect.stringContaining("'--node <name>' not specified"),
+    });
+    expect(await axoneme('monitor', '--last', '-3')).toMatchObject({ code: 2 });
+    expect(await axoneme('nonsense')).toMatchObject({ code: 2, err: expect.stringContaining("unknown command 'nonsense'") });
+    expect(await axoneme('--server', 'x:1', 'status')).toMatchObject({ code: 2, err: 'axoneme: --server needs --tls-dir\n' });
+    expect(await axoneme('--help')).toMatchObject({ code: 0, out: expect.stringContaining('monitor') });
+  });
+
+  test('nobody listens', async () => {
+    expect(await axoneme('--server', '127.0.0.1:1', '--tls-dir', dir, 'status')).toMatchObject({
+      code: 3,
+      err: expect.stringContaining('ECONNREFUSED'),
+    });
+    expect(await axoneme('--kubeconfig', '/nope', 'status')).toMatchObject({ code: 3, err: 'axoneme: no kubeconfig at /nope\n' });
+  });
+});
+
+describe('through an API server', () => {
+  let api: Server;
+  let kubeconfig: string;
+  let answers: Record<string, readonly [number, unknown]> = {};
+  beforeAll(async () => {
+    api = createServer((q, a) => {
+      const [code, body] = answers[(q.url ?? '').split('?')[0] as string] ?? [
+        404,
+        { kind: 'Status', reason: 'NotFound', message: 'not found' },
+      ];
+      a.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+    });
+    await new Promise<void>((r) => api.listen(0, '127.0.0.1', r));
+    kubeconfig = join(dir, 'kubeconfig');
+    const server = `http://127.0.0.1:${(api.address() as AddressInfo).port}`;
+    const config = {
+      apiVersion: 'v1',
+      kind: 'Config',
+      'current-context': 'c',
+      contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+      clusters: [{ name: 'c', cluster: { server } }],
+      users: [{ name: 'u', user: {} }],
+    };
+    writeFileSync(kubeconfig, JSON.stringify(config));
+  });
+  afterAll(() => void api.close());
+
+  const pods = '/api/v1/namespaces/axoneme-system/pods';
+  const list = (...items: unknown[]): readonly [number, unknown] => [200, { kind: 'PodList', metadata: { resourceVersion: '1' }, items }];
+  const pod = (name: string, phase: string): unknown => ({ metadata: { name, namespace: 'axoneme-system' }, status: { phase } });
+  const run = (): Promise<Ran> => axoneme('--kubeconfig', kubeconfig, 'status');
+
+  test('no operator, none running, another namespace', async () => {
+    answers = { [pods]: list() };
+    expect(await run()).toMatchObject({ code: 3, err: expect.stringContaining('no axoneme operator in namespace axoneme-system') });
+    answers = { [pods]: list(pod('op-1', 'Pending')) };
+    expect((await run()).err).toContain('no operator pod in namespace axoneme-system is running (op-1: Pending)');
+    answers = { '/api/v1/namespaces/other/pods': list() };
+    expect((await axoneme('--kubeconfig', kubeconfig, 'status', '-n', 'other')).err).toContain('no axoneme operator in namespace other');
+  });
+
+  test('not allowed', async () => {
+    answers = { [pods]: [403, { kind: 'Status', reason: 'Forbidden', message: 'pods is forbidden: User "u" cannot list' }] };
+    const r = await run();
+    expect(r.code).toBe(4);
+    expect(r.err).toContain('not allowed to list pods in axoneme-system');
+    expect(r.err).toContain('needs to list pods');
+  });
+
+  test('no certificate', async () => {
+    answers = { [pods]: list(pod('op-1', 'Running')) };
+    expect(await run()).toMatchObject({ code: 3, err: expect.stringContaining('Secret axoneme-system/axoneme-cli does not exist') });
+    answers['/api/v1/namespaces/axoneme-system/secrets/axoneme-cli'] = [
+      200,
+      { metadata: { name: 'axoneme-cli' }, data: { 'tls.crt': 'eA==' } },
+    ];
+    expect((await run()).err).toContain('is incomplete');
+  });
+});
