@@ -1,0 +1,157 @@
+// Rows, handles, rule ids and what happens where a CIDR identity is missing.
+
+import { type Cidr, type IdentityId, parseCidr, reservedIds } from '@axoneme/model';
+import { unwrap } from '@axoneme/std';
+import { describe, expect, test } from '@jest/globals';
+import {
+  cidrs,
+  compileAll,
+  createOriginTable,
+  createPolicyCompiler,
+  lookup,
+  mentionedPeers,
+  noRows,
+  type ParsedPolicy,
+  type PolicyObject,
+  parsePolicy,
+  policyArtifactName,
+  precedenceOf,
+  type RuleId,
+  type RuleOrigin,
+  rowsOf,
+} from '../src/index.ts';
+import { cidrIdentitiesOf, compileLab, config, identitiesOf, lab, onA } from './lab.ts';
+
+const parse = (o: PolicyObject): ParsedPolicy => {
+  const r = parsePolicy(o, { clusterName: 'main' });
+  if (!r.ok) throw new TypeError(r.error[0]!.message);
+  return r.value;
+};
+const a = 1001 as IdentityId;
+
+describe('rows', () => {
+  test('one rule, spelled out', () => {
+    const c = compileLab([
+      onA({
+        ingress: [
+          { fromEndpoints: [{ matchLabels: { app: 'b' } }], toPorts: [{ ports: [{ port: '1024', endPort: 1026, protocol: 'TCP' }] }] },
+        ],
+      }),
+    ]);
+    const subject = c.table.subjects.get(a)!;
+    expect(
+      rowsOf(subject.rows).map((r) => [r.peer, r.direction, r.protocol, r.prefix.port, r.prefix.len, r.precedence, r.verdict]),
+    ).toEqual([
+      [1002, 'ingress', 6, 1024, 15, 0xffff_ff01, 'allow'],
+      [1002, 'ingress', 6, 1026, 16, 0xffff_ff01, 'allow'],
+    ]);
+    expect([subject.rows.peerMask, subject.rows.anyMask]).toEqual([
+      [(1 << 15) | (1 << 16), 0],
+      [0, 0],
+    ]);
+    expect(mentionedPeers(subject.rows)).toEqual([1002]);
+    expect(policyArtifactName(subject.rows.handle)).toMatch(/^policy\/[0-9a-f]{16}$/);
+    const origin = c.table.origins.get(rowsOf(subject.rows)[0]!.ruleId)!;
+    expect([origin.text, origin.list, origin.index]).toEqual(['CiliumNetworkPolicy/shop/p#ingress[0]', 'ingress', 0]);
+    expect(c.table.origins.get(subject.denyRules[0])!.text).toBe('CiliumNetworkPolicy/shop/p#ingress');
+    expect(subject.denyRules[1]).toBe(0);
+  });
+
+  test('protocol 0 is bit 31, and rows under a wider deny are dropped', () => {
+    const c = compileLab([onA({ egress: [{ toEndpoints: [{}] }], egressDeny: [{ toEntities: ['all'] }] })]);
+    const { rows } = c.table.subjects.get(a)!;
+    expect(rowsOf(rows).map((r) => [r.peer, r.verdict])).toEqual([[0, 'deny']]);
+    expect(rows.anyMask).toEqual([0, 0x8000_0000]);
+  });
+
+  test('subjects with equal rows share them, and the order of rules does not matter', () => {
+    const one = onA({ ingress: [{ fromEntities: ['world'] }] }, 'one');
+    const two = onA({ ingress: [{ fromEntities: ['cluster'] }] }, 'two');
+    const x = compileLab([one, two]).table;
+    const y = compileLab([two, one]).table;
+    expect(y.subjects.get(a)!.rows.handle).toBe(x.subjects.get(a)!.rows.handle);
+    expect(y.subjects.get(a)!.denyRules).toEqual(x.subjects.get(a)!.denyRules);
+    expect(x.origins.get(x.subjects.get(a)!.denyRules[0])).toMatchObject({ name: 'one', also: ['CiliumNetworkPolicy/shop/two#ingress'] });
+    expect(x.subjects.get(1002 as IdentityId)!.rows).toEqual(noRows);
+  });
+
+  test('99 is nobody’s peer and other clusters are nobody’s subject', () => {
+    const { table } = compileLab([
+      {
+        kind: 'CiliumClusterwideNetworkPolicy',
+        metadata: { name: 'x' },
+        spec: {
+          endpointSelector: {},
+          ingress: [{ fromEndpoints: [{ matchExpressions: [{ key: 'reserved:nothing', operator: 'DoesNotExist' }] }] }],
+        },
+      },
+    ]);
+    expect(mentionedPeers(table.subjects.get(a)!.rows)).not.toContain(99);
+    expect([...table.subjects.keys()].sort((p, q) => p - q)).toEqual([1, 4, 5, 8, 1001, 1002, 1003]);
+    expect(table.subjects.get(reservedIds.host)).toMatchObject({ defaultDeny: { ingress: false, egress: false }, rows: noRows });
+  });
+
+  test('precedence leaves room for tiers', () => {
+    expect(precedenceOf('deny', 0, 0)).toBe(0xffff_ffff);
+    expect(precedenceOf('deny', 1, 0)).toBeLessThan(precedenceOf('allow', 0, 0));
+    expect(precedenceOf('redirect', 0, 0)).toBeGreaterThan(precedenceOf('allow', 0, 0));
+  });
+});
+
+test('colliding rule ids are reported, the first text is shown', () => {
+  const origin = (text: string): RuleOrigin => ({
+    id: 7 as RuleId,
+    text,
+    kind: 'K',
+    namespace: '',
+    name: text,
+    direction: 'ingress',
+    list: 'ingress',
+    index: 0,
+  });
+  const t = createOriginTable([origin('b'), origin('a'), origin('b')]);
+  expect(t.collisions).toEqual([{ id: 7, texts: ['a', 'b'] }]);
+  expect(t.origins.get(7 as RuleId)!.text).toBe('a');
+});
+
+test('prefixes of the rules, exceptions included, the whole world not', () => {
+  const p = parse(
+    onA({ ingress: [{ fromCIDRSet: [{ cidr: '0.0.0.0/0', except: ['10.0.0.0/8'] }] }, { fromCIDR: ['10.0.0.0/8', 'fd00::/8'] }] }),
+  );
+  expect(cidrs(p.rules)).toEqual(['10.0.0.0/8', 'fd00::/8']);
+});
+
+test('a prefix without identity: allows shrink, denies grow', () => {
+  const cidr = (t: string): Cidr => unwrap(parseCidr(t));
+  const only = cidrIdentitiesOf([cidr('10.0.0.0/8')]);
+  const compile = (o: PolicyObject) =>
+    compileAll({ rules: parse(o).rules, identities: identitiesOf(lab), cidrIdentities: only }, config).subjects.get(a)!;
+  const to = (s: ReturnType<typeof compile>) => lookup(s, { peer: only[0]!.id, direction: 'egress', protocol: 6, port: 80 }).allowed;
+  expect(to(compile(onA({ egress: [{ toCIDRSet: [{ cidr: '10.0.0.0/8', except: ['10.9.0.0/16'] }] }] })))).toBe(false);
+  expect(to(compile(onA({ egress: [{ toEntities: ['world'] }], egressDeny: [{ toCIDR: ['10.9.0.0/16'] }] })))).toBe(false);
+});
+
+test('a report says what a policy does now', () => {
+  const compiler = createPolicyCompiler(config);
+  const p = parse(
+    onA({
+      ingress: [
+        {
+          toPorts: [
+            {
+              ports: [
+                { port: 'http', protocol: 'TCP' },
+                { port: 'gone', protocol: 'TCP' },
+              ],
+            },
+          ],
+        },
+      ],
+    }),
+  );
+  compiler.update({ policies: [p] });
+  expect(compiler.report(p.key)).toEqual({ subjects: 0, undefinedPorts: ['gone', 'http'] });
+  compiler.update({ identities: identitiesOf(lab) });
+  expect(compiler.report(p.key)).toEqual({ subjects: 1, undefinedPorts: ['gone'] });
+  expect(compiler.report('x' as never)).toBeUndefined();
+});
