@@ -11,7 +11,10 @@ const NAMES = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
 const PRIVILEGED_PORT = 53;
 
 /** Creates or, when someone was faster, leaves alone. */
-const put = (client: KubeClient, gvr: Gvr, o: KubeObject): Promise<KubeObject | undefined> => ignoreExists(client.create(gvr, o));
+async function put(client: KubeClient, gvr: Gvr, o: KubeObject): Promise<void> {
+  // asked first: a fixed cluster address that is taken is reported before the name is
+  if ((await client.get(gvr, o.metadata.namespace ?? '', o.metadata.name ?? '')) === undefined) await ignoreExists(client.create(gvr, o));
+}
 
 export async function createNamespaces(client: KubeClient): Promise<void> {
   for (const name of NAMES) await put(client, NAMESPACES, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });

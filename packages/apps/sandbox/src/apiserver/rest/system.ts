@@ -104,6 +104,8 @@ export function keepSystemFields(r: Resource, live: KubeObject, next: KubeObject
     'deletionTimestamp',
     'deletionGracePeriodSeconds',
     'generateName',
+    // a body may leave it to the URL
+    'namespace',
     'resourceVersion',
   ] as const) {
     if (meta[k] !== undefined) Object.assign(metadata, { [k]: meta[k] });
