@@ -193,10 +193,7 @@ function createWrites(raw: (q: RawRequest) => Promise<unknown>) {
     patch,
     create: async <T extends KubeObject>(r: Resource, object: T, o?: WriteOptions): Promise<T> => {
       const { name, namespace } = object.metadata;
-      const at =
-        o?.subresource === undefined
-          ? { ...(namespace === undefined ? {} : { namespace }) }
-          : { name, ...(namespace === undefined ? {} : { namespace }) };
+      const at = { ...(namespace === undefined ? {} : { namespace }), ...(o?.subresource === undefined ? {} : { name }) };
       return (await raw({ method: 'POST', path: pathOf(r, at, o?.subresource), query: writeQuery(o), body: typed(r, object) })) as T;
     },
     replace: <T extends KubeObject>(r: Resource, object: T, o?: WriteOptions): Promise<T> => put(r, object, o?.subresource, o),

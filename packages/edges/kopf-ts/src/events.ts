@@ -59,82 +59,95 @@ const attemptsMax = 3;
 
 const isoSeconds = (ms: number): string => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
+interface Limiter {
+  take(): boolean;
+}
+
+function createLimiter(clock: Clock, rate: number): Limiter {
+  let tokens = rate * 2;
+  let refilledMs = clock.monotonicMs();
+  return {
+    take() {
+      const now = clock.monotonicMs();
+      tokens = Math.min(rate * 2, tokens + ((now - refilledMs) / 1000) * rate);
+      refilledMs = now;
+      if (tokens < 1) return false;
+      tokens -= 1;
+      return true;
+    },
+  };
+}
+
+const newEvent = (o: EventRecorderOptions, e: Entry, name: string, namespace: string, count: number, last: string): KubeObject =>
+  ({
+    metadata: { name, namespace },
+    involvedObject: e.about,
+    type: e.note.type,
+    reason: e.note.reason,
+    message: e.note.message,
+    source: { component: o.component },
+    reportingComponent: o.component,
+    reportingInstance: o.component,
+    count,
+    firstTimestamp: isoSeconds(e.firstMs),
+    lastTimestamp: last,
+  }) as KubeObject;
+
+/** Writes what is pending of one entry: a new Event, or a higher count on the one that is there (also from before a restart). */
+async function writeEntry(o: EventRecorderOptions, clock: Clock, id: string, e: Entry): Promise<void> {
+  const namespace = e.about.namespace ?? 'default';
+  const name = `${e.about.name.slice(0, 200)}.${id}`;
+  const last = isoSeconds(clock.nowMs());
+  const added = e.pending;
+  e.pending = 0;
+  e.lastWriteMs = clock.monotonicMs();
+  const held = await o.client.find<StoredEvent>(resources.events, { name, namespace });
+  if (held === undefined) {
+    await o.client.create(resources.events, newEvent(o, e, name, namespace, added, last));
+    return;
+  }
+  const body = { count: (held.count ?? 1) + added, lastTimestamp: last, message: e.note.message };
+  await o.client.patch(resources.events, { name, namespace }, { type: 'merge', body });
+}
+
+async function writeWithRetries(o: EventRecorderOptions, clock: Clock, id: string, e: Entry): Promise<void> {
+  const backoff = createBackoff({ baseMs: 200, maxMs: 5_000 });
+  for (let attempt = 1; attempt <= attemptsMax; attempt++) {
+    const pending = e.pending;
+    try {
+      return await writeEntry(o, clock, id, e);
+    } catch (error) {
+      e.pending += pending;
+      // the namespace is going away, or we may not write here: trying again changes nothing
+      if (isKubeError(error, 'kube/not-found') || isKubeError(error, 'kube/forbidden')) return;
+      if (attempt === attemptsMax) o.log.warn('event not written', { reason: e.note.reason, object: keyOf(e.about), error });
+      else await clock.sleep(backoff.nextMs());
+    }
+  }
+}
+
 export function createEventRecorder(o: EventRecorderOptions): EventRecorder {
   const clock = o.clock ?? systemClock;
   const quietMs = o.quietMs ?? 10_000;
-  const rate = o.ratePerSecond ?? 20;
+  const limiter = createLimiter(clock, o.ratePerSecond ?? 20);
   const known = new Map<string, Entry>();
-  const queue: string[] = [];
-  let tokens = rate * 2;
-  let refilledMs = clock.monotonicMs();
+  const queue = new Set<string>();
   let dropped = 0;
   let running: Promise<void> | undefined;
 
-  const takeToken = (): boolean => {
-    const now = clock.monotonicMs();
-    tokens = Math.min(rate * 2, tokens + ((now - refilledMs) / 1000) * rate);
-    refilledMs = now;
-    if (tokens < 1) return false;
-    tokens -= 1;
-    return true;
-  };
-
-  const write = async (id: string, e: Entry): Promise<void> => {
-    const namespace = e.about.namespace ?? 'default';
-    const name = `${e.about.name.slice(0, 200)}.${id}`;
-    const last = isoSeconds(clock.nowMs());
-    const added = e.pending;
-    e.pending = 0;
-    e.lastWriteMs = clock.monotonicMs();
-    const held = await o.client.find<StoredEvent>(resources.events, { name, namespace });
-    if (held !== undefined) {
-      const body = { count: (held.count ?? 1) + added, lastTimestamp: last, message: e.note.message };
-      await o.client.patch(resources.events, { name, namespace }, { type: 'merge', body });
-      return;
-    }
-    const { uid, resourceVersion } = e.about;
-    await o.client.create(resources.events, {
-      metadata: { name, namespace },
-      involvedObject: { ...e.about, namespace: e.about.namespace, uid, resourceVersion },
-      type: e.note.type,
-      reason: e.note.reason,
-      message: e.note.message,
-      source: { component: o.component },
-      reportingComponent: o.component,
-      reportingInstance: o.component,
-      count: added,
-      firstTimestamp: isoSeconds(e.firstMs),
-      lastTimestamp: last,
-    } as KubeObject);
-  };
-
   const drain = async (): Promise<void> => {
-    const backoff = createBackoff({ baseMs: 200, maxMs: 5_000 });
-    for (let id = queue.shift(); id !== undefined; id = queue.shift()) {
+    for (const id of queue) {
+      queue.delete(id);
       const e = known.get(id);
-      for (let attempt = 0; e !== undefined && attempt < attemptsMax; attempt++) {
-        const pending = e.pending;
-        try {
-          await write(id, e);
-          break;
-        } catch (error) {
-          e.pending += pending;
-          // the namespace is going away, or we may not write here: trying again changes nothing
-          if (isKubeError(error, 'kube/not-found') || isKubeError(error, 'kube/forbidden')) break;
-          if (attempt === attemptsMax - 1) o.log.warn('event not written', { reason: e.note.reason, object: keyOf(e.about), error });
-          else await clock.sleep(backoff.nextMs());
-        }
-      }
+      if (e !== undefined) await writeWithRetries(o, clock, id, e);
     }
   };
-
   const kick = (): void => {
     running ??= drain().finally(() => {
       running = undefined;
-      if (queue.length > 0) kick();
+      if (queue.size > 0) kick();
     });
   };
-
   return {
     record(about, note) {
       const short = { ...note, message: note.message.slice(0, messageMax) };
@@ -155,12 +168,12 @@ export function createEventRecorder(o: EventRecorderOptions): EventRecorder {
       known.delete(id);
       known.set(id, e);
       if (known.size > knownMax) known.delete(known.keys().next().value as string);
-      if (clock.monotonicMs() - e.lastWriteMs < quietMs || queue.includes(id)) return;
-      if (queue.length >= queueMax || !takeToken()) {
+      if (clock.monotonicMs() - e.lastWriteMs < quietMs || queue.has(id)) return;
+      if (queue.size >= queueMax || !limiter.take()) {
         dropped += 1;
         return;
       }
-      queue.push(id);
+      queue.add(id);
       kick();
     },
     async flush() {

@@ -60,7 +60,7 @@ export function createKeyedQueue(clock: Clock, workersMax: number, work: (key: s
       for (const t of timers.values()) t.timer.cancel();
       timers.clear();
       waiting.clear();
-      await Promise.allSettled([...running.values()]);
+      await Promise.allSettled(running.values());
     },
     size: () => waiting.size + running.size,
   };

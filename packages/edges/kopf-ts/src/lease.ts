@@ -1,5 +1,5 @@
 // Leader election on a Lease, with a fencing epoch that grows with every new holder. Called by the operator.
-import { type Clock, createBackoff, type Epoch, type Health, type Living, type Log, systemClock } from '@axoneme/std';
+import { type Clock, createBackoff, type Epoch, type Health, invariant, type Living, type Log, systemClock } from '@axoneme/std';
 import type { KubeClient } from './client.ts';
 import { isKubeError } from './errors.ts';
 import { type KubeObject, type ObjectRef, resources } from './resource.ts';
@@ -70,44 +70,57 @@ function epochOf(l: Lease | undefined): number {
   return Number.isSafeInteger(n) && n > 0 ? n : 0;
 }
 
-export function createElection(o: ElectionOptions): Election {
-  const clock = o.clock ?? systemClock;
-  const leaseMs = o.leaseDurationMs ?? 15_000;
-  const deadlineMs = o.renewDeadlineMs ?? 10_000;
-  const retryMs = o.retryMs ?? 2_000;
-  const fresh = o.isFresh ?? (() => true);
-  const backoff = createBackoff({ baseMs: retryMs, maxMs: retryMs, factor: 1 }, o.random);
+interface Times {
+  readonly leaseMs: number;
+  readonly deadlineMs: number;
+}
+
+function leaseBody(o: ElectionOptions, t: Times, nowMs: number, old: Lease | undefined, epoch: number, taking: boolean): Lease {
+  const now = microTime(nowMs);
+  const transitions = old?.spec?.leaseTransitions ?? 0;
+  return {
+    metadata: {
+      ...(old?.metadata ?? o.lease),
+      annotations: { ...old?.metadata.annotations, [epochAnnotation]: String(epoch) },
+    },
+    spec: {
+      holderIdentity: o.identity,
+      leaseDurationSeconds: Math.ceil(t.leaseMs / 1000),
+      acquireTime: taking ? now : (old?.spec?.acquireTime ?? now),
+      renewTime: now,
+      leaseTransitions: old === undefined ? 0 : transitions + (taking ? 1 : 0),
+    },
+  };
+}
+
+/** The lease as last seen, and since when it has looked like that by our own clock; remote clocks are not trusted. */
+interface Observer {
+  see(l: Lease): void;
+  readonly current: () => { readonly lease: Lease; readonly sinceMs: number } | undefined;
+}
+
+function createObserver(clock: Clock): Observer {
+  let seen: { readonly version: string; readonly sinceMs: number; readonly lease: Lease } | undefined;
+  return {
+    see(lease) {
+      const version = lease.metadata.resourceVersion ?? '';
+      if (seen?.version !== version) seen = { version, sinceMs: clock.monotonicMs(), lease };
+    },
+    current: () => seen,
+  };
+}
+
+/** Our terms of office: at most one at a time. */
+interface Office {
+  readonly term: () => Term | undefined;
+  begin(lease: Lease, epoch: number, startedMs: number): void;
+  stepDown(reason: StopReason): void;
+  /** Steps down and lets the others in at once. */
+  give(reason: StopReason): Promise<void>;
+}
+
+function createOffice(o: ElectionOptions, clock: Clock): Office {
   let term: Term | undefined;
-  let seen: { readonly version: string; readonly atMs: number; readonly lease: Lease } | undefined;
-  let health: Health = { state: 'stopped', reason: 'not started' };
-  let resolveEnded: () => void = () => undefined;
-  const ended = new Promise<void>((r) => {
-    resolveEnded = r;
-  });
-
-  const observe = (lease: Lease): void => {
-    const version = lease.metadata.resourceVersion ?? '';
-    if (seen?.version !== version) seen = { version, atMs: clock.monotonicMs(), lease };
-  };
-
-  const body = (old: Lease | undefined, epoch: number, taking: boolean): Lease => {
-    const now = microTime(clock.nowMs());
-    const transitions = old?.spec?.leaseTransitions ?? 0;
-    return {
-      metadata: {
-        ...(old?.metadata ?? o.lease),
-        annotations: { ...old?.metadata.annotations, [epochAnnotation]: String(epoch) },
-      },
-      spec: {
-        holderIdentity: o.identity,
-        leaseDurationSeconds: Math.ceil(leaseMs / 1000),
-        acquireTime: taking ? now : (old?.spec?.acquireTime ?? now),
-        renewTime: now,
-        leaseTransitions: old === undefined ? 0 : transitions + (taking ? 1 : 0),
-      },
-    };
-  };
-
   const stepDown = (reason: StopReason): void => {
     const ended = term;
     if (ended === undefined) return;
@@ -116,81 +129,91 @@ export function createElection(o: ElectionOptions): Election {
     ended.abort.abort();
     o.onStopped?.(reason);
   };
-
-  // The others need not wait for expiry. Only after everything of ours has been told to stop.
-  const release = async (held: Lease): Promise<void> => {
-    const { acquireTime: _, ...spec } = held.spec ?? {};
-    await o.client
-      .replace<Lease>(resources.leases, {
-        ...held,
-        spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: microTime(clock.nowMs()) },
-      })
-      .catch((error: unknown) => o.log.info('lease not released, it will expire', { error }));
+  return {
+    term: () => term,
+    stepDown,
+    begin(lease, epoch, startedMs) {
+      term = { epoch: epoch as Epoch, abort: new AbortController(), lease, renewedMs: startedMs };
+      o.log.info('leadership started', { epoch, identity: o.identity });
+      o.onStarted?.(term.epoch, term.abort.signal);
+    },
+    async give(reason) {
+      const held = term?.lease;
+      // only after everything of ours has been told to stop
+      stepDown(reason);
+      if (held === undefined) return;
+      const { acquireTime: _, ...spec } = held.spec ?? {};
+      const empty = { ...held, spec: { ...spec, holderIdentity: '', leaseDurationSeconds: 1, renewTime: microTime(clock.nowMs()) } };
+      await o.client
+        .replace<Lease>(resources.leases, empty)
+        .catch((error: unknown) => o.log.info('lease not released, it will expire', { error }));
+    },
   };
+}
 
-  const give = async (reason: StopReason): Promise<void> => {
-    const held = term?.lease;
-    stepDown(reason);
-    if (held !== undefined) await release(held);
+async function renew(o: ElectionOptions, clock: Clock, times: Times, office: Office, observer: Observer, t: Term): Promise<void> {
+  const startedMs = clock.monotonicMs();
+  // a request that hangs must not carry us past the deadline
+  const timer = clock.after(Math.max(0, t.renewedMs + times.deadlineMs - startedMs), () => {
+    if (office.term() === t) office.stepDown('renewal failed');
+  });
+  try {
+    const lease = await o.client.replace<Lease>(resources.leases, leaseBody(o, times, clock.nowMs(), t.lease, t.epoch, false));
+    t.lease = lease;
+    if (office.term() === t) t.renewedMs = startedMs;
+    observer.see(lease);
+  } catch (error) {
+    if (!isKubeError(error, 'kube/conflict') && !isKubeError(error, 'kube/not-found')) throw error;
+    const now = await o.client.find<Lease>(resources.leases, o.lease);
+    if (now === undefined || now.spec?.holderIdentity !== o.identity || epochOf(now) !== t.epoch) return office.stepDown('taken over');
+    t.lease = now;
+  } finally {
+    timer.cancel();
+  }
+}
+
+async function compete(o: ElectionOptions, clock: Clock, times: Times, office: Office, observer: Observer): Promise<void> {
+  const startedMs = clock.monotonicMs();
+  const held = await o.client.find<Lease>(resources.leases, o.lease);
+  if (held !== undefined) observer.see(held);
+  if (o.isFresh?.() === false) return;
+  const holder = held?.spec?.holderIdentity ?? '';
+  const expiresMs = (observer.current()?.sinceMs ?? startedMs) + Math.max(times.leaseMs, (held?.spec?.leaseDurationSeconds ?? 0) * 1000);
+  const free = holder === '' || holder === o.identity || o.isDead?.(holder) === true || clock.monotonicMs() >= expiresMs;
+  if (!free) return;
+  // wall-clock seconds as a floor keep the epoch growing even if the Lease itself was deleted
+  const epoch = Math.max(epochOf(held) + 1, (o.epochFloor?.() ?? 0) + 1, Math.floor(clock.nowMs() / 1000));
+  const wanted = leaseBody(o, times, clock.nowMs(), held, epoch, true);
+  const write = held === undefined ? o.client.create<Lease> : o.client.replace<Lease>;
+  try {
+    const lease = await write(resources.leases, wanted);
+    observer.see(lease);
+    office.begin(lease, epoch, startedMs);
+  } catch (error) {
+    const lost = ['kube/conflict', 'kube/already-exists', 'kube/not-found'] as const;
+    if (!lost.some((code) => isKubeError(error, code))) throw error;
+  }
+}
+
+export function createElection(o: ElectionOptions): Election {
+  const clock = o.clock ?? systemClock;
+  const times: Times = { leaseMs: o.leaseDurationMs ?? 15_000, deadlineMs: o.renewDeadlineMs ?? 10_000 };
+  invariant(times.deadlineMs < times.leaseMs, 'a leader must stop before its lease can be taken');
+  const retryMs = o.retryMs ?? 2_000;
+  const pause = createBackoff({ baseMs: retryMs, maxMs: retryMs, factor: 1 }, o.random);
+  const office = createOffice(o, clock);
+  const observer = createObserver(clock);
+  let health: Health = { state: 'stopped', reason: 'not started' };
+  let resolveEnded: () => void = () => undefined;
+  const ended = new Promise<void>((r) => {
+    resolveEnded = r;
+  });
+
+  const round = (): Promise<void> => {
+    const term = office.term();
+    if (term === undefined) return compete(o, clock, times, office, observer);
+    return o.isFresh?.() === false ? office.give('inputs stale') : renew(o, clock, times, office, observer, term);
   };
-
-  const begin = (lease: Lease, epoch: number, startedMs: number): void => {
-    term = { epoch: epoch as Epoch, abort: new AbortController(), lease, renewedMs: startedMs };
-    observe(lease);
-    o.log.info('leadership started', { epoch, identity: o.identity });
-    o.onStarted?.(term.epoch, term.abort.signal);
-  };
-
-  const renew = async (t: Term): Promise<void> => {
-    const startedMs = clock.monotonicMs();
-    // a request that hangs must not carry us past the deadline
-    const timer = clock.after(Math.max(0, t.renewedMs + deadlineMs - startedMs), () => {
-      if (term === t) stepDown('renewal failed');
-    });
-    try {
-      const lease = await o.client.replace<Lease>(resources.leases, body(t.lease, t.epoch, false));
-      t.lease = lease;
-      if (term === t) t.renewedMs = startedMs;
-      observe(lease);
-    } catch (error) {
-      if (!isKubeError(error, 'kube/conflict') && !isKubeError(error, 'kube/not-found')) throw error;
-      const now = await o.client.find<Lease>(resources.leases, o.lease);
-      if (now === undefined || now.spec?.holderIdentity !== o.identity || epochOf(now) !== t.epoch) return stepDown('taken over');
-      t.lease = now;
-    } finally {
-      timer.cancel();
-    }
-  };
-
-  const compete = async (): Promise<void> => {
-    const startedMs = clock.monotonicMs();
-    const held = await o.client.find<Lease>(resources.leases, o.lease);
-    if (held !== undefined) observe(held);
-    if (!fresh()) return;
-    const holder = held?.spec?.holderIdentity ?? '';
-    const expiresMs = (seen?.atMs ?? startedMs) + Math.max(leaseMs, (held?.spec?.leaseDurationSeconds ?? 0) * 1000);
-    if (holder !== '' && holder !== o.identity && o.isDead?.(holder) !== true && clock.monotonicMs() < expiresMs) return;
-    // wall-clock seconds as a floor keep the epoch growing even if the Lease itself was deleted
-    const epoch = Math.max(epochOf(held) + 1, (o.epochFloor?.() ?? 0) + 1, Math.floor(clock.nowMs() / 1000));
-    const wanted = body(held, epoch, true);
-    try {
-      const lease =
-        held === undefined
-          ? await o.client.create<Lease>(resources.leases, wanted)
-          : await o.client.replace<Lease>(resources.leases, wanted);
-      begin(lease, epoch, startedMs);
-    } catch (error) {
-      if (!isKubeError(error, 'kube/conflict') && !isKubeError(error, 'kube/already-exists') && !isKubeError(error, 'kube/not-found'))
-        throw error;
-    }
-  };
-
-  const round = async (): Promise<void> => {
-    if (term === undefined) return compete();
-    if (!fresh()) return give('inputs stale');
-    await renew(term);
-  };
-
   const run = async (signal: AbortSignal): Promise<void> => {
     while (!signal.aborted) {
       try {
@@ -198,12 +221,13 @@ export function createElection(o: ElectionOptions): Election {
         health = { state: 'ok' };
       } catch (error) {
         health = { state: 'degraded', reason: error instanceof Error ? error.message : String(error) };
-        o.log.warn('lease not reached', { leading: term !== undefined, error });
+        o.log.warn('lease not reached', { leading: office.term() !== undefined, error });
       }
-      if (term !== undefined && clock.monotonicMs() - term.renewedMs >= deadlineMs) stepDown('renewal failed');
-      await clock.sleep(backoff.nextMs(), signal);
+      const term = office.term();
+      if (term !== undefined && clock.monotonicMs() - term.renewedMs >= times.deadlineMs) office.stepDown('renewal failed');
+      await clock.sleep(pause.nextMs(), signal);
     }
-    await give('stopped');
+    await office.give('stopped');
     health = { state: 'stopped', reason: 'stopped' };
     resolveEnded();
   };
@@ -212,9 +236,9 @@ export function createElection(o: ElectionOptions): Election {
     name: 'election',
     ended,
     health: () => health,
-    isLeader: () => term !== undefined && clock.monotonicMs() - term.renewedMs < deadlineMs,
-    epoch: () => term?.epoch,
-    holder: () => term?.lease.spec?.holderIdentity ?? seen?.lease.spec?.holderIdentity ?? undefined,
+    isLeader: () => clock.monotonicMs() - (office.term()?.renewedMs ?? Number.NEGATIVE_INFINITY) < times.deadlineMs,
+    epoch: () => office.term()?.epoch,
+    holder: () => observer.current()?.lease.spec?.holderIdentity ?? undefined,
     async start(signal) {
       void run(signal);
     },

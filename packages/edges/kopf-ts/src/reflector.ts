@@ -1,10 +1,19 @@
 // A local copy of one collection that stays true: paged list, watch with bookmarks, watchdog, mark and sweep.
 // Called by the operator's sources and by kopf-ts' own handlers. It never writes to the API server.
-import { type AppError, type Clock, createBackoff, createYielder, type Health, type Living, type Log, systemClock } from '@axoneme/std';
+import {
+  AppError,
+  type Backoff,
+  type Clock,
+  createBackoff,
+  createYielder,
+  type Health,
+  type Living,
+  type Log,
+  systemClock,
+} from '@axoneme/std';
 import type { KubeClient, Selection } from './client.ts';
 import { isKubeError } from './errors.ts';
 import { type KubeObject, keyOf, type Resource } from './resource.ts';
-import type { WatchEvent } from './watch.ts';
 
 /** What changed in the copy. `old` is the value before. A re-created object (new uid) arrives as delete, then upsert. */
 export type Change<T> =
@@ -61,6 +70,7 @@ interface Entry<T> {
 
 const pageBytesTarget = 1024 * 1024;
 const pageSizeMin = 50;
+const pageSizeMax = 500;
 /** So many garbled watches in a row and we list again instead of trusting the position. */
 const garbledMax = 2;
 
@@ -121,159 +131,165 @@ function createCopy<T>(o: ReflectorOptions<T>): Copy<T> {
   };
 }
 
-export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflector<T> {
+interface Sync {
+  /** Version to watch from; undefined: list first. */
+  position: string | undefined;
+  lastMs: number;
+  listedMs: number;
+  garbled: number;
+  mark: number;
+  pageSize: number;
+  synced: boolean;
+  health: Health;
+  readonly counts: { lists: number; watches: number; failures: number; swept: number };
+}
+
+const selectionOf = (o: Selection): Selection => ({
+  ...(o.namespace === undefined ? {} : { namespace: o.namespace }),
+  ...(o.labelSelector === undefined ? {} : { labelSelector: o.labelSelector }),
+  ...(o.fieldSelector === undefined ? {} : { fieldSelector: o.fieldSelector }),
+});
+
+/** All pages into the copy, then the sweep; returns the version of the list. */
+async function listAll<T>(o: ReflectorOptions<T>, copy: Copy<T>, s: Sync, signal: AbortSignal): Promise<string> {
+  const pause = createYielder(8);
+  s.mark += 1;
+  let token: string | undefined;
+  let version = '';
+  do {
+    const at = token === undefined ? {} : { continueToken: token };
+    const page = await o.client.list(o.resource, { ...selectionOf(o), signal, limit: s.pageSize, ...at });
+    for (const item of page.items) {
+      copy.upsert(item, s.mark);
+      await pause();
+    }
+    // a page is parsed in one go: keep it small enough that the loop hardly notices
+    const fits = Math.floor((pageBytesTarget * page.items.length) / Math.max(1, page.bytes));
+    if (page.items.length > 0) s.pageSize = Math.max(pageSizeMin, Math.min(o.pageSize ?? pageSizeMax, fits));
+    token = page.continueToken;
+    version = page.resourceVersion;
+  } while (token !== undefined && !signal.aborted);
+  if (signal.aborted) return version;
+  s.counts.swept += await copy.sweep(s.mark, pause);
+  s.counts.lists += 1;
+  return version;
+}
+
+/** Decides what a failure means for our position; returns whether to wait before the next try. */
+function judge(error: unknown, s: Sync, nowMs: number): boolean {
+  if (isKubeError(error, 'kube/gone')) {
+    // once at once; if the fresh list is followed by another 410 we slow down
+    const again = s.position === undefined;
+    s.position = undefined;
+    return again || nowMs - s.listedMs < 1_000;
+  }
+  if (isKubeError(error, 'kube/idle')) {
+    s.position = undefined;
+    return false;
+  }
+  if (isKubeError(error, 'kube/garbage')) {
+    s.garbled += 1;
+    if (s.garbled >= garbledMax) s.position = undefined;
+  }
+  return true;
+}
+
+/** One life of a watch, from our position to its end. */
+async function watchOnce<T>(o: ReflectorOptions<T>, copy: Copy<T>, s: Sync, backoff: Backoff, signal: AbortSignal): Promise<void> {
   const clock = o.clock ?? systemClock;
   const random = o.random ?? Math.random;
-  const idleMs = o.idleMs ?? 36_000;
-  const copy = createCopy(o);
-  const backoff = createBackoff(o.backoff ?? { baseMs: 250, maxMs: 30_000 }, random);
-  const counts = { lists: 0, watches: 0, failures: 0, swept: 0 };
-  const selection: Selection = {
-    ...(o.namespace === undefined ? {} : { namespace: o.namespace }),
-    ...(o.labelSelector === undefined ? {} : { labelSelector: o.labelSelector }),
-    ...(o.fieldSelector === undefined ? {} : { fieldSelector: o.fieldSelector }),
+  const before = s.lastMs;
+  s.counts.watches += 1;
+  const limits = {
+    timeoutSeconds: Math.round((o.watchSeconds ?? 15) * (1 + random())),
+    idleMs: Math.round((o.idleMs ?? 36_000) * (0.8 + 0.4 * random())),
   };
-  let lastMs = Number.NEGATIVE_INFINITY;
-  let listedMs = Number.NEGATIVE_INFINITY;
-  let pageSize = o.pageSize ?? 500;
-  let mark = 0;
-  let position: string | undefined;
-  let garbled = 0;
-  let synced = false;
-  let health: Health = { state: 'stopped', reason: 'not started' };
+  await o.client.watch(o.resource, { ...selectionOf(o), signal, resourceVersion: s.position ?? '', ...limits }, (e) => {
+    s.lastMs = clock.monotonicMs();
+    s.health = { state: 'ok' };
+    backoff.reset();
+    s.garbled = 0;
+    s.position = e.object.metadata.resourceVersion;
+    if (e.type === 'DELETED') copy.remove(keyOf(e.object));
+    else if (e.type !== 'BOOKMARK') copy.upsert(e.object, s.mark);
+  });
+  // a watch that said nothing in its whole life, not even a bookmark at its end, proves nothing
+  if (s.lastMs === before) s.position = undefined;
+}
+
+async function follow<T>(o: ReflectorOptions<T>, copy: Copy<T>, s: Sync, onListed: () => void, signal: AbortSignal): Promise<void> {
+  const clock = o.clock ?? systemClock;
+  const backoff = createBackoff(o.backoff ?? { baseMs: 250, maxMs: 30_000 }, o.random);
+  const failed = async (error: unknown): Promise<void> => {
+    s.counts.failures += 1;
+    const wait = judge(error, s, clock.monotonicMs());
+    const reason = error instanceof Error ? error.message : String(error);
+    s.health = { state: 'degraded', reason };
+    const code = error instanceof AppError ? error.code : 'unexpected';
+    o.log.warn('watch interrupted', { resource: o.resource.plural, code, reason, relist: s.position === undefined });
+    const asked = error instanceof AppError ? error.fields.retryAfterMs : undefined;
+    if (wait) await clock.sleep(Math.max(backoff.nextMs(), typeof asked === 'number' ? asked : 0), signal);
+  };
+  while (!signal.aborted) {
+    const startedMs = clock.monotonicMs();
+    try {
+      if (s.position === undefined) {
+        s.position = await listAll(o, copy, s, signal);
+        if (signal.aborted) break;
+        onListed();
+      }
+      await watchOnce(o, copy, s, backoff, signal);
+      // a server that accepts and closes at once must not turn us into a busy loop
+      if (clock.monotonicMs() - startedMs < 1_000) await clock.sleep(backoff.nextMs(), signal);
+    } catch (error) {
+      if (!signal.aborted) await failed(error);
+    }
+  }
+  s.health = { state: 'stopped', reason: 'stopped' };
+}
+
+export function createReflector<T = KubeObject>(o: ReflectorOptions<T>): Reflector<T> {
+  const clock = o.clock ?? systemClock;
+  const copy = createCopy(o);
+  const never = Number.NEGATIVE_INFINITY;
+  const s: Sync = {
+    position: undefined,
+    lastMs: never,
+    listedMs: never,
+    garbled: 0,
+    mark: 0,
+    pageSize: o.pageSize ?? pageSizeMax,
+    synced: false,
+    health: { state: 'stopped', reason: 'not started' },
+    counts: { lists: 0, watches: 0, failures: 0, swept: 0 },
+  };
   let resolveSynced: () => void = () => undefined;
-  const syncedPromise = new Promise<void>((r) => {
+  const synced = new Promise<void>((r) => {
     resolveSynced = r;
   });
-
-  const alive = (): void => {
-    lastMs = clock.monotonicMs();
-    health = { state: 'ok' };
+  const onListed = (): void => {
+    s.lastMs = clock.monotonicMs();
+    s.listedMs = s.lastMs;
+    s.health = { state: 'ok' };
+    s.garbled = 0;
+    if (!s.synced) o.log.info('collection synced', { resource: o.resource.plural, objects: copy.values.size });
+    s.synced = true;
+    resolveSynced();
+    o.onListed?.();
   };
-
-  const listAll = async (signal: AbortSignal): Promise<string> => {
-    const pause = createYielder(8);
-    mark += 1;
-    let token: string | undefined;
-    let version = '';
-    do {
-      const page = await o.client.list(o.resource, {
-        ...selection,
-        signal,
-        limit: pageSize,
-        ...(token === undefined ? {} : { continueToken: token }),
-      });
-      for (const item of page.items) {
-        copy.upsert(item, mark);
-        await pause();
-      }
-      // a page is parsed in one go: keep it small enough that the loop hardly notices
-      const perItem = page.bytes / Math.max(1, page.items.length);
-      if (page.items.length > 0) pageSize = Math.max(pageSizeMin, Math.min(o.pageSize ?? 500, Math.floor(pageBytesTarget / perItem)));
-      token = page.continueToken;
-      version = page.resourceVersion;
-    } while (token !== undefined && !signal.aborted);
-    counts.swept += await copy.sweep(mark, pause);
-    counts.lists += 1;
-    return version;
-  };
-
-  const onEvent = (e: WatchEvent): void => {
-    alive();
-    backoff.reset();
-    garbled = 0;
-    position = e.object.metadata.resourceVersion;
-    if (e.type === 'DELETED') copy.remove(keyOf(e.object));
-    else if (e.type !== 'BOOKMARK') copy.upsert(e.object, mark);
-  };
-
-  const cycle = async (signal: AbortSignal): Promise<void> => {
-    if (position === undefined) {
-      position = await listAll(signal);
-      if (signal.aborted) return;
-      alive();
-      listedMs = lastMs;
-      garbled = 0;
-      if (!synced) o.log.info('collection synced', { resource: o.resource.plural, objects: copy.values.size });
-      synced = true;
-      resolveSynced();
-      o.onListed?.();
-    }
-    counts.watches += 1;
-    const before = lastMs;
-    await o.client.watch(
-      o.resource,
-      {
-        ...selection,
-        signal,
-        resourceVersion: position,
-        timeoutSeconds: Math.round((o.watchSeconds ?? 15) * (1 + random())),
-        idleMs: Math.round(idleMs * (0.8 + 0.4 * random())),
-      },
-      onEvent,
-    );
-    // a watch that said nothing in its whole life, not even a bookmark at its end, proves nothing
-    if (lastMs === before) position = undefined;
-  };
-
-  /** Decides what a failure means for our position; returns whether to wait before the next try. */
-  const judge = (error: unknown): boolean => {
-    if (isKubeError(error, 'kube/gone')) {
-      // once at once; if the fresh list is followed by another 410 we slow down
-      const again = position === undefined;
-      position = undefined;
-      return again || clock.monotonicMs() - listedMs < 1_000;
-    }
-    if (isKubeError(error, 'kube/idle')) {
-      position = undefined;
-      return false;
-    }
-    if (isKubeError(error, 'kube/garbage')) {
-      garbled += 1;
-      if (garbled >= garbledMax) position = undefined;
-    }
-    return true;
-  };
-
-  const run = async (signal: AbortSignal): Promise<void> => {
-    while (!signal.aborted) {
-      const startedMs = clock.monotonicMs();
-      try {
-        await cycle(signal);
-        // a server that accepts and closes at once must not turn us into a busy loop
-        if (clock.monotonicMs() - startedMs < 1_000) await clock.sleep(backoff.nextMs(), signal);
-      } catch (error) {
-        if (signal.aborted) break;
-        counts.failures += 1;
-        const wait = judge(error);
-        const reason = error instanceof Error ? error.message : String(error);
-        health = { state: 'degraded', reason };
-        o.log.warn('watch interrupted', {
-          resource: o.resource.plural,
-          code: (error as AppError).code,
-          reason,
-          relist: position === undefined,
-        });
-        const asked = (error as AppError).fields?.retryAfterMs;
-        if (wait) await clock.sleep(Math.max(backoff.nextMs(), typeof asked === 'number' ? asked : 0), signal);
-      }
-    }
-    health = { state: 'stopped', reason: 'stopped' };
-  };
-
   return {
     name: `reflector/${o.resource.plural}`,
     resource: o.resource,
     store: copy.values,
-    synced: syncedPromise,
-    isSynced: () => synced,
-    ageMs: () => clock.monotonicMs() - lastMs,
-    stats: () => ({ ...counts }),
-    health: () => health,
+    synced,
+    isSynced: () => s.synced,
+    ageMs: () => clock.monotonicMs() - s.lastMs,
+    stats: () => ({ ...s.counts }),
+    health: () => s.health,
     async start(signal) {
-      health = { state: 'degraded', reason: 'not synced yet' };
-      void run(signal);
-      await Promise.race([syncedPromise, new Promise<void>((r) => signal.addEventListener('abort', () => r(), { once: true }))]);
+      s.health = { state: 'degraded', reason: 'not synced yet' };
+      void follow(o, copy, s, onListed, signal);
+      await Promise.race([synced, new Promise<void>((r) => signal.addEventListener('abort', () => r(), { once: true }))]);
     },
   };
 }

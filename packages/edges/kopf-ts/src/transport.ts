@@ -1,6 +1,7 @@
 // HTTP to the API server: connection pools, credentials, deadlines. Called by client.ts only.
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { AppError } from '@axoneme/std';
 import type { Credentials, LoadedKubeConfig } from './config.ts';
 import { errorFromSocket, errorFromStatus, kubeError } from './errors.ts';
 
@@ -78,14 +79,10 @@ function readAll(res: IncomingMessage, max: number): Promise<string> {
   });
 }
 
-export function createTransport(config: LoadedKubeConfig, userAgent: string): Transport {
-  const base = new URL(config.server);
-  const secure = base.protocol === 'https:';
-  const prefix = base.pathname.replace(/\/+$/, '');
-  const pools = createPools(secure);
+/** Credentials, read again every few seconds; a failed read is not kept. */
+function cachedCredentials(config: LoadedKubeConfig): () => Promise<Credentials> {
   let held: { readonly at: number; readonly value: Promise<Credentials> } | undefined;
-
-  const credentials = (): Promise<Credentials> => {
+  return () => {
     const now = performance.now();
     if (held === undefined || now - held.at > credentialsTtlMs) {
       held = { at: now, value: config.credentials() };
@@ -95,8 +92,47 @@ export function createTransport(config: LoadedKubeConfig, userAgent: string): Tr
     }
     return held.value;
   };
+}
 
-  const send = async (c: HttpCall, long: boolean, signal: AbortSignal): Promise<IncomingMessage> => {
+function classify(e: unknown, c: HttpCall, deadline: AbortSignal): unknown {
+  const request = `${c.method} ${c.path}`;
+  if (c.signal?.aborted === true) return kubeError('kube/aborted', 'the request was aborted', 'never', { request });
+  if (deadline.aborted) return kubeError('kube/timeout', `no answer within ${c.timeoutMs} ms`, 'later', { request });
+  return e instanceof AppError ? e : errorFromSocket(e, request);
+}
+
+async function check(res: IncomingMessage, c: HttpCall): Promise<IncomingMessage> {
+  const status = res.statusCode ?? 0;
+  if (status >= 200 && status < 300) return res;
+  const text = await readAll(res, errorBytesMax).catch(() => '');
+  throw errorFromStatus(status, text, `${c.method} ${c.path}`, res.headers['retry-after']);
+}
+
+/** Ends with the deadline or with the caller's signal; afterwards nothing hangs on that long-lived signal. */
+async function guarded<R>(c: HttpCall, work: (signal: AbortSignal) => Promise<R>): Promise<R> {
+  const abort = new AbortController();
+  const stop = (): void => abort.abort();
+  const timer = setTimeout(stop, c.timeoutMs);
+  c.signal?.addEventListener('abort', stop, { once: true });
+  if (c.signal?.aborted === true) stop();
+  try {
+    return await work(abort.signal);
+  } catch (e) {
+    throw classify(e, c, abort.signal);
+  } finally {
+    clearTimeout(timer);
+    c.signal?.removeEventListener('abort', stop);
+  }
+}
+
+type Send = (c: HttpCall, long: boolean, signal: AbortSignal) => Promise<IncomingMessage>;
+
+function createSender(config: LoadedKubeConfig, userAgent: string, pools: Pools): Send {
+  const base = new URL(config.server);
+  const secure = base.protocol === 'https:';
+  const prefix = base.pathname.replace(/\/+$/, '');
+  const credentials = cachedCredentials(config);
+  return async (c, long, signal) => {
     const cred = await credentials();
     const body = c.body === undefined ? undefined : Buffer.from(c.body);
     return new Promise((resolve, reject) => {
@@ -123,48 +159,20 @@ export function createTransport(config: LoadedKubeConfig, userAgent: string): Tr
       req.end(body);
     });
   };
+}
 
-  const classify = (e: unknown, c: HttpCall, deadline: AbortSignal): unknown => {
-    const request = `${c.method} ${c.path}`;
-    if (c.signal?.aborted === true) return kubeError('kube/aborted', 'the request was aborted', 'never', { request });
-    if (deadline.aborted) return kubeError('kube/timeout', `no answer within ${c.timeoutMs} ms`, 'later', { request });
-    return e instanceof Error && 'retry' in e ? e : errorFromSocket(e, request);
-  };
-
+export function createTransport(config: LoadedKubeConfig, userAgent: string): Transport {
+  const pools = createPools(config.server.startsWith('https:'));
+  const send = createSender(config, userAgent, pools);
   // An idle keep-alive socket may be closed by the server at the moment it is reused; a read is safe to send again.
-  const sendAgain = async (c: HttpCall, long: boolean, deadline: AbortSignal): Promise<IncomingMessage> => {
+  const sendAgain: Send = async (c, long, signal) => {
     try {
-      return await send(c, long, deadline);
+      return await send(c, long, signal);
     } catch (e) {
-      if (c.method !== 'GET' || (e as { reused?: boolean }).reused !== true || deadline.aborted || c.signal?.aborted === true) throw e;
-      return send(c, long, deadline);
+      if (c.method !== 'GET' || (e as { reused?: boolean }).reused !== true || signal.aborted) throw e;
+      return send(c, long, signal);
     }
   };
-
-  const check = async (res: IncomingMessage, c: HttpCall): Promise<IncomingMessage> => {
-    const status = res.statusCode ?? 0;
-    if (status >= 200 && status < 300) return res;
-    const text = await readAll(res, errorBytesMax).catch(() => '');
-    throw errorFromStatus(status, text, `${c.method} ${c.path}`, res.headers['retry-after']);
-  };
-
-  // Ends with the deadline or with the caller's signal; afterwards nothing hangs on that long-lived signal.
-  const guarded = async <R>(c: HttpCall, work: (signal: AbortSignal) => Promise<R>): Promise<R> => {
-    const abort = new AbortController();
-    const stop = (): void => abort.abort();
-    const timer = setTimeout(stop, c.timeoutMs);
-    c.signal?.addEventListener('abort', stop, { once: true });
-    if (c.signal?.aborted === true) stop();
-    try {
-      return await work(abort.signal);
-    } catch (e) {
-      throw classify(e, c, abort.signal);
-    } finally {
-      clearTimeout(timer);
-      c.signal?.removeEventListener('abort', stop);
-    }
-  };
-
   return {
     call: (c) => guarded(c, async (signal) => readAll(await check(await sendAgain(c, false, signal), c), answerBytesMax)),
     stream: (c) => guarded(c, async (signal) => check(await sendAgain(c, true, signal), c)),

@@ -145,7 +145,7 @@ describe('event recorder', () => {
     recorder.record(about, { type: 'Normal', reason: 'Enforced', message: '2/2' });
     await recorder.flush();
     const stored = api.all('events').filter((e) => e.metadata.namespace === 'ev');
-    expect(stored.map((e) => [e.reason, e.count]).sort()).toEqual([
+    expect(Object.entries(Object.fromEntries(stored.map((e) => [e.reason, e.count]))).toSorted(([a], [b]) => a.localeCompare(b))).toEqual([
       ['Enforced', 1],
       ['Invalid', 2],
     ]);
