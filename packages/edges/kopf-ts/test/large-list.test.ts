@@ -71,10 +71,15 @@ test('a list of 100,000 pods leaves the loop free and stores only the projection
     project: (o: KubeObject) => ({ labels: o.metadata.labels }),
   });
   const blocks: number[] = [];
-  let last = performance.now();
+  // CPU of this thread, not the wall clock: what other processes take from the machine is no block of ours
+  const cpuMs = (): number => {
+    const u = process.threadCpuUsage();
+    return (u.user + u.system) / 1000;
+  };
+  let last = cpuMs();
   let measuring = true;
   const beat = (): void => {
-    const now = performance.now();
+    const now = cpuMs();
     blocks.push(now - last);
     last = now;
     if (measuring) setImmediate(beat);
@@ -95,8 +100,8 @@ test('a list of 100,000 pods leaves the loop free and stores only the projection
   );
   expect(reflector.store.size).toBe(objectsTotal);
   expect(reflector.store.get('ns-1/pod-1')).toEqual({ labels: { app: 'a1' } });
-  // what other processes take from a busy machine counts as a block here, hence the slack; alone it is below 25 ms
-  expect(blocks[20]).toBeLessThan(150);
-  expect(blocks[0]).toBeLessThan(1_000);
+  // the few longest are warm-up and garbage collection
+  expect(blocks[20]).toBeLessThan(60);
+  expect(blocks[0]).toBeLessThan(250);
   expect(Math.max(...limits)).toBe(500);
 }, 60_000);
