@@ -72,11 +72,13 @@ function readMessage(buf: Buffer, fact: MessageFact, depth: number): Obj {
     if (f.inline) {
       Object.assign(out, readMessage(value as Buffer, messageFact(f.type) as MessageFact, depth + 1));
     } else if (f.map) {
-      const map = (out[f.name] ??= {}) as Obj;
+      out[f.name] ??= {};
+      const map = out[f.name] as Obj;
       const [k, v] = readEntry(value as Buffer, f, depth);
       map[k] = v;
     } else if (f.list) {
-      const list = (out[f.name] ??= []) as unknown[];
+      out[f.name] ??= [];
+      const list = out[f.name] as unknown[];
       if (Buffer.isBuffer(value) && (f.type === 'i' || f.type === 'l')) list.push(...packed(value));
       else list.push(readValue(value, f, depth));
     } else out[f.name] = readValue(value, f, depth);

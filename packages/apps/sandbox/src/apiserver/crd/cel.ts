@@ -93,11 +93,15 @@ function runRule(
     out.push({ reason: rule.reason ?? 'FieldValueInvalid', field, message: `Invalid value: ${shown(v)}: ${message}` });
   };
   const program = compiled(rule.rule);
-  if (typeof program === 'string') return add(`rule compile error: ${program}`);
+  if (typeof program === 'string') {
+    add(`rule compile error: ${program}`);
+    return;
+  }
   try {
     if (program(scope) === true) return;
   } catch (e) {
-    return add(`${(e as Error).message.split('\n')[0]} evaluating rule: ${rule.message ?? rule.rule}`);
+    add(`${(e as Error).message.split('\n')[0]} evaluating rule: ${rule.message ?? rule.rule}`);
+    return;
   }
   add(messageOf(rule, scope, compiled));
 }

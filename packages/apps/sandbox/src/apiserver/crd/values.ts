@@ -44,11 +44,10 @@ const typeName = (v: unknown): string => (v === null ? 'null' : Array.isArray(v)
 
 function typeCause(path: string, v: unknown, s: Schema): Cause {
   const want = s.intOrString === true ? 'integer,string' : String(s.type);
-  const shown = isObj(v) || Array.isArray(v) || v === null ? typeName(v) : v;
   return {
     reason: 'FieldValueTypeInvalid',
     field: path,
-    message: `Invalid value: ${JSON.stringify(typeof shown === 'string' && shown === typeName(v) ? shown : shown)}: ${path} in body must be of type ${want}: ${JSON.stringify(typeName(v))}`,
+    message: `Invalid value: ${JSON.stringify(typeName(v))}: ${path} in body must be of type ${want}: ${JSON.stringify(typeName(v))}`,
   };
 }
 

@@ -80,7 +80,10 @@ export function readMany(x: Exchange): void {
     resourceVersion: textParam(q.get('resourceVersion')),
     resourceVersionMatch: textParam(q.get('resourceVersionMatch')),
   };
-  if (boolParam(q.get('watch')) === true || x.path.watchPrefix) return watch(x, common);
+  if (boolParam(q.get('watch')) === true || x.path.watchPrefix) {
+    watch(x, common);
+    return;
+  }
   const result = listObjects(x.env.store, x.r, { ...common, limit: numberParam(q.get('limit')), continue: textParam(q.get('continue')) });
   sendList(x, result);
 }
@@ -94,17 +97,24 @@ function sendList(x: Exchange, l: ListResult): void {
   };
   const items = l.items.map((o) => fromStorage(x.r, o));
   const { form, contentType } = wantedForm(x.req);
-  if (form === 'table')
-    return sendJson(x.res, 200, tableOf(x.r, items, { include: includeOf(x), headers: true, nowMs: x.env.clock.nowMs(), listMeta }));
-  if (form === 'partial')
-    return sendJson(x.res, 200, {
+  if (form === 'table') {
+    sendJson(x.res, 200, tableOf(x.r, items, { include: includeOf(x), headers: true, nowMs: x.env.clock.nowMs(), listMeta }));
+    return;
+  }
+  if (form === 'partial') {
+    sendJson(x.res, 200, {
       kind: 'PartialObjectMetadataList',
       apiVersion: 'meta.k8s.io/v1',
       metadata: listMeta,
       items: items.map(partialObject),
     });
+    return;
+  }
   const head = { kind: x.r.listKind, apiVersion: apiVersionOf(x.r), metadata: listMeta };
-  if (form === 'yaml') return sendJson(x.res, 200, { ...head, items }, contentType);
+  if (form === 'yaml') {
+    sendJson(x.res, 200, { ...head, items }, contentType);
+    return;
+  }
   const parts: Buffer[] = [Buffer.from(`${JSON.stringify(head).slice(0, -1)},"items":[`)];
   items.forEach((o, i) => {
     if (i > 0) parts.push(comma);

@@ -21,7 +21,10 @@ const lines = new WeakMap<KubeObject, Map<string, Buffer>>();
 /** The wire bytes of an event, made once for all plain watchers. */
 function eventLine(type: keyof typeof heads, o: KubeObject): Buffer {
   let byType = lines.get(o);
-  if (byType === undefined) lines.set(o, (byType = new Map()));
+  if (byType === undefined) {
+    byType = new Map();
+    lines.set(o, byType);
+  }
   let line = byType.get(type);
   if (line === undefined) {
     line = Buffer.concat([heads[type], jsonBytes(o), tail]);

@@ -10,7 +10,10 @@ export function fromStorage(r: Resource, o: KubeObject): KubeObject {
   const apiVersion = apiVersionOf(r);
   if (o.apiVersion === apiVersion) return o;
   let versions = converted.get(o);
-  if (versions === undefined) converted.set(o, (versions = new Map()));
+  if (versions === undefined) {
+    versions = new Map();
+    converted.set(o, versions);
+  }
   let out = versions.get(apiVersion);
   if (out === undefined) {
     out = r.storage === '/events' ? groupEvent(o) : { ...o, apiVersion };

@@ -132,8 +132,8 @@ async function modifyOnce(
 ): Promise<KubeObject | undefined> {
   const { body, ownership } = make(live);
   const raw = { ...(body.value as object) } as KubeObject;
-  checkIdentity(r, live, raw);
   checkNamespace(r, ns, asMeta(raw));
+  checkIdentity(r, live, raw);
   const typed = toTyped(env, r, raw, ctx, body.duplicates);
   let next = keepSystemFields(r, live, typed, ctx.subresource);
   if (ownership === 'track') next = trackUpdate(live, next, r.schema, writerOf(env, r, ctx), undefined);
@@ -166,7 +166,7 @@ function checkIdentity(r: Resource, live: KubeObject, raw: KubeObject): void {
   if (m.name !== undefined && m.name !== '' && m.name !== name) {
     throw badRequest(`the name of the object (${String(m.name)}) does not match the name on the URL (${name})`);
   }
-  raw.metadata = { ...m, name };
+  raw.metadata = { ...m, name, ...(live.metadata.namespace === undefined ? {} : { namespace: live.metadata.namespace }) };
   if (m.uid !== undefined && m.uid !== '' && m.uid !== live.metadata.uid) {
     throw conflict(r, name, `Precondition failed: UID in precondition: ${String(m.uid)}, UID in object meta: ${live.metadata.uid}`);
   }
