@@ -35,7 +35,8 @@ static __attribute__((noinline)) int from_host_slow(struct __sk_buff *skb, __u32
 	r = parse_l3(skb, &s->p);
 	if (r)
 		return refuse(s, r, AXO_DIR_EGRESS);
-	if (s->p.family == 6 && s->p.key.proto == IPPROTO_ICMPV6 && !bpf_skb_load_bytes(skb, s->p.l4_off, &s->p.icmp_type, 1)) {
+	if (s->p.family == 6 && s->p.key.proto == IPPROTO_ICMPV6 && s->p.frag != FRAG_LATER &&
+	    !bpf_skb_load_bytes(skb, s->p.l4_off, &s->p.icmp_type, 1)) {
 		if (s->p.icmp_type == ICMP6_NEIGHBOUR_SOLICIT)
 			return host_neighbour(skb, s);
 		if (s->p.icmp_type >= ICMP6_ROUTER_SOLICIT && s->p.icmp_type <= ICMP6_REDIRECT)

@@ -5,6 +5,7 @@ import { IP } from './names.ts';
 import { mac } from './packet.ts';
 
 const PREFIX = `axd${process.pid % 10000}`;
+const POD_MTU = 1400;
 export const ns = (name: string): string => `${PREFIX}-${name}`;
 
 export function sh(line: string): string {
@@ -43,7 +44,7 @@ export function addPod(node: Node, name: string, n: number, identity: number): v
   sh(`ip link add ${host} netns ${ns(node.name)} type veth peer name eth0 netns ${ns(name)}`);
   ip(node.name, `link set ${host} up`);
   ip(name, 'link set lo up');
-  ip(name, 'link set eth0 mtu 1400 up');
+  ip(name, `link set eth0 mtu ${POD_MTU} up`);
   const [v4, v6, r4, r6] = [`10.0.${node.index}.${n}`, `fd00:${node.index}::${n}`, `10.0.${node.index}.254`, `fd00:${node.index}::fe`];
   ip(name, `addr add ${v4}/32 dev eth0`);
   ip(name, `-6 addr add ${v6}/128 dev eth0 nodad`);
@@ -67,6 +68,8 @@ function addNode(index: number, flags: number): Node {
   }
   ip(name, 'link add axo_host type veth peer name axo_net');
   ip(name, 'link add axo_vxlan type vxlan external dstport 8472');
+  // what the node sends to pods must not be longer than what their devices take
+  for (const dev of ['axo_host', 'axo_net']) ip(name, `link set ${dev} mtu ${POD_MTU}`);
   for (const dev of ['axo_host', 'axo_net', 'axo_vxlan']) ip(name, `link set ${dev} up`);
   ip(name, `addr add 10.0.${index}.254/32 dev axo_host`);
   ip(name, `-6 addr add fd00:${index}::fe/128 dev axo_host nodad`);
