@@ -121,7 +121,9 @@ export function describeBadInput(fixture: () => Fixture): void {
     test('a full disk under an agent store: the node keeps its revision, the status names it', async () => {
       const f = fixture();
       const dir = '/var/lib/axoneme';
-      await f.sandbox.nodeExec(server.node, ['mount', '-t', 'tmpfs', '-o', 'size=4k,nr_inodes=3', 'tmpfs', dir]);
+      // the same files on a disk with no byte left
+      const fill = `set -e; cp -a ${dir} /tmp/store.$$; mount -t tmpfs -o size=32m tmpfs ${dir}; cp -a /tmp/store.$$/. ${dir}/; rm -r /tmp/store.$$; dd if=/dev/zero of=${dir}/fill bs=4k status=none || true`;
+      expect((await f.sandbox.nodeExec(server.node, ['sh', '-c', fill])).code).toBe(0);
       try {
         await f.apply(cnp('full', { endpointSelector: { matchLabels: { app: 'web' } }, ingress: [{}] }));
         const message = await until(

@@ -27,7 +27,7 @@ export function describeKubectl(fixture: () => Fixture): void {
       expect(endpoints.split('\n')[0]).toMatch(/NAME\s+SECURITY IDENTITY\s+ENDPOINT STATE\s+IPV4\s+IPV6/);
       expect(endpoints).toMatch(/web-\S+\s+\d{3,5}\s+ready\s+10\.244\.\S+\s+fd00:10:244:/);
       const nodes = await f.kubectl('get', 'ciliumnodes');
-      expect(nodes).toMatch(/10\.244\.\d+\.1\s+172\./);
+      expect(nodes).toMatch(/10\.244\.\d+\.1,fd00:10:244::\S*1\s+172\.\S+\s+\["10\.244\.\d+\.0\/24"/);
       const identities = await f.kubectl('get', 'ciliumidentities');
       expect(identities).toMatch(/\n\d{3,5}\s+default/);
     }, 30_000);
@@ -83,19 +83,7 @@ export function describeKubectl(fixture: () => Fixture): void {
 
     test('upgrade changes the configuration in place', async () => {
       const f = fixture();
-      await helm(
-        'upgrade',
-        'axoneme',
-        chart,
-        '-n',
-        NS,
-        '--reuse-values',
-        '--set',
-        'operator.logLevel=debug',
-        '--wait',
-        '--timeout',
-        '120s',
-      );
+      await helm('upgrade', 'axoneme', chart, '-n', NS, '--reuse-values', '--set', 'logLevel=debug', '--wait', '--timeout', '120s');
       const history = JSON.parse((await helm('history', 'axoneme', '-n', NS, '-o', 'json')).stdout) as { status: string }[];
       expect(history.at(-1)!.status).toBe('deployed');
       expect(history.length).toBeGreaterThan(1);

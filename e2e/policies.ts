@@ -79,12 +79,10 @@ export function describePolicies(fixture: () => Fixture): void {
         'generation 2 enforced',
         5_000,
         async () => {
-          const o = await f.json<
-            {
-              metadata: { generation: number };
-              status?: { conditions?: { type: string; status: string; observedGeneration?: number }[] };
-            }
-          >('get', 'cnp', 'quick');
+          const o = await f.json<{
+            metadata: { generation: number };
+            status?: { conditions?: { type: string; status: string; observedGeneration?: number }[] };
+          }>('get', 'cnp', 'quick');
           return o.status?.conditions?.some(
             (c) => c.type === 'Enforced' && c.status === 'True' && c.observedGeneration === o.metadata.generation,
           )
