@@ -21,5 +21,6 @@ export {
 export type { ServerTls } from './server/listener.ts';
 export * from './server/node-server.ts';
 export type { Artifacts, Position } from './server/node-state.ts';
+export type { PeerNames } from './server/peer.ts';
 export { type RelayConfig, relayDefaults } from './server/relay.ts';
 export type { ReportHandler } from './server/report.ts';

@@ -1,10 +1,11 @@
 // Operator and agent on loopback with real TLS, for the suites of this package. The agent keeps artifacts in a map.
 
 import { type Ca, clientRoleOf, clientSpiffeUri, createCa, issueClient, issueServer, nodeIdentityOf, nodeSpiffeUri } from '@axoneme/pki';
-import { type ArtifactBody, artifactDigest, createHeldDigest, digestToBytes, type Hello, type MonitorRequest } from '@axoneme/proto';
+import { type ArtifactBody, artifactDigest, createHeldDigest, digestToBytes, type Hello } from '@axoneme/proto';
 import { type Digest, type NodeName, ok, type Result, silentLog, systemClock } from '@axoneme/std';
 import {
   type AckBody,
+  type AdminHandlers,
   type ClientTls,
   createNodeServer,
   createSyncClient,
@@ -64,7 +65,7 @@ export interface OperatorOptions {
   readonly port?: number;
 }
 
-export const unusedAdmin = {
+export const unusedAdmin: AdminHandlers = {
   getStatus: () => ({
     operatorId: 'op',
     leader: true,
@@ -80,7 +81,7 @@ export const unusedAdmin = {
   listIdentities: () => ({ identities: [] }),
   listEndpoints: () => ({ endpoints: [] }),
   async *listTable() {},
-  async *monitor(_: MonitorRequest) {},
+  async *monitor() {},
 };
 
 export async function createWorld(): Promise<World> {
@@ -164,7 +165,7 @@ export class Agent {
     return ok({ heldDigest: this.digest(), tables: { policy: { entries: this.held.size, capacity: 100 } }, applyUs: 1 });
   }
   texts(): Record<string, string> {
-    return Object.fromEntries([...this.held].map(([n, a]) => [n, a.text]).sort());
+    return Object.fromEntries([...this.held].map(([n, a]) => [n, a.text]).sort(([a], [b]) => (a < b ? -1 : 1)));
   }
 }
 

@@ -11,7 +11,7 @@ import type {
 import { AppError, type Log } from '@axoneme/std';
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
 import { toStatus } from '../errors.ts';
-import type { PeerNames } from './node-server.ts';
+import type { PeerNames } from './peer.ts';
 
 export interface AdminHandlers {
   getStatus(): Promise<GetStatusResponse> | GetStatusResponse;

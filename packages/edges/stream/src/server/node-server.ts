@@ -13,13 +13,9 @@ import { serviceOf } from '../wire.ts';
 import { type AdminHandlers, adminImplementation } from './admin.ts';
 import { createHub, type Hub, type HubConfig, type HubDeps, hubDefaults } from './hub.ts';
 import { createTlsSource, type Listener, listen, type ServerTls } from './listener.ts';
+import type { PeerNames } from './peer.ts';
 import { createRelay, type RelayConfig, relayDefaults } from './relay.ts';
 import { createReports, type ReportHandler } from './report.ts';
-
-/** The part of a peer's certificate that names it. */
-export interface PeerNames {
-  readonly subjectaltname?: string | undefined;
-}
 
 export interface NodeServerDeps extends HubDeps {
   readonly tls: ServerTls;

@@ -89,7 +89,7 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
   let admitted = false;
   const wakers = new Set<() => void>();
   const wake = (): void => {
-    for (const w of [...wakers]) w();
+    for (const w of wakers) w();
   };
 
   const close = (error: AppError | undefined, reason: string): void => {
