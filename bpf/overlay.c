@@ -23,6 +23,8 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	name_ends(s);
 	/* the node itself is not policed: what its sockets answer to is the stack's business */
 	if (s->dst.kind == SIDE_HOST) {
+		if (!parse_ports(skb, &s->p) && forged_tunnel(&s->p))
+			return refuse(s, AXO_DROP_ENCAP_PROHIBITED, AXO_DIR_INGRESS);
 		if (skb->pkt_type)
 			bpf_skb_change_type(skb, 0);
 		return TC_ACT_OK;

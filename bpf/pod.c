@@ -107,6 +107,8 @@ static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 
 		return refuse(s, r, AXO_DIR_EGRESS);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
+	if (unlikely(forged_tunnel(&s->p)) && s->dst.kind != SIDE_POD)
+		return refuse(s, AXO_DROP_ENCAP_PROHIBITED, AXO_DIR_EGRESS);
 	if (unlikely(s->p.icmp_error)) {
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_POD);

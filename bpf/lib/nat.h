@@ -155,6 +155,8 @@ proven_alone int masquerade(const struct packet *p, const struct side *pod, stru
 		copy16(key.daddr, cfg->node_ip6);
 	else
 		*(__be32 *)key.daddr = *(__be32 *)cfg->node_ip4;
+	if (zero16(key.daddr))
+		return AXO_DROP_NAT_NO_MAPPING;
 	key.proto = p->key.proto;
 	if (key.proto == IPPROTO_ICMP || key.proto == IPPROTO_ICMPV6)
 		key.kind = AXO_KIND_REPLY;
@@ -177,8 +179,8 @@ proven_alone int masquerade(const struct packet *p, const struct side *pod, stru
 		key.sport = key.kind ? port : p->key.dport;
 		held = flow_find(&key, p->family);
 		if (held && same16(held->addr, back.addr) && held->port == back.port && held->flags & AXO_FLOW_DNAT) {
-			held->expires = back.expires;
-			goto found; /* ours from before */
+			flow_write(&key, p->family, &back, BPF_ANY); /* ours from before */
+			goto found;
 		}
 		if (held && flow_expired(held, now)) {
 			flow_delete(&key, p->family);

@@ -82,6 +82,17 @@ inline_always int ignore(struct slow *s, __u32 direction)
 	return TC_ACT_SHOT;
 }
 
+/*
+ * A packet for the tunnel port, other than between nodes: its receiver would take the VNI inside for an identity.
+ * Ports are parsed.
+ */
+inline_always bool forged_tunnel(const struct packet *p)
+{
+	const struct node_config *cfg = node();
+
+	return cfg && p->key.proto == IPPROTO_UDP && cfg->vxlan_port && p->key.dport == cfg->vxlan_port;
+}
+
 /* ICMP is judged by the type of what started the flow. */
 inline_always __be16 judged_port(const struct slow *s)
 {
@@ -269,6 +280,7 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	struct flow_value *v = &s->v;
 	struct flow_value *e = s->missed ? NULL : flow_find(&s->p.key, s->p.family);
 	struct flow6_key *back = &s->back;
+	__be16 nat_port = 0;
 	__u32 no_ports;
 	bool current;
 	int r;
@@ -276,6 +288,9 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	__builtin_memset(v, 0, sizeof(*v));
 	v->generation = s->generation;
 	v->ifindex_in = s->in;
+	/* one-way traffic outside lets our side expire while answers keep the port: ask for the same one */
+	if (e && e->flags & AXO_FLOW_SNAT)
+		nat_port = e->port;
 	if (!entry_lives(e, s->now) || e->ifindex_in != s->in || (is_syn(&s->p) && !(e->flags & AXO_FLOW_SYN)))
 		e = NULL;
 	if (e) {
@@ -294,8 +309,8 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 		v->flags |= AXO_FLOW_DNAT;
 		copy16(v->addr, e->addr);
 	}
-	if (!s->reply && !(e && e->flags & AXO_FLOW_SNAT))
-		v->port = 0;
+	if (!s->reply)
+		v->port = nat_port;
 	if (s->p.tcp_flags & TCP_SYN && !e)
 		v->flags |= AXO_FLOW_SYN;
 	if (s->reply) {

@@ -139,6 +139,16 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       expect(answer()).toBe(VERDICT.drop);
     });
 
+    test('nobody forges tunnel packets: not a pod to a node, not inside the tunnel', () => {
+      const forged = { proto: PROTO.udp, dport: 8472, payload: Buffer.alloc(60) };
+      for (const dst of [at.node, at.world, at.router]) {
+        expect(run('from_pod', packet({ src: at.a, dst, ...forged })).verdict).toBe(VERDICT.drop);
+        expect(last()).toMatchObject({ reason: 170 });
+      }
+      expect(lab.runFromOverlay(packet({ src: at.c, dst: at.node, ...forged }), 1003).verdict).toBe(VERDICT.drop);
+      expect(run('from_pod', ab(f, forged)).verdict).toBe(VERDICT.redirect);
+    });
+
     test('to an address of the node itself: up the stack', () => {
       expect(lab.runFromOverlay(packet({ src: at.c, dst: at.router, payload: Buffer.alloc(60) }), 1003).verdict).toBe(VERDICT.ok);
     });
@@ -263,6 +273,39 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       lab.bump();
       expect(back().verdict).toBe(VERDICT.drop);
       expect(out({ sport, proto, flags: TCP.ack }).verdict).toBe(VERDICT.drop);
+    });
+
+    test('a node without an address of the family cannot masquerade', () => {
+      lab.config({ ...NODE, flags: MASQUERADE, nodeIp4: new Uint8Array(4), nodeIp6: new Uint8Array(16) });
+      expect(out({ sport: freshPort() }).verdict).toBe(VERDICT.drop);
+      expect(last()).toMatchObject({ reason: 167 });
+    });
+
+    test('the port survives the expiry of our side', () => {
+      const sport = freshPort();
+      const first = parse(out({ sport, proto: PROTO.udp }).packet).sport;
+      const codec = f === 4 ? dp.flow4Key : dp.flow6Key;
+      const table = lab.map(f === 4 ? 'flow4' : 'flow6');
+      for (const [k, v] of [...table.entries()]) {
+        if (codec.decode(k).sport === sport) table.update(k, dp.flowValue.encode({ ...dp.flowValue.decode(v), expires: 1 }));
+      }
+      lab.events();
+      expect(parse(out({ sport, proto: PROTO.udp }).packet)).toMatchObject({ src: nodeText, sport: first });
+      expect(last()).toMatchObject({ type: dp.EventType.verdict });
+    });
+
+    test('what went through the stack is masqueraded on its way out', () => {
+      // forwarding off where the pod's packet is judged: the stack would route it
+      const sport = freshPort();
+      const frame = packet({ src: at.a, dst: at.world, sport, dport: 443, flags: TCP.syn });
+      expect(lab.run('from_pod', frame, A.ifindex).verdict).toBe(VERDICT.ok);
+      const got = run('to_netdev', frame, 0);
+      expect(got.verdict).toBe(VERDICT.ok);
+      expect(parse(got.packet)).toMatchObject({ src: nodeText, dport: 443, ttl: 64, sumsRight: true });
+      const back = packet({ src: at.world, dst: at.node, sport: 443, dport: parse(got.packet).sport, flags: TCP.syn | TCP.ack });
+      expect(parse(run('from_netdev', back, uplink).packet)).toMatchObject({ dst: podText, dport: sport, sumsRight: true });
+      const unjudged = packet({ src: at.b, dst: at.world, sport, dport: 443, flags: TCP.syn });
+      expect(run('to_netdev', unjudged, 0).verdict).toBe(VERDICT.drop);
     });
 
     test('echo by its id', () => {
