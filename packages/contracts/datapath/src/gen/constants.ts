@@ -132,6 +132,7 @@ export const Drop = {
   natNoMapping: 167,
   natUnsupported: 168,
   noFib: 169,
+  encapProhibited: 170,
   invalidIdentity: 171,
   unknownSender: 172,
   fragNotFound: 175,
