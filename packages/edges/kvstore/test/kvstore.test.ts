@@ -130,6 +130,7 @@ describe('mirror', () => {
     truth.set('2', identity(257, 'b'));
     await redis.admin.command('FLUSHALL');
     await until(async () => Object.keys(await hash('identity')).length === 2, 'rebuilt');
+    await settled(mirror);
     expect(mirror.counts().compared).toBe(2);
   });
 

@@ -34,18 +34,19 @@ export async function until(condition: () => boolean, what: string, timeoutMs = 
 
 /** Artifacts by name, newest version; what the operator would have compiled. */
 export class Store {
-  readonly bodies = new Map<string, ArtifactBody>();
+  private readonly held = new Map<string, { readonly body: ArtifactBody; readonly digest: Digest }>();
   put(artifact: string, text: string | Buffer, table = 'policy'): Digest {
     const body = { table, keys: Buffer.from(artifact), values: Buffer.from(text), blob: Buffer.alloc(0) };
-    this.bodies.set(artifact, body);
-    return artifactDigest(body);
+    const digest = artifactDigest(body);
+    this.held.set(artifact, { body, digest });
+    return digest;
   }
   desired(...names: string[]): Map<string, Digest> {
-    return new Map(names.map((n) => [n, artifactDigest(this.bodies.get(n) as ArtifactBody)]));
+    return new Map(names.map((n) => [n, this.held.get(n)?.digest as Digest]));
   }
   source = (artifact: string, digest: Digest): ArtifactBody | undefined => {
-    const body = this.bodies.get(artifact);
-    return body !== undefined && artifactDigest(body) === digest ? body : undefined;
+    const a = this.held.get(artifact);
+    return a?.digest === digest ? a.body : undefined;
   };
 }
 
@@ -165,7 +166,7 @@ export class Agent {
     return ok({ heldDigest: this.digest(), tables: { policy: { entries: this.held.size, capacity: 100 } }, applyUs: 1 });
   }
   texts(): Record<string, string> {
-    return Object.fromEntries([...this.held].map(([n, a]) => [n, a.text]).sort(([a], [b]) => (a < b ? -1 : 1)));
+    return Object.fromEntries([...this.held].map(([n, a]) => [n, a.text] as const));
   }
 }
 
