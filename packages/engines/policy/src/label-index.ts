@@ -45,8 +45,8 @@ export function placesFor(selector: Selector): string[] {
   let best: Requirement | undefined;
   for (const r of selector.requirements) if (best === undefined || rank(r) < rank(best)) best = r;
   if (best === undefined || rank(best) === 9) return [everywhere];
-  const key = `${best.source}:${best.key}`;
-  return best.operator === 'In' ? best.values.map((v) => `${key}=${v}`) : [key];
+  const { at } = best;
+  return best.operator === 'In' ? best.values.map((v) => `${at}=${v}`) : [at];
 }
 
 /** Lower tells more: own labels before the namespace before the cluster. */

@@ -105,15 +105,22 @@ export interface PolicyRows {
 }
 
 export function createPolicyRows(packed: Buffer): PolicyRows {
-  const peerMask: [number, number] = [0, 0];
-  const anyMask: [number, number] = [0, 0];
-  for (let at = 0; at < packed.length; at += rowSize) {
-    const mask = packed.readUInt32BE(at) === 0 ? anyMask : peerMask;
-    const direction = packed[at + 4] as 0 | 1;
-    mask[direction] = (mask[direction] | (1 << (packed[at + 5] === 0 ? 31 : packed[at + 6]!))) >>> 0;
-  }
+  // Rows of peer 0 come first.
+  const named = lowerBound(packed, 1) * rowSize;
+  const anyMask = maskOf(packed, 0, named);
+  const peerMask = maskOf(packed, named, packed.length);
   const handle = (packed.length === 0 ? 0n : hash64(packed)) as PolicyHandle;
   return { handle, count: packed.length / rowSize, packed, peerMask, anyMask };
+}
+
+function maskOf(packed: Buffer, from: number, to: number): [number, number] {
+  const mask: [number, number] = [0, 0];
+  for (let at = from; at < to; at += rowSize) {
+    const bit = 1 << (packed[at + 5] === 0 ? 31 : packed[at + 6]!);
+    if (packed[at + 4] === 0) mask[0] |= bit;
+    else mask[1] |= bit;
+  }
+  return [mask[0] >>> 0, mask[1] >>> 0];
 }
 
 export const noRows: PolicyRows = createPolicyRows(Buffer.alloc(0));

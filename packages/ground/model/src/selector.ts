@@ -19,6 +19,8 @@ export type SelectorOperator = 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
 export interface Requirement {
   readonly source: string;
   readonly key: string;
+  /** `source:key`: where `Labels.index` has the values. */
+  readonly at: string;
   readonly operator: SelectorOperator;
   /** Sorted, duplicate-free; empty for Exists and DoesNotExist. */
   readonly values: readonly string[];
@@ -65,10 +67,17 @@ export const withRequirement = (s: Selector, r: Requirement): Selector => create
 export const requireEquals = (source: string, key: string, value: string): Requirement => ({
   source,
   key,
+  at: `${source}:${key}`,
   operator: 'In',
   values: [value],
 });
-export const requireExists = (source: string, key: string): Requirement => ({ source, key, operator: 'Exists', values: [] });
+export const requireExists = (source: string, key: string): Requirement => ({
+  source,
+  key,
+  at: `${source}:${key}`,
+  operator: 'Exists',
+  values: [],
+});
 
 /** NotIn and DoesNotExist also hold for sets that lack the key. */
 export function matchesSelector(selector: Selector, labels: Labels): boolean {
@@ -77,7 +86,7 @@ export function matchesSelector(selector: Selector, labels: Labels): boolean {
 }
 
 function matchesRequirement(r: Requirement, labels: Labels): boolean {
-  const values = labels.index.get(`${r.source}:${r.key}`);
+  const values = labels.index.get(r.at);
   switch (r.operator) {
     case 'Exists':
       return values !== undefined;
@@ -92,7 +101,7 @@ function matchesRequirement(r: Requirement, labels: Labels): boolean {
 
 function renderRequirement(r: Requirement): string {
   const values = r.values.map((v) => JSON.stringify(v)).join('|');
-  return `${r.source}:${r.key} ${r.operator} ${values}`;
+  return `${r.at} ${r.operator} ${values}`;
 }
 
 function compileRequirement(raw: LabelSelectorRequirement): Result<Requirement> {
@@ -108,7 +117,7 @@ function compileRequirement(raw: LabelSelectorRequirement): Result<Requirement> 
   if (!needsValues && values.length > 0) return bad(`${operator} takes no values`, 'remove "values"');
   const wrong = values.find((v) => v !== '' && !nameText.test(v));
   if (wrong !== undefined) return bad(`label value "${wrong.slice(0, 80)}" is not valid`, 'at most 63 of A-Z a-z 0-9 - _ .');
-  return ok({ source, key, operator, values });
+  return ok({ source, key, at: `${source}:${key}`, operator, values });
 }
 
 function validKey(key: string): boolean {
