@@ -32,7 +32,7 @@ static __attribute__((noinline)) int from_host_slow(struct __sk_buff *skb, __u32
 		return host_neighbour(skb, s);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_OK;
-	r = parse_l3(skb, &s->p);
+	r = parse_start(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_EGRESS);
 	if (s->p.family == 6 && s->p.key.proto == IPPROTO_ICMPV6 && s->p.frag != FRAG_LATER &&
@@ -44,7 +44,7 @@ static __attribute__((noinline)) int from_host_slow(struct __sk_buff *skb, __u32
 	}
 	if (is_multicast(&s->p))
 		return ignore(s, AXO_DIR_EGRESS);
-	r = parse_ports(skb, &s->p);
+	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_EGRESS);
 	resolve((void *)s->p.key.saddr, s->p.family, &s->src);

@@ -20,7 +20,7 @@ inline_always int netdev_to_node(struct __sk_buff *skb, struct slow *s)
 	const struct node_config *cfg = node();
 	struct flow_value *e;
 
-	if (!cfg || !masquerades(cfg, s->p.family) || is_tunnel(skb, &s->p) || parse_ports(skb, &s->p))
+	if (!cfg || !masquerades(cfg, s->p.family) || is_tunnel(skb, &s->p) || parse_rest(skb, s))
 		return TC_ACT_OK;
 	if (s->p.icmp_error) {
 		if (find_related(skb, s) == AXO_OK && s->related.translate)
@@ -49,7 +49,7 @@ static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u
 	s = begin(skb, AXO_HOOK_FROM_NETDEV, missed);
 	if (!s)
 		return TC_ACT_SHOT;
-	if (parse_l3(skb, &s->p))
+	if (parse_start(skb, s))
 		return TC_ACT_OK;
 	copy16(ek.addr, s->p.key.daddr);
 	ek.family = s->p.family;
@@ -63,7 +63,7 @@ static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u
 	/* nobody outside has an address of ours */
 	if (s->src.kind != SIDE_REMOTE)
 		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_INGRESS);
-	r = parse_ports(skb, &s->p);
+	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
 	if (unlikely(s->p.icmp_error)) {

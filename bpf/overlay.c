@@ -13,7 +13,7 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 		return TC_ACT_SHOT;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return refuse(s, AXO_DROP_UNKNOWN_L3, AXO_DIR_INGRESS);
-	r = parse_l3(skb, &s->p);
+	r = parse_start(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
 	s->src.identity = s->story.src_identity = tunnel_identity(skb);
@@ -23,7 +23,7 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	name_ends(s);
 	/* the node itself is not policed: what its sockets answer to is the stack's business */
 	if (s->dst.kind == SIDE_HOST) {
-		if (!parse_ports(skb, &s->p) && forged_tunnel(&s->p))
+		if (!parse_rest(skb, s) && forged_tunnel(&s->p))
 			return refuse(s, AXO_DROP_ENCAP_PROHIBITED, AXO_DIR_INGRESS);
 		if (skb->pkt_type)
 			bpf_skb_change_type(skb, 0);
@@ -31,7 +31,7 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	}
 	if (s->dst.kind != SIDE_POD)
 		return refuse(s, AXO_DROP_UNROUTABLE, AXO_DIR_INGRESS);
-	r = parse_ports(skb, &s->p);
+	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
 	if (unlikely(s->p.icmp_error)) {

@@ -94,15 +94,17 @@ static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 
 		return pod_arp(skb, s, ep);
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return refuse(s, AXO_DROP_UNKNOWN_L3, AXO_DIR_EGRESS);
-	r = parse_l3(skb, &s->p);
+	r = parse_start(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_EGRESS);
-	r = pod_link(skb, s, ep);
-	if (r != AXO_NEED_SLOW)
-		return r;
+	if (unlikely(!s->p.plain || is_multicast(&s->p))) {
+		r = pod_link(skb, s, ep);
+		if (r != AXO_NEED_SLOW)
+			return r;
+	}
 	if (!own_address(&s->p, ep))
 		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_EGRESS);
-	r = parse_ports(skb, &s->p);
+	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_EGRESS);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
@@ -134,14 +136,14 @@ static __attribute__((noinline)) int to_pod_slow(struct __sk_buff *skb, __u32 mi
 	s = begin(skb, AXO_HOOK_TO_POD, missed);
 	if (!s)
 		return TC_ACT_SHOT;
-	r = parse_l3(skb, &s->p);
+	r = parse_start(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
 	if (is_multicast(&s->p) || (s->p.family == 6 && s->p.key.daddr[0] == 0xfe && (s->p.key.daddr[1] & 0xc0) == 0x80)) {
 		/* neighbour discovery of the node's own stack; nothing else is wanted there */
 		return s->p.family == 6 && s->p.key.proto == IPPROTO_ICMPV6 ? TC_ACT_OK : ignore(s, AXO_DIR_INGRESS);
 	}
-	r = parse_ports(skb, &s->p);
+	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
 	if (s->p.key.proto == IPPROTO_ICMPV6 && s->p.icmp_type >= ICMP6_ROUTER_SOLICIT && s->p.icmp_type <= ICMP6_REDIRECT)

@@ -22,7 +22,7 @@ struct packet {
 	__u8 icmp_type;
 	__u8 icmp_code;
 	__u8 icmp_error;  /* carries a packet at l4_off + 8 */
-	__u8 pad;
+	__u8 plain;       /* parsed by parse_plain(): TCP or UDP, whole */
 };
 
 struct l4_head {

@@ -355,6 +355,62 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	return deliver(skb, v, hook, 4, s->p.l4_off, s->p.key.proto | no_ports);
 }
 
+/*
+ * What the fast path understood is plain: no options, no fragments, ports where they always are. Direct access, no
+ * calls. False: parse_l3() and parse_ports() have to look.
+ */
+inline_always bool parse_plain(struct __sk_buff *skb, struct packet *p)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end, *l4;
+	__be16 *words;
+
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + ETH_HEADER;
+
+		if (data + ETH_HEADER + IP4_HEADER + 20 > end)
+			return false;
+		p->family = 4;
+		p->ttl = ip->ttl;
+		p->key.proto = ip->protocol;
+		p->l4_off = ETH_HEADER + IP4_HEADER;
+		*(__be32 *)p->key.saddr = ip->saddr;
+		*(__be32 *)p->key.daddr = ip->daddr;
+		l4 = ip + 1;
+	} else {
+		struct ipv6hdr *ip = data + ETH_HEADER;
+
+		if (data + ETH_HEADER + IP6_HEADER + 20 > end)
+			return false;
+		p->family = 6;
+		p->ttl = ip->hop_limit;
+		p->key.proto = ip->nexthdr;
+		p->l4_off = ETH_HEADER + IP6_HEADER;
+		copy16(p->key.saddr, &ip->saddr);
+		copy16(p->key.daddr, &ip->daddr);
+		l4 = ip + 1;
+	}
+	if (p->key.proto != IPPROTO_TCP && p->key.proto != IPPROTO_UDP)
+		return false;
+	words = l4;
+	p->key.sport = words[0];
+	p->key.dport = words[1];
+	if (p->key.proto == IPPROTO_TCP)
+		p->tcp_flags = ((__u8 *)l4)[13];
+	p->plain = 1;
+	return true;
+}
+
+/* Addresses, by whichever way; p->plain says whether ports are there too. */
+inline_always int parse_start(struct __sk_buff *skb, struct slow *s)
+{
+	return s->missed && parse_plain(skb, &s->p) ? AXO_OK : parse_l3(skb, &s->p);
+}
+
+inline_always int parse_rest(struct __sk_buff *skb, struct slow *s)
+{
+	return s->p.plain ? AXO_OK : parse_ports(skb, &s->p);
+}
+
 inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook, __u32 missed)
 {
 	__u32 zero = 0;

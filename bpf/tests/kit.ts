@@ -80,7 +80,16 @@ export function createLab(options: LabOptions = {}) {
     bump: (): void => put(dp.tables.generation, 0, ++generation),
     config: (c: Partial<dp.NodeConfig>): void => {
       const none = (n: number): Uint8Array => new Uint8Array(n);
-      const rest = { ifindexVxlan: 0, ifindexHost: 0, ifindexNet: 0, ifindexNetdev: 0, flags: 0, vxlanPort: 8472, eventSample: 0, dropSample: 0 };
+      const rest = {
+        ifindexVxlan: 0,
+        ifindexHost: 0,
+        ifindexNet: 0,
+        ifindexNetdev: 0,
+        flags: 0,
+        vxlanPort: 8472,
+        eventSample: 0,
+        dropSample: 0,
+      };
       const addresses = { nodeIp4: none(4), routerIp4: none(4), nodeIp6: none(16), routerIp6: none(16), macHost: none(6), macNet: none(6) };
       put(dp.tables.node_config, 0, { ...addresses, ...rest, snatMin: 20000, snatMax: 29999, ...c });
     },
@@ -141,7 +150,9 @@ export function createLab(options: LabOptions = {}) {
     },
     counters: (): (dp.CounterKey & dp.CounterValue)[] =>
       [...map('counters').entries()].map(([k, v]) => {
-        const parts = map('counters').percpu(v).map((c) => dp.counterValue.decode(c));
+        const parts = map('counters')
+          .percpu(v)
+          .map((c) => dp.counterValue.decode(c));
         const sum = (f: 'packets' | 'bytes'): bigint => parts.reduce((n, p) => n + p[f], 0n);
         return { ...dp.counterKey.decode(k), packets: sum('packets'), bytes: sum('bytes') };
       }),

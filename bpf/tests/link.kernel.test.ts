@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { build, dp, type Lab, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
 import { packet, parse, sum16, TCP, whoHas } from './packet.ts';
-import { A, ab, ADDRESS, B, createPods, DENY, FAMILIES, freshPort, open } from './pods.ts';
+import { A, ADDRESS, ab, B, createPods, DENY, FAMILIES, freshPort, open } from './pods.ts';
 
 let lab: Lab;
 beforeAll(() => {

@@ -119,7 +119,11 @@ export function packet(s: PacketSpec): Buffer {
   const proto = s.proto ?? PROTO.tcp;
   const later = s.frag !== undefined && s.frag.offset > 0;
   const body = later ? Buffer.from(s.payload ?? Buffer.alloc(16, 'y')) : transport(s, proto, src, dst);
-  const eth = Buffer.concat([mac(s.dstMac ?? '02:00:00:00:00:fe'), mac(s.srcMac ?? '02:00:00:00:00:01'), Buffer.from(v6 ? '86dd' : '0800', 'hex')]);
+  const eth = Buffer.concat([
+    mac(s.dstMac ?? '02:00:00:00:00:fe'),
+    mac(s.srcMac ?? '02:00:00:00:00:01'),
+    Buffer.from(v6 ? '86dd' : '0800', 'hex'),
+  ]);
   return Buffer.concat([eth, v6 ? ip6(s, proto, body, src, dst) : ip4(s, proto, body, src, dst)]);
 }
 

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import { bpf, build, dp, type Lab, netlink, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
 import { icmpError, packet, parse, TCP } from './packet.ts';
-import { A, ab, ADDRESS, B, between, createPods, DENY, echo, echoReply, FAMILIES, freshPort, icmpProto, open } from './pods.ts';
+import { A, ADDRESS, ab, B, between, createPods, DENY, echo, echoReply, FAMILIES, freshPort, icmpProto, open } from './pods.ts';
 import { sh } from './world.ts';
 
 const NETNS = `axd-paths-${process.pid}`;
@@ -66,7 +66,11 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       const r = run('from_pod', between(f, 'a', 'c', { sport }));
       expect(r.verdict).toBe(VERDICT.redirect);
       expect(parse(r.packet)).toMatchObject({ ttl: 63, sumsRight: true });
-      expect(lab.flow(f, sport, 80)).toMatchObject({ action: dp.FlowAction.tunnel, ifindexOut: 1001, addr: new Uint8Array(IP.table(ADDRESS[4].tunnel)) });
+      expect(lab.flow(f, sport, 80)).toMatchObject({
+        action: dp.FlowAction.tunnel,
+        ifindexOut: 1001,
+        addr: new Uint8Array(IP.table(ADDRESS[4].tunnel)),
+      });
       expect(last()).toMatchObject({ srcIdentity: 1001, dstIdentity: 1003, dstEndpoint: 0, nextHop: dp.FlowAction.tunnel });
       expect(run('from_pod', between(f, 'a', 'c', { sport, flags: TCP.ack })).verdict).toBe(VERDICT.redirect);
       lab.policy(1001, DENY.egress);
@@ -164,7 +168,9 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       expect(r.verdict).toBe(VERDICT.redirect);
       expect(parse(r.packet)).toMatchObject({ dstMac: '020000000001', ttl: 64 });
       expect(last()).toMatchObject({ srcIdentity: 1, dstIdentity: 1001 });
-      expect(run('from_pod', packet({ src: at.a, dst: at.router, sport: 80, dport: sport, flags: TCP.syn | TCP.ack })).verdict).toBe(VERDICT.ok);
+      expect(run('from_pod', packet({ src: at.a, dst: at.router, sport: 80, dport: sport, flags: TCP.syn | TCP.ack })).verdict).toBe(
+        VERDICT.ok,
+      );
       lab.policy(1001, DENY.ingress, [{ direction: 'ingress', peer: 1, verdict: 'deny', rule: 5 }]);
       lab.bump();
       expect(run('from_host', frame, 0).verdict).toBe(VERDICT.drop);
@@ -172,7 +178,8 @@ describe.each(FAMILIES)('IPv%i', (f) => {
     });
 
     test('a pod reaches its node as identity 1, if its egress allows', () => {
-      const to = (dport: number): number => run('from_pod', packet({ src: at.a, dst: at.node, sport: freshPort(), dport, flags: TCP.syn })).verdict;
+      const to = (dport: number): number =>
+        run('from_pod', packet({ src: at.a, dst: at.node, sport: freshPort(), dport, flags: TCP.syn })).verdict;
       expect(to(6443)).toBe(VERDICT.ok);
       lab.policy(1001, DENY.egress, [{ direction: 'egress', peer: 1, proto: PROTO.tcp, port: 6443 }]);
       lab.bump();
@@ -226,8 +233,14 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       expect(r.verdict).toBe(VERDICT.redirect);
       expect(parse(r.packet)).toMatchObject({ src: IP.text(IP(at.a)), ttl: 63, sumsRight: true });
       const gateway = f === 4 ? '192.168.9.254' : 'fd99::fe';
-      expect(lab.flow(f, sport, 80)).toMatchObject({ action: dp.FlowAction.neigh, ifindexOut: uplink, addr: new Uint8Array(IP.table(gateway)) });
-      expect(run('from_netdev', packet({ src: dst, dst: at.a, sport: 80, dport: sport, flags: TCP.syn | TCP.ack }), uplink).verdict).toBe(VERDICT.redirect);
+      expect(lab.flow(f, sport, 80)).toMatchObject({
+        action: dp.FlowAction.neigh,
+        ifindexOut: uplink,
+        addr: new Uint8Array(IP.table(gateway)),
+      });
+      expect(run('from_netdev', packet({ src: dst, dst: at.a, sport: 80, dport: sport, flags: TCP.syn | TCP.ack }), uplink).verdict).toBe(
+        VERDICT.redirect,
+      );
     });
 
     test('an unreachable route is a drop', () => {

@@ -1,7 +1,7 @@
 // Two pods of one node for packet tests: a (1001) and b (1002), with IPv4 and IPv6 alike.
 import { createLab, dp, type Lab, type LabOptions } from './kit.ts';
 import { PROTO } from './names.ts';
-import { packet, type PacketSpec, TCP } from './packet.ts';
+import { type PacketSpec, packet, TCP } from './packet.ts';
 
 export const A = { ifindex: 11, identity: 1001, id: 1, mac: '02:00:00:00:00:01', hostMac: '02:00:00:00:00:0a' } as const;
 export const B = { ifindex: 12, identity: 1002, id: 2, mac: '02:00:00:00:00:02', hostMac: '02:00:00:00:00:0b' } as const;
@@ -16,7 +16,11 @@ export const DENY = { ingress: dp.SubjectFlag.denyIngress, egress: dp.SubjectFla
 export function createPods(options: LabOptions = {}): Lab {
   const lab = createLab(options);
   lab.config({ nodeIp4: Buffer.from([192, 168, 9, 1]), flags: dp.NodeFlag.tunnel });
-  for (const [p, n] of [[A, 'a'], [B, 'b']] as const) lab.pod({ ...p, ips: [ADDRESS[4][n], ADDRESS[6][n]] });
+  for (const [p, n] of [
+    [A, 'a'],
+    [B, 'b'],
+  ] as const)
+    lab.pod({ ...p, ips: [ADDRESS[4][n], ADDRESS[6][n]] });
   for (const f of FAMILIES) {
     lab.host(ADDRESS[f].node);
     lab.host(ADDRESS[f].router);

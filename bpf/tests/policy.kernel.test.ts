@@ -37,7 +37,17 @@ describe.each(FAMILIES)('IPv%i', (f) => {
     expect(r.verdict).toBe(VERDICT.redirect);
     expect(parse(r.packet)).toMatchObject({ dstMac: '020000000002', srcMac: '02000000000b', ttl: 63, sumsRight: true });
     expect(lab.events()).toMatchObject([
-      { type: dp.EventType.verdict, srcIdentity: 1001, dstIdentity: 1002, srcEndpoint: 1, dstEndpoint: 2, family: f, reason: 0, ruleId: [0, 0], nextHop: 1 },
+      {
+        type: dp.EventType.verdict,
+        srcIdentity: 1001,
+        dstIdentity: 1002,
+        srcEndpoint: 1,
+        dstEndpoint: 2,
+        family: f,
+        reason: 0,
+        ruleId: [0, 0],
+        nextHop: 1,
+      },
     ]);
     expect(lab.flow(f, 999, 80)).toMatchObject({ ifindexIn: A.ifindex, ifindexOut: B.ifindex, action: dp.FlowAction.pod });
   });
@@ -74,7 +84,14 @@ describe.each(FAMILIES)('IPv%i', (f) => {
     const range = (first: number, last: number, rule: number, peer = 1002): PolicyRow[] =>
       dp.portPrefixes(first, last).map((p) => ({ direction: 'egress', peer, proto: PROTO.tcp, rule, ...p }));
     given([...range(1000, 2999, 11), ...range(2000, 2000, 12), ...range(1000, 1999, 13, 0)], 'none');
-    for (const [dport, verdict, rule] of [[999, 2, 902], [1000, 7, 11], [1999, 7, 13], [2000, 7, 12], [2999, 7, 11], [3000, 2, 902]] as const) {
+    for (const [dport, verdict, rule] of [
+      [999, 2, 902],
+      [1000, 7, 11],
+      [1999, 7, 13],
+      [2000, 7, 12],
+      [2999, 7, 11],
+      [3000, 2, 902],
+    ] as const) {
       expect([dport, send(f, { dport })]).toMatchObject([dport, { verdict, event: { ruleId: [0, rule] } }]);
     }
   });

@@ -91,7 +91,10 @@ beforeAll(async () => {
   service('10.96.0.2', 80, 3n, []);
   service('fd96::2', 80, 4n, []);
   service('127.96.0.1', 80, 6n, [['127.0.0.1', one]]);
-  service('10.96.0.3', 80, 5n, [['127.0.0.1', one], ['127.0.0.1', two]]);
+  service('10.96.0.3', 80, 5n, [
+    ['127.0.0.1', one],
+    ['127.0.0.1', two],
+  ]);
 });
 afterAll(() => {
   for (const s of servers) s.close();
@@ -123,7 +126,7 @@ describe.each([
 
 test('both backends of a service are chosen', async () => {
   const seen = new Set<string>();
-  for (let i = 0; i < 40 && seen.size < 2; i++) seen.add((await act('tcp', '10.96.0.3', 80))['text']!);
+  for (let i = 0; i < 40 && seen.size < 2; i++) seen.add((await act('tcp', '10.96.0.3', 80)).text!);
   expect([...seen].toSorted()).toEqual(['one', 'two']);
 });
 

@@ -119,7 +119,11 @@ export function createWorld(tunnel: 4 | 6): World {
   cable('n1', 'eth1', ['192.168.8.1/24', 'fd98::1/64'], 'out', 'eth0', ['192.168.8.2/24', 'fd98::2/64']);
   ip('out', 'route add 192.168.9.0/24 via 192.168.8.1');
   ip('out', '-6 route add fd99::/64 via fd98::1');
-  for (const [node, dev] of [[n1, 'eth0'], [n1, 'eth1'], [n2, 'eth0']] as const) {
+  for (const [node, dev] of [
+    [n1, 'eth0'],
+    [n1, 'eth1'],
+    [n2, 'eth0'],
+  ] as const) {
     attach(node.name, node.lab, dev, 'from_netdev', 'ingress');
     attach(node.name, node.lab, dev, 'to_netdev', 'egress');
   }
@@ -135,7 +139,11 @@ export function createWorld(tunnel: 4 | 6): World {
       lab.ipcache(`192.168.9.${i}/32`, 6, end);
       lab.ipcache(`fd99::${i}/128`, 6, end);
     }
-    const pods: readonly (readonly [string, number, number])[] = [['1', 1, 1001], ['2', 1, 1002], ['3', 2, 1003]];
+    const pods: readonly (readonly [string, number, number])[] = [
+      ['1', 1, 1001],
+      ['2', 1, 1002],
+      ['3', 2, 1003],
+    ];
     for (const [n, i, id] of pods) {
       const end = tunnel === 4 ? `192.168.9.${i}` : `fd99::${i}`;
       lab.ipcache(`10.0.${i}.${n}/32`, id, end);
