@@ -1,2 +1,3 @@
 export * from './certificate.ts';
 export * from './issue.ts';
+export * from './request.ts';

@@ -1,10 +1,8 @@
 // Certificate authority of a cluster: makes CAs, server and client certificates, and signs requests. EC P-256 only.
 // Callers: the operator (node protocol, webhook), the sandbox (API server). The only file that knows @peculiar/x509.
 import { randomBytes, type webcrypto as WebCrypto, webcrypto } from 'node:crypto';
-// x509's container reads decorators' metadata: it must be loaded first.
-import 'reflect-metadata';
 import { AppError } from '@axoneme/std';
-import * as x509 from '@peculiar/x509';
+import type * as X509 from '@peculiar/x509';
 
 type CryptoKey = WebCrypto.CryptoKey;
 type CryptoKeyPair = WebCrypto.CryptoKeyPair;
@@ -25,13 +23,21 @@ const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' } as con
 const serverAuth = '1.3.6.1.5.5.7.3.1';
 const clientAuth = '1.3.6.1.5.5.7.3.2';
 
+/** Loaded when something is issued: processes that only read certificates do without. Its container needs decorators' metadata first. */
+async function library(): Promise<typeof X509> {
+  await import('reflect-metadata');
+  return await import('@peculiar/x509');
+}
+
 const newKeys = (): Promise<CryptoKeyPair> => webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 
 async function keyToPem(key: CryptoKey): Promise<string> {
+  const x509 = await library();
   return x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
 }
 
 async function keyFromPem(pem: string): Promise<CryptoKey> {
+  const x509 = await library();
   const der = x509.PemConverter.decodeFirst(pem);
   return await webcrypto.subtle.importKey('pkcs8', der, algorithm, false, ['sign']);
 }
@@ -48,12 +54,13 @@ function validity(ttlMs: number): { notBefore: Date; notAfter: Date } {
   return { notBefore: new Date(now - backdateMs), notAfter: new Date(now + ttlMs) };
 }
 
-const distinguishedName = (commonName: string, organizations: readonly string[] = []): x509.JsonName => [
+const distinguishedName = (commonName: string, organizations: readonly string[] = []): X509.JsonName => [
   ...organizations.map((o) => ({ O: [o] })),
   { CN: [commonName] },
 ];
 
 export async function createCa(o: { readonly name: string; readonly days: number }): Promise<Ca> {
+  const x509 = await library();
   const keys = await newKeys();
   const cert = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: newSerial(),
@@ -71,17 +78,18 @@ export async function createCa(o: { readonly name: string; readonly days: number
 }
 
 interface LeafRequest {
-  readonly publicKey: x509.PublicKeyType;
+  readonly publicKey: X509.PublicKeyType;
   readonly commonName: string;
   readonly organizations?: readonly string[] | undefined;
-  readonly names: readonly x509.JsonGeneralName[];
+  readonly names: readonly X509.JsonGeneralName[];
   readonly usages: readonly string[];
   readonly ttlMs: number;
 }
 
 async function signLeaf(ca: Ca, r: LeafRequest): Promise<string> {
+  const x509 = await library();
   const issuer = new x509.X509Certificate(ca.certPem);
-  const extensions: x509.Extension[] = [
+  const extensions: X509.Extension[] = [
     new x509.BasicConstraintsExtension(false, undefined, true),
     new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
     new x509.ExtendedKeyUsageExtension([...r.usages]),
@@ -148,17 +156,6 @@ export async function issueClient(ca: Ca, o: ClientRequest): Promise<Issued> {
   return { certPem, keyPem: await keyToPem(keys.privateKey) };
 }
 
-/** A fresh key and a request for it (PKCS#10). */
-export async function createCsr(o: { readonly commonName: string }): Promise<{ readonly csrPem: string; readonly keyPem: string }> {
-  const keys = await newKeys();
-  const csr = await x509.Pkcs10CertificateRequestGenerator.create({
-    name: distinguishedName(o.commonName),
-    keys,
-    signingAlgorithm: algorithm,
-  });
-  return { csrPem: csr.toString('pem'), keyPem: await keyToPem(keys.privateKey) };
-}
-
 export interface SignOptions {
   readonly commonName: string;
   readonly uri: string;
@@ -172,7 +169,8 @@ export async function signCsr(ca: Ca, csrPem: string, o: SignOptions): Promise<s
   const refuse = (cause?: unknown): AppError =>
     new AppError({ code: 'pki/bad-request', message: 'the certificate request is not a valid PKCS#10 request', cause });
   if (csrPem.length > csrSizeMax) throw refuse();
-  let request: x509.Pkcs10CertificateRequest;
+  const x509 = await library();
+  let request: X509.Pkcs10CertificateRequest;
   let proven: boolean;
   try {
     request = new x509.Pkcs10CertificateRequest(csrPem);

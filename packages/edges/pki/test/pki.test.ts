@@ -1,4 +1,5 @@
-import { X509Certificate } from 'node:crypto';
+import { execFileSync } from 'node:child_process';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import tls from 'node:tls';
 import { unwrap } from '@axoneme/std';
 import { beforeAll, describe, expect, test } from '@jest/globals';
@@ -70,6 +71,14 @@ describe('requests', () => {
     await expect(signCsr(ca, 'nonsense', options)).rejects.toMatchObject({ code: 'pki/bad-request' });
     await expect(signCsr(ca, `${csrPem}${' '.repeat(20_000)}`, options)).rejects.toMatchObject({ code: 'pki/bad-request' });
   });
+});
+
+test('a request is what OpenSSL understands', async () => {
+  const { csrPem, keyPem } = await createCsr({ commonName: 'n'.repeat(200) });
+  const checked = execFileSync('openssl', ['req', '-verify', '-noout', '-subject'], { input: csrPem, stdio: ['pipe', 'pipe', 'pipe'] });
+  expect(checked.toString()).toContain(`CN = ${'n'.repeat(200)}`);
+  expect(createPrivateKey(keyPem).asymmetricKeyDetails).toEqual({ namedCurve: 'prime256v1' });
+  await expect(createCsr({ commonName: '' })).rejects.toMatchObject({ code: 'pki/bad-name' });
 });
 
 describe('names', () => {
