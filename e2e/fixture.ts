@@ -57,6 +57,8 @@ export interface Fixture {
   curl(from: PodInfo, url: string): Promise<string>;
   flood(from: PodInfo, kind: 'udp' | 'tcp' | 'connect', address: string, port: number, rate: number, seconds: number): Promise<FloodResult>;
   cli(...args: string[]): Promise<string>;
+  /** True when the pod of the selector on that node has a process. */
+  runs(namespace: string, selector: string, node: string): Promise<true | undefined>;
   /** SIGKILL to every process of a pod's containers. */
   killPod(namespace: string, name: string): Promise<void>;
 }
@@ -144,6 +146,18 @@ export function createFixture(sandbox: Sandbox): Fixture {
       );
       return JSON.parse(out) as FloodResult;
     },
+    async runs(namespace, selector, node) {
+      const { items } = await json<{ items: { metadata: { uid: string }; spec: { nodeName?: string } }[] }>(
+        'get',
+        'pods',
+        '-n',
+        namespace,
+        '-l',
+        selector,
+      );
+      const pod = items.find((p) => p.spec.nodeName === node);
+      return pod !== undefined && processesOf(sandbox.id, pod.metadata.uid).length > 0 ? true : undefined;
+    },
     async killPod(namespace, name) {
       const { metadata } = await json<{ metadata: { uid: string } }>('get', 'pod', '-n', namespace, name);
       const pids = processesOf(sandbox.id, metadata.uid);
@@ -159,12 +173,30 @@ export function createFixture(sandbox: Sandbox): Fixture {
 
 const CGROUP_ROOTS = ['/sys/fs/cgroup/unified', '/sys/fs/cgroup'];
 
-/** Processes below the cgroups whose path names both the sandbox and the pod. */
+/** Processes in the cgroups of one pod of one sandbox. Other sandboxes come and go meanwhile and are not looked at. */
 function processesOf(sandboxId: string, podUid: string): number[] {
   const root = CGROUP_ROOTS.find((r) => fs.existsSync(path.join(r, 'cgroup.procs'))) ?? CGROUP_ROOTS[0]!;
-  const dirs = fs.readdirSync(root, { recursive: true, withFileTypes: true }).filter((e) => e.isDirectory());
-  const inPod = dirs.map((e) => path.join(e.parentPath, e.name)).filter((d) => d.includes(sandboxId) && d.includes(podUid));
-  return inPod.flatMap((d) => fs.readFileSync(path.join(d, 'cgroup.procs'), 'utf8').split('\n').filter(Boolean).map(Number));
+  const own = fs.readdirSync(root).filter((d) => d.endsWith(`-${sandboxId}`));
+  const pods = own.flatMap((d) => directoriesBelow(path.join(root, d)).filter((p) => p.includes(podUid)));
+  return pods.flatMap((d) => readLines(path.join(d, 'cgroup.procs')).map(Number));
+}
+
+function directoriesBelow(dir: string): string[] {
+  try {
+    const children = fs.readdirSync(dir, { withFileTypes: true }).filter((e) => e.isDirectory());
+    return children.flatMap((e) => [path.join(dir, e.name), ...directoriesBelow(path.join(dir, e.name))]);
+  } catch {
+    // a container ended while we looked
+    return [];
+  }
+}
+
+function readLines(file: string): string[] {
+  try {
+    return fs.readFileSync(file, 'utf8').split('\n').filter(Boolean);
+  } catch {
+    return [];
+  }
 }
 
 export async function upFixture(name: string, nodes: number): Promise<Fixture> {

@@ -103,6 +103,29 @@ export function describeKills(fixture: () => Fixture): void {
       expect(s.nodes.map((n) => n.artifactBytesSent)).toEqual(s.nodes.map(() => 0));
     }, 120_000);
 
+    test('fifty restarts of an agent: no forbidden packet passes, no allowed packet is lost', async () => {
+      const restarts = 50;
+      const seconds = 100;
+      let done = 0;
+      const result = await under(seconds, async () => {
+        const end = performance.now() + (seconds - 8) * 1000;
+        while (done < restarts && performance.now() < end) {
+          await kill('agent', servers[done % 2]!.node);
+          done += 1;
+          // as soon as it is back it is killed again; half of the time before it has finished starting
+          await until(
+            'the agent runs again',
+            30_000,
+            () => fixture().runs(NS, 'app.kubernetes.io/component=agent', servers[done % 2]!.node),
+            100,
+          );
+        }
+      });
+      expect(done).toBe(restarts);
+      judge(result);
+      await settled();
+    }, 180_000);
+
     test('a policy change after all that still acts', async () => {
       const f = fixture();
       const spec = {

@@ -118,8 +118,13 @@ export function describeUninstall(fixture: () => Fixture): void {
     await run(path.join(root, '.tools/bin/helm'), ['uninstall', 'axoneme', '-n', NS, '--wait', '--timeout', '90s'], {
       env: { ...process.env, KUBECONFIG: f.sandbox.kubeconfigPath },
     });
-    const pods = await f.json<{ items: unknown[] }>('get', 'pods', '-n', NS);
-    expect(pods.items).toHaveLength(0);
+    await until(
+      'pods are gone',
+      60_000,
+      async () => ((await f.json<{ items: unknown[] }>('get', 'pods', '-n', NS)).items.length === 0 ? true : undefined),
+      250,
+    );
+    expect(await f.kubectl('get', 'deployments,daemonsets,services', '-n', NS, '-o', 'name')).toBe('');
     expect(await f.kubectl('get', 'cnp', 'kept', '-o', 'name')).toContain('kept');
   }, 150_000);
 }

@@ -103,8 +103,9 @@ export function createLeader(deps: LeaderDeps, config: OperatorConfig): Leader {
       clock: deps.clock,
       isFresh: deps.isFresh,
       epochFloor: deps.epochFloor,
-      // an earlier process of this very pod was killed: its lease is ours
-      isDead: (holder) => holder.startsWith(`${config.podName}_`),
+      // an earlier process of this very pod, or a pod that is gone; the epoch fences whoever is wrong
+      isDead: (holder) =>
+        holder.startsWith(`${config.podName}_`) || !deps.world.tables.pods.has(`${config.podNamespace}/${holder.split('_')[0]}`),
       onStarted: begin,
       onStopped: (reason) => {
         deps.log.warn('stopped leading', { reason });
