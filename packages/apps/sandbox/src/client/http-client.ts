@@ -59,6 +59,8 @@ function statusError(code: number, text: string): StatusError {
 
 function createHttp(t: HttpTarget): Http {
   const agent = new Agent({ keepAlive: true, maxSockets: 64 });
+  // a watch keeps its connection for minutes and there is one per kind: they must not starve requests
+  const watchAgent = new Agent({ keepAlive: true });
   const base: RequestOptions = {
     agent,
     ...(t.ca === undefined ? {} : { ca: t.ca }),
@@ -93,7 +95,7 @@ function createHttp(t: HttpTarget): Http {
       });
     },
     open(path, query, onResponse, onError) {
-      const req = request(urlOf(path, query), { ...base, headers: headers({}) }, onResponse);
+      const req = request(urlOf(path, query), { ...base, agent: watchAgent, headers: headers({}) }, onResponse);
       req.setTimeout(SILENCE_MS, () => req.destroy());
       req.on('error', onError);
       req.end();
