@@ -19,7 +19,9 @@ import { notFound } from './status-error.ts';
 import { createStoreClient } from './store/client.ts';
 import { createMemoryStore } from './store/memory.ts';
 import { makeCertificate, type ServerCertificate } from './tls.ts';
-import type { ApiServer, ApiServerConfig, ApiServerDeps, Store } from './types.ts';
+import type { ApiServer, ApiServerConfig, ApiServerDeps, ServiceDial, Store } from './types.ts';
+import { createEndpointDial } from './webhooks/dial.ts';
+import { createWebhooks } from './webhooks/run.ts';
 
 const historyDefault = 4096;
 const firstNamespaces = ['default', 'kube-system', 'kube-public', 'kube-node-lease'];
@@ -33,12 +35,18 @@ export function createApiServer(deps: ApiServerDeps, config: ApiServerConfig): A
   const memory = createMemoryStore(config.watchHistoryMax ?? historyDefault);
   const registry = createRegistry();
   const hooks: AdmissionHooks = { mutating: [], validating: [] };
+  let dial: ServiceDial = createEndpointDial(memory);
   const env: RestEnv = {
     store: memory,
     registry,
     allocator: createAllocator(memory, { serviceCidrV4, serviceCidrV6, nodePortRange: config.nodePortRange ?? [30_000, 32_767] }),
     custom: createCustomRuntime(memory, registry, clock),
-    admission: createAdmission(memory, hooks, uuid),
+    admission: createAdmission(
+      memory,
+      hooks,
+      createWebhooks({ store: memory, registry, uuid, dial: (ns, name, port) => dial(ns, name, port) }),
+      uuid,
+    ),
     clock,
     log,
     uuid,
@@ -84,6 +92,9 @@ export function createApiServer(deps: ApiServerDeps, config: ApiServerConfig): A
     },
     onProxy(handler) {
       plugins.proxy = handler;
+    },
+    onServiceDial(next) {
+      dial = next;
     },
     onAdmission: (phase, hook) => void hooks[phase].push(hook),
     issueToken(ns, serviceAccount, o = {}) {

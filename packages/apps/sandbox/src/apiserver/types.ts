@@ -124,6 +124,9 @@ export type ProxyHandler = (
   target: { readonly resource: string; readonly object: KubeObject; readonly port: string; readonly path: string },
 ) => void | Promise<void>;
 
+/** Opens a connection to a port of a Service, for webhooks. */
+export type ServiceDial = (ns: string, name: string, port: number) => Promise<Duplex>;
+
 export interface UserInfo {
   readonly username: string;
   readonly uid: string;
@@ -199,6 +202,8 @@ export interface ApiServer {
   onPodStream(kind: PodStreamKind, handler: PodStreamHandler): void;
   onPodLog(handler: PodRequestHandler): void;
   onProxy(handler: ProxyHandler): void;
+  /** How webhooks behind Services are reached; by default straight to a ready endpoint. */
+  onServiceDial(dial: ServiceDial): void;
   onAdmission(phase: 'mutating' | 'validating', hook: AdmissionHook): void;
   /** A bearer token for a service account, as TokenRequest would give. */
   issueToken(

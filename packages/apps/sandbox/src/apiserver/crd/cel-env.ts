@@ -1,5 +1,5 @@
 // The CEL environment of CRD rules: self, oldSelf and the cheap part of Kubernetes' own functions. Used by ./cel.ts and webhook matchConditions.
-import { isIP } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { Environment } from '@marcbachmann/cel-js';
 import { parseQuantity } from '../schema/quantity.ts';
 import { isCidr, isUri } from './formats.ts';
@@ -34,10 +34,75 @@ function addStrings(env: Environment): void {
   env.registerFunction('isURL(string): bool', (s: string) => isUri(s));
   env.registerFunction('isIP(string): bool', (s: string) => isIP(s) !== 0);
   env.registerFunction('isCIDR(string): bool', (s: string) => isCidr(s));
+  env.registerFunction('string.replace(string, string): string', (s: string, a: string, b: string) => s.replaceAll(a, () => b));
+  env.registerFunction('string.format(list): string', format);
   env.registerFunction('string.find(string): string', (s: string, re: string) => compilePattern(re)?.exec(s)?.[0] ?? '');
   env.registerFunction('string.findAll(string): list', (s: string, re: string) => {
     const one = compilePattern(re);
     return one === undefined ? [] : [...s.matchAll(new RegExp(one.source, `${one.flags}g`))].map((m) => m[0]);
+  });
+}
+
+const percent = /%(%|[sdfeboxX]|\.\d+f)/g;
+
+function format(pattern: string, args: unknown): string {
+  const values = elements(args);
+  let i = 0;
+  return pattern.replace(percent, (whole, verb: string) => {
+    if (verb === '%') return '%';
+    const v = values[i++];
+    if (verb === 'x' && typeof v === 'bigint') return v.toString(16);
+    if (verb === 'b' && typeof v === 'bigint') return v.toString(2);
+    if (verb.endsWith('f')) return Number(v).toFixed(whole.length > 2 ? Number(verb.slice(1, -1)) : 6);
+    return String(v);
+  });
+}
+
+class CelIp {
+  readonly text: string;
+  constructor(text: string) {
+    this.text = text;
+  }
+}
+
+class CelCidr {
+  readonly text: string;
+  readonly list = new BlockList();
+  constructor(text: string) {
+    this.text = text;
+    const [ip = '', bits = ''] = text.split('/');
+    this.list.addSubnet(ip, Number(bits), isIP(ip) === 6 ? 'ipv6' : 'ipv4');
+  }
+}
+
+const familyOf = (ip: string): 4 | 6 => (isIP(ip) === 6 ? 6 : 4);
+
+function parseIp(text: string): CelIp {
+  if (isIP(text) === 0) throw new RangeError(`IP Address ${JSON.stringify(text)} parse error`);
+  return new CelIp(text);
+}
+
+function parseCidr(text: string): CelCidr {
+  if (!isCidr(text)) throw new RangeError(`network address parse error: ${JSON.stringify(text)}`);
+  return new CelCidr(text);
+}
+
+const contains = (c: CelCidr, ip: string): boolean => isIP(ip) !== 0 && c.list.check(ip, familyOf(ip) === 6 ? 'ipv6' : 'ipv4');
+
+function addAddresses(env: Environment): void {
+  env.registerType('IP', CelIp);
+  env.registerType('CIDR', CelCidr);
+  env.registerFunction('ip(string): IP', parseIp);
+  env.registerFunction('cidr(string): CIDR', parseCidr);
+  env.registerFunction('IP.family(): int', (i: CelIp) => BigInt(familyOf(i.text)));
+  env.registerFunction('IP.isLoopback(): bool', (i: CelIp) => i.text === '::1' || i.text.startsWith('127.'));
+  env.registerFunction('CIDR.ip(): IP', (c: CelCidr) => new CelIp(c.text.split('/')[0] ?? ''));
+  env.registerFunction('CIDR.prefixLength(): int', (c: CelCidr) => BigInt(c.text.split('/')[1] ?? '0'));
+  env.registerFunction('CIDR.containsIP(string): bool', contains);
+  env.registerFunction('CIDR.containsIP(IP): bool', (c: CelCidr, i: CelIp) => contains(c, i.text));
+  env.registerFunction('CIDR.containsCIDR(string): bool', (c: CelCidr, other: string) => {
+    const [ip = '', bits = '0'] = other.split('/');
+    return contains(c, ip) && Number(bits) >= Number(c.text.split('/')[1]);
   });
 }
 
@@ -72,6 +137,6 @@ function addQuantities(env: Environment): void {
 export function createCelEnvironment(variables: readonly string[]): Environment {
   const env = new Environment({ enableOptionalTypes: true, homogeneousAggregateLiterals: false });
   for (const name of variables) env.registerVariable(name, 'dyn');
-  for (const add of [addStrings, addLists, addQuantities]) add(env);
+  for (const add of [addStrings, addAddresses, addLists, addQuantities]) add(env);
   return env;
 }

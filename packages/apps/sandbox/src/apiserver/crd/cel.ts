@@ -152,7 +152,7 @@ function celName(key: string): string {
 }
 
 /** Integers are CEL ints (BigInt), timestamps are Dates. */
-function toCel(v: unknown, s: Schema | undefined): unknown {
+export function toCel(v: unknown, s?: Schema): unknown {
   if (typeof v === 'number') return s?.type === 'number' ? v : Number.isInteger(v) ? BigInt(v) : v;
   if (typeof v === 'string') return s?.format === 'date-time' && s.ref === undefined && s.raw !== undefined ? new Date(v) : v;
   if (Array.isArray(v)) return v.map((x) => toCel(x, s?.items));

@@ -2,7 +2,8 @@
 import { asList, asObj, clone, isObj, type Obj } from '../obj.ts';
 import { forbidden } from '../status-error.ts';
 import type { MemoryStore } from '../store/memory.ts';
-import type { AdmissionHook, AdmissionRequest, KubeObject } from '../types.ts';
+import type { AdmissionHook, KubeObject } from '../types.ts';
+import type { Webhooks } from '../webhooks/run.ts';
 import type { Admission } from './env.ts';
 
 export interface AdmissionHooks {
@@ -10,7 +11,7 @@ export interface AdmissionHooks {
   readonly validating: AdmissionHook[];
 }
 
-export function createAdmission(store: MemoryStore, hooks: AdmissionHooks, uuid: () => string): Admission {
+export function createAdmission(store: MemoryStore, hooks: AdmissionHooks, webhooks: Webhooks, uuid: () => string): Admission {
   return {
     async mutate(r, warnings) {
       let object = r.object;
@@ -22,13 +23,14 @@ export function createAdmission(store: MemoryStore, hooks: AdmissionHooks, uuid:
         if (isObject(out)) object = out;
         else warnings.push(...out.warnings);
       }
-      return object;
+      return webhooks.mutate({ ...r, object }, warnings);
     },
     async validate(r, warnings) {
       for (const hook of hooks.validating) {
         const out = await hook(r);
         if (out !== undefined && !isObject(out)) warnings.push(...out.warnings);
       }
+      await webhooks.validate(r, warnings);
     },
   };
 }
@@ -114,6 +116,3 @@ function addTolerations(spec: Obj): void {
   }
   if (added.length > 0) spec.tolerations = [...have, ...added];
 }
-
-/** For tests and callers that build requests by hand. */
-export type { AdmissionRequest };

@@ -1,6 +1,6 @@
 // Create, update, patch and apply: the one write path, asynchronous because admission may be. Called by HTTP and by the in-process client.
-import fastJsonPatch, { type Operation } from 'fast-json-patch';
 import { clone, equal, isObj, nameOf, timeText } from '../obj.ts';
+import { jsonPatch } from '../patch/json.ts';
 import { mergePatch } from '../patch/merge.ts';
 import { strategicMerge } from '../patch/strategic.ts';
 import { apiVersionOf, type Resource } from '../registry.ts';
@@ -236,16 +236,6 @@ function patched(r: Resource, live: KubeObject, p: PatchBody): unknown {
   if (p.kind === 'merge') return mergePatch(live, p.value);
   if (p.kind === 'strategic') return strategicMerge(live, p.value, r.schema);
   return jsonPatch(live, p.value);
-}
-
-export function jsonPatch(target: unknown, ops: unknown): unknown {
-  if (!Array.isArray(ops)) throw badRequest('a JSON patch is a list of operations');
-  try {
-    return fastJsonPatch.applyPatch(clone(target), ops as Operation[], true).newDocument;
-  } catch (e) {
-    const text = (e as Error).message.split('\n')[0] ?? 'bad patch';
-    throw new StatusError(422, 'Invalid', `the server rejected our request due to an error in our request: ${text}`, {});
-  }
 }
 
 async function apply(
