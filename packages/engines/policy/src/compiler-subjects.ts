@@ -1,10 +1,17 @@
 // Subjects and the rulesets they share, inside the incremental compiler. Private to compiler.ts.
 import { type IdentityId, reservedIds } from '@axoneme/model';
-import type { PolicyDelta } from './compiler.ts';
 import { type CompilerState, useHandle, useOrigin } from './compiler-state.ts';
-import type { PolicyHandle } from './rows.ts';
+import type { PolicyHandle, PolicyRows } from './rows.ts';
 import { createRuleset, patchRows, type Ruleset } from './ruleset.ts';
 import { isSubject, portsText, type SubjectPolicy, subjectDefaults, usesSubjectNames } from './subjects.ts';
+
+/** Difference to the table before; rows are to be written before the subjects that point at them, and removed after. */
+export interface PolicyDelta {
+  readonly addedPolicies: readonly PolicyRows[];
+  readonly subjects: readonly SubjectPolicy[];
+  readonly removedSubjects: readonly IdentityId[];
+  readonly removedPolicies: readonly PolicyHandle[];
+}
 
 /** Brings one identity to the ruleset that its rules make; creates and forgets rulesets as needed. */
 export function moveSubject(state: CompilerState, id: IdentityId, touched: Set<IdentityId>): void {

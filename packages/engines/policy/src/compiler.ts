@@ -5,7 +5,7 @@ import { canonicalJson } from '@axoneme/std';
 import type { CidrIdentity } from './cidrs.ts';
 import type { PolicyTable } from './compile-all.ts';
 import { type CompilerState, createState, loadRule, unloadRule } from './compiler-state.ts';
-import { moveSubject, patchRuleset, publish } from './compiler-subjects.ts';
+import { moveSubject, type PolicyDelta, patchRuleset, publish } from './compiler-subjects.ts';
 import type { ParsedPolicy } from './parse.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
 import { createOriginTable } from './rule-id.ts';
@@ -22,14 +22,6 @@ export interface PolicyChanges {
   /** Put them together with the policies that mention them: until then such an allow is closed. */
   readonly cidrIdentities?: readonly CidrIdentity[] | undefined;
   readonly removedCidrIdentities?: readonly IdentityId[] | undefined;
-}
-
-/** Difference to the table before; rows are to be written before the subjects that point at them, and removed after. */
-export interface PolicyDelta {
-  readonly addedPolicies: readonly PolicyRows[];
-  readonly subjects: readonly SubjectPolicy[];
-  readonly removedSubjects: readonly IdentityId[];
-  readonly removedPolicies: readonly PolicyHandle[];
 }
 
 /** What a policy does at the moment, for its status. */

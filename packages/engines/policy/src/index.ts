@@ -10,6 +10,7 @@
 export * from './cidrs.ts';
 export * from './compile-all.ts';
 export * from './compiler.ts';
+export type { PolicyDelta } from './compiler-subjects.ts';
 export * from './issues.ts';
 export * from './judge.ts';
 export * from './lookup.ts';

@@ -1,7 +1,7 @@
 // Checks of everything above L4. Nothing of it is compiled yet; wrong input is refused all the same, so that it does not surprise later.
 
+import type { EntryContext } from './entry-context.ts';
 import type { IssueList } from './issues.ts';
-import type { EntryContext } from './parse-peers.ts';
 import { isPresent, type JsonObject, listLength, readList, readObject, readString } from './read.ts';
 
 const families = ['http', 'kafka', 'dns', 'l7proto'] as const;

@@ -1,30 +1,11 @@
 // Peer fields of one entry → peer selectors. Fail-closed: an allow by something not compiled reaches nobody, a deny reaches the wider set.
-import {
-  type Cidr,
-  cidrContains,
-  cidrFamily,
-  compareCidr,
-  type LabelSelector,
-  parseCidr,
-  parseCidrOrIp,
-  type Selector,
-} from '@axoneme/model';
+import { type Cidr, cidrContains, cidrFamily, compareCidr, type LabelSelector, parseCidr, parseCidrOrIp } from '@axoneme/model';
 import { entityNames, entityPeers, reservedPeer } from './entities.ts';
-import type { IssueList } from './issues.ts';
+import type { EntryContext } from './entry-context.ts';
 import { checkFqdns } from './parse-l7.ts';
 import { isPresent, type JsonObject, listLength, readList, readObject, readString } from './read.ts';
-import type { Direction, PeerSelector } from './rules.ts';
-import { type Scope, scopePeer } from './scope.ts';
-
-export interface EntryContext {
-  readonly issues: IssueList;
-  /** Path of the entry, e.g. `spec.ingress[0]`. */
-  readonly path: string;
-  readonly direction: Direction;
-  readonly deny: boolean;
-  readonly scope: Scope;
-  readonly subject: Selector;
-}
+import type { PeerSelector } from './rules.ts';
+import { scopePeer } from './scope.ts';
 
 const kindNames = ['Endpoints', 'CIDR', 'CIDRSet', 'Entities', 'Nodes', 'Groups', 'FQDNs', 'Services'] as const;
 type Kind = (typeof kindNames)[number];

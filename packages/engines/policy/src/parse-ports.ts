@@ -1,7 +1,7 @@
 // toPorts and icmps of one entry → port matches. Numbers are checked again here: the published schema lets nonsense through.
 import { icmpTypeByName, protocolNumbers } from '@axoneme/model';
+import type { EntryContext } from './entry-context.ts';
 import { checkL7, hasL7, otherConditions } from './parse-l7.ts';
-import type { EntryContext } from './parse-peers.ts';
 import { isPresent, type JsonObject, listLength, readList, readObject, readString } from './read.ts';
 import { allTraffic, type PortMatch } from './rules.ts';
 

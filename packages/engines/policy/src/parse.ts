@@ -2,9 +2,10 @@
 
 import { type LabelSelector, matchAllSelector, type Selector } from '@axoneme/model';
 import { err, ok, type Result } from '@axoneme/std';
+import type { EntryContext } from './entry-context.ts';
 import { createIssueList, type IssueList, type PolicyIssue } from './issues.ts';
 import { hasHttpOrKafka } from './parse-l7.ts';
-import { type EntryContext, parsePeers } from './parse-peers.ts';
+import { parsePeers } from './parse-peers.ts';
 import { type ParsedPorts, parsePorts } from './parse-ports.ts';
 import { isPresent, type JsonObject, listLength, readBoolean, readList, readObject, readString } from './read.ts';
 import { defaultDenyText, entryText, ruleIdOf } from './rule-id.ts';

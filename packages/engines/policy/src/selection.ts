@@ -139,13 +139,13 @@ function noteCidr(index: Index, { id, cidr }: CidrIdentity, present: boolean): v
       else toggle(index, s, id, present && selectsCidr(s.peer, cidr));
     }
   }
-  for (const s of [...index.incomplete]) refresh(index, s);
+  for (const s of index.incomplete) refresh(index, s);
 }
 
 function refresh(index: Index, s: Selected): void {
   if (s.peer.kind !== 'cidr') return;
   const next = resolveCidr(index, s, s.peer);
-  for (const id of [...s.members]) if (!next.has(id)) toggle(index, s, id, false);
+  for (const id of s.members) if (!next.has(id)) toggle(index, s, id, false);
   for (const id of next) toggle(index, s, id, true);
 }
 

@@ -91,6 +91,20 @@ describe('rows', () => {
     expect(table.subjects.get(reservedIds.host)).toMatchObject({ defaultDeny: { ingress: false, egress: false }, rows: noRows });
   });
 
+  test('of equal rows the longer prefix is named, then the named peer', () => {
+    const tcp = (port: string, endPort?: number) => ({
+      toPorts: [{ ports: [{ port, protocol: 'TCP', ...(endPort === undefined ? {} : { endPort }) }] }],
+    });
+    const b = { fromEndpoints: [{ matchLabels: { app: 'b' } }] };
+    const c = compileLab([
+      onA({ ingress: [{ fromEntities: ['all'] }, { ...b, ...tcp('0') }, { ...b, ...tcp('64', 127) }, tcp('80'), { ...b, ...tcp('80') }] }),
+    ]);
+    const deciding = (peer: number, port: number): number | undefined =>
+      c.table.origins.get(lookup(c.table.subjects.get(a)!, { peer: peer as IdentityId, direction: 'ingress', protocol: 6, port }).ruleId)
+        ?.index;
+    expect([deciding(1002, 80), deciding(1002, 81), deciding(1002, 9), deciding(1003, 80), deciding(1003, 81)]).toEqual([4, 2, 1, 3, 0]);
+  });
+
   test('precedence leaves room for tiers', () => {
     expect(precedenceOf('deny', 0, 0)).toBe(0xffff_ffff);
     expect(precedenceOf('deny', 1, 0)).toBeLessThan(precedenceOf('allow', 0, 0));

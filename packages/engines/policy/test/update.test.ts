@@ -65,7 +65,7 @@ const shownSubject = (s: {
   `${s.identity} ${s.rows.handle} ${s.rows.packed.toString('hex')} ${JSON.stringify([s.rows.peerMask, s.rows.anyMask, s.defaultDeny, s.denyRules])}`;
 const shown = (t: PolicyTable) => ({
   subjects: [...t.subjects.values()].map(shownSubject).sort(),
-  policies: [...t.policies.keys()].sort(),
+  policies: [...t.policies.keys()].map(String).sort(),
   origins: [...t.origins].sort(([a], [b]) => a - b),
   collisions: t.collisions,
 });
@@ -134,7 +134,7 @@ function play(steps: readonly Step[], cfg: PolicyConfig): void {
     expect(shown(compiler.table())).toEqual(truth);
     // Following the deltas alone leads to the same place.
     expect([...subjects.values()].map(shownSubject).sort()).toEqual(truth.subjects);
-    expect([...handles].sort()).toEqual(truth.policies);
+    expect([...handles].map(String).sort()).toEqual(truth.policies);
   }
 }
 

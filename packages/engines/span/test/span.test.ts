@@ -196,7 +196,7 @@ test(`after any history the span equals computeSpan, and the differences add up 
         }
         expect(followed.size).toBe(truth.size);
         for (const [n, held] of truth) {
-          expect([...span.desired(n)!].sort()).toEqual([...held].sort());
+          expect(Object.fromEntries(span.desired(n)!)).toEqual(Object.fromEntries(held));
           expect([...followed.get(n)!].sort()).toEqual([...held.keys()].sort());
           for (const name of held.keys())
             if (!span.nodesOf(name).has(n) && name !== 'node/config') throw new RangeError(`${name} is on ${n}, the index says no`);

@@ -98,7 +98,7 @@ function readIpv6(text: string): Uint8Array | undefined {
   if (head === undefined || tail === undefined) return undefined;
   const known = head.length + tail.length;
   if (halves.length === 1 ? known !== 8 : known > 7) return undefined;
-  const groups = [...head, ...new Array<number>(8 - known).fill(0), ...tail];
+  const groups = [...head, ...Array.from({ length: 8 - known }, () => 0), ...tail];
   const bytes = new Uint8Array(16);
   groups.forEach((g, i) => {
     bytes[2 * i] = g >> 8;
