@@ -4,6 +4,7 @@ import { writeFileSync } from 'node:fs';
 import { type Backoff, type Clock, createBackoff } from '@axoneme/std';
 import { createCgroup, destroyCgroup } from '../nodes/cgroup.ts';
 import { writeSteps } from '../nodes/holder.ts';
+import { openPipes, type Pipes } from '../nodes/pipes.ts';
 import { createLogFile, type LogFile } from './log-file.ts';
 
 export type ContainerState =
@@ -47,6 +48,8 @@ export interface ContainerRuntime {
   restartCount(): number;
   /** The running process, else undefined. */
   child(): ChildProcess | undefined;
+  /** Standard streams of the running process. */
+  pipes(): Pipes | undefined;
   log(): LogFile | undefined;
   previousLogPath(): string | undefined;
   /** Runs until the restart policy says it is over, or `signal` aborts. */
@@ -71,6 +74,8 @@ const SIGNALS: Readonly<Record<string, number>> = {
   SIGTERM: 15,
 };
 const EXIT_SBX = 125;
+/** A pipe that somebody outside the container keeps open is not waited for. */
+const DRAIN_MS = 500;
 
 class Container implements ContainerRuntime {
   readonly name: string;
@@ -82,6 +87,7 @@ class Container implements ContainerRuntime {
   #last: Terminated | undefined;
   #restarts = 0;
   #child: ChildProcess | undefined;
+  #pipes: Pipes | undefined;
   #exited: Promise<void> = Promise.resolve();
   #log: LogFile | undefined;
   #logNumber = 0;
@@ -98,6 +104,7 @@ class Container implements ContainerRuntime {
   lastTermination = (): Terminated | undefined => this.#last;
   restartCount = (): number => this.#restarts;
   child = (): ChildProcess | undefined => this.#child;
+  pipes = (): Pipes | undefined => this.#pipes;
   log = (): LogFile | undefined => this.#log;
   previousLogPath = (): string | undefined => (this.#logNumber > 1 ? this.#logPath(this.#logNumber - 1) : undefined);
   #logPath = (n: number): string => `${this.#c.dir}/${n - 1}.log`;
@@ -145,31 +152,31 @@ class Container implements ContainerRuntime {
     this.#log = log;
     const startedAtMs = this.#clock.nowMs();
     const file = writeSteps(`${this.#c.dir}/steps`, plan.steps);
-    const child = spawn(this.#c.sbx, [file], {
-      stdio: [plan.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'],
-      env: { ...plan.env },
-      detached: true,
-    });
+    const pipes = await openPipes(this.#c.sbx, this.#c.dir, plan.stdin);
+    const child = spawn(this.#c.sbx, [file], { stdio: [...pipes.stdio], env: { ...plan.env }, detached: true });
+    pipes.started();
     const done = Promise.withResolvers<Terminated>();
     this.#exited = done.promise.then(() => undefined);
-    child.stdout?.on('data', (d: Buffer) => log.write('stdout', d));
-    child.stderr?.on('data', (d: Buffer) => log.write('stderr', d));
-    child.stdin?.on('error', () => undefined);
+    pipes.stdout.on('data', (d: Buffer) => log.write('stdout', d));
+    pipes.stderr.on('data', (d: Buffer) => log.write('stderr', d));
     child.on('error', (e) => done.resolve(this.#terminated(EXIT_SBX, null, startedAtMs, e.message)));
     child.on('exit', (code, sig) => {
       // as when process 1 of a real container ends: whatever it left behind ends too
       void destroyCgroup(this.cgroup)
         .catch(() => undefined)
+        .then(() => Promise.race([pipes.drained(), this.#clock.sleep(DRAIN_MS)]))
         .then(() => done.resolve(this.#terminated(code, sig, startedAtMs, lastWords(log, code))));
     });
     if (child.pid !== undefined) {
       this.#child = child;
+      this.#pipes = pipes;
       writeFileSync(`${this.#c.dir}/pid`, `${child.pid}\n`);
       this.#set({ kind: 'running', startedAtMs, pid: child.pid });
     }
     const t = await done.promise;
     log.end();
     this.#child = undefined;
+    this.#pipes = undefined;
     this.#last = t;
     this.#set(t);
     return t;

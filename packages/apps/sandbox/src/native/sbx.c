@@ -418,7 +418,7 @@ static const struct op ops[] = {
 	{ "mkdirin", 2 },  { "mount", 4 },    { "mountin", 5 }, { "bind", 4 },     { "mirror", 4 },      { "toplevel", 3 },
 	{ "symlink", 2 },  { "pivot", 1 },    { "write", 2 },   { "trywrite", 2 }, { "hostname", 1 },    { "pinnet", 1 },
 	{ "umount", 1 },   { "unlink", 1 },   { "loup", 0 },    { "chdir", 1 },    { "user", 2 },        { "session", 0 },
-	{ "umask", 1 },	   { "ensuredir", 1 },
+	{ "umask", 1 },	   { "ensuredir", 1 },	{ "mkfifo", 1 },
 };
 
 static int arity_of(const char *name)
@@ -495,6 +495,7 @@ static void run_files(const char *name, char **a)
 	char dst[PATH_MAX];
 	if (!strcmp(name, "mkdir")) make_dirs(a[0], 0755);
 	else if (!strcmp(name, "ensuredir")) ensure_dir(a[0]);
+	else if (!strcmp(name, "mkfifo")) { if (mkfifo(a[0], 0600) < 0) die(a[0]); }
 	else if (!strcmp(name, "mkdirin")) { resolve_in(a[0], a[1], dst); make_dirs(dst, 0755); }
 	else if (!strcmp(name, "mount")) mount_fs(a[0], a[1], a[2], a[3]);
 	else if (!strcmp(name, "mountin")) mount_in(a[0], a[1], a[2], a[3], a[4]);

@@ -1,9 +1,11 @@
 // exec and attach: a program in a container, or the container's own streams, over the channel protocol.
 import { spawn } from 'node:child_process';
 import type { IncomingMessage } from 'node:http';
+import { tmpdir } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { joinSteps } from '../kubelet/container-spec.ts';
 import type { PodWorker, RunningContainer } from '../kubelet/pod-worker.ts';
+import { openPipes } from '../nodes/pipes.ts';
 import { acceptWebSocket, type Channels, channelsOf, ERROR, RESIZE, STDERR, STDIN, STDOUT } from './channels.ts';
 
 const PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
@@ -50,23 +52,34 @@ const execEnv = (c: RunningContainer, env: Readonly<Record<string, string>>): Re
   CONTAINER: c.spec.name,
 });
 
-function execPlain(sbx: string, steps: readonly string[], env: Record<string, string>, q: StreamQuery, ch: Channels): void {
-  const child = spawn(sbx, steps, { stdio: [q.stdin ? 'pipe' : 'ignore', 'pipe', 'pipe'], env });
-  if (child.stdout !== null) ch.pipe(STDOUT, child.stdout);
-  if (child.stderr !== null) ch.pipe(STDERR, child.stderr);
-  child.stdin?.on('error', () => undefined);
+async function execPlain(sbx: string, steps: readonly string[], env: Record<string, string>, q: StreamQuery, ch: Channels): Promise<void> {
+  const early: Buffer[] = [];
+  let feed = (data: Buffer): void => void early.push(data);
+  let inputOver = false;
+  let endInput = (): void => {
+    inputOver = true;
+  };
   ch.onMessage((channel, data) => {
-    if (channel === STDIN) child.stdin?.write(data);
+    if (channel === STDIN) feed(data);
   });
   ch.onHalfClose((channel) => {
-    if (channel === STDIN) child.stdin?.end();
+    if (channel === STDIN) endInput();
   });
+  const pipes = await openPipes(sbx, tmpdir(), q.stdin);
+  const child = spawn(sbx, steps, { stdio: [...pipes.stdio], env });
+  pipes.started();
+  ch.pipe(STDOUT, pipes.stdout);
+  ch.pipe(STDERR, pipes.stderr);
+  feed = (data) => void pipes.stdin?.write(data);
+  endInput = () => void pipes.stdin?.end();
+  for (const data of early) feed(data);
+  if (inputOver) endInput();
   ch.onClose(() => {
-    child.stdin?.end();
+    endInput();
     if (child.exitCode === null) child.kill('SIGHUP');
   });
   child.on('error', (e) => finish(ch, failureStatus(e.message)));
-  child.on('close', (code) => finish(ch, exitStatus(code ?? 137)));
+  child.on('exit', (code) => void pipes.drained().then(() => finish(ch, exitStatus(code ?? 137))));
 }
 
 interface Size {
@@ -114,7 +127,7 @@ export async function handleExec(
   const steps = joinSteps(c.runtime.cgroup, c.pid, c.hostNetwork, q.command);
   const env = execEnv(c, await worker.environment(q.container));
   if (q.tty) await execTty(sbx, steps, env, ch);
-  else execPlain(sbx, steps, env, q, ch);
+  else await execPlain(sbx, steps, env, q, ch);
 }
 
 export async function handleAttach(
@@ -129,19 +142,20 @@ export async function handleAttach(
   const c = worker?.running(q.container);
   if (c === undefined) return finish(ch, failureStatus(`container not found ("${q.container}")`));
   const { child } = c;
+  const pipes = c.runtime.pipes();
   const out = (d: Buffer): void => ch.send(STDOUT, d);
   const errOut = (d: Buffer): void => ch.send(STDERR, d);
-  child.stdout?.on('data', out);
-  child.stderr?.on('data', errOut);
+  pipes?.stdout.on('data', out);
+  pipes?.stderr.on('data', errOut);
   ch.onMessage((channel, data) => {
-    if (channel === STDIN) child.stdin?.write(data);
+    if (channel === STDIN) pipes?.stdin?.write(data);
   });
   ch.onHalfClose((channel) => {
-    if (channel === STDIN) child.stdin?.end();
+    if (channel === STDIN) pipes?.stdin?.end();
   });
   ch.onClose(() => {
-    child.stdout?.off('data', out);
-    child.stderr?.off('data', errOut);
+    pipes?.stdout.off('data', out);
+    pipes?.stderr.off('data', errOut);
   });
   child.on('close', (code) => finish(ch, exitStatus(code ?? 137)));
 }
