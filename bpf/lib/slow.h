@@ -274,63 +274,71 @@ call_only bool find_opener(struct slow *s, const struct flow_value *e, struct fl
 	return current;
 }
 
-/* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
-inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 hook)
+/*
+ * The entry being made, begun from the one that is there. Returns that one if it still speaks for this packet: alive,
+ * same origin, and not a new connection on old ports.
+ */
+inline_always struct flow_value *start_entry(struct slow *s)
 {
-	struct flow_value *v = &s->v;
 	struct flow_value *e = s->missed ? NULL : flow_find(&s->p.key, s->p.family);
-	struct flow6_key *back = &s->back;
-	__be16 nat_port = 0;
-	__u32 no_ports;
-	bool current;
-	int r;
+	struct flow_value *v = &s->v;
 
 	__builtin_memset(v, 0, sizeof(*v));
 	v->generation = s->generation;
 	v->ifindex_in = s->in;
 	/* one-way traffic outside lets our side expire while answers keep the port: ask for the same one */
 	if (e && e->flags & AXO_FLOW_SNAT)
-		nat_port = e->port;
-	if (!entry_lives(e, s->now) || e->ifindex_in != s->in || (is_syn(&s->p) && !(e->flags & AXO_FLOW_SYN)))
-		e = NULL;
-	if (e) {
-		s->rejudged = 1;
-		v->packets = e->packets;
-		v->bytes = e->bytes;
-		v->flags = e->flags & (AXO_FLOW_SYN | AXO_FLOW_CLOSING);
 		v->port = e->port;
-	} else if (is_syn(&s->p)) {
-		v->flags = AXO_FLOW_SYN;
+	if (!entry_lives(e, s->now) || e->ifindex_in != s->in || (is_syn(&s->p) && !(e->flags & AXO_FLOW_SYN))) {
+		if (s->p.tcp_flags & TCP_SYN)
+			v->flags = AXO_FLOW_SYN;
+		return NULL;
 	}
-	current = is_syn(&s->p) ? false : find_opener(s, e, back);
-	if (e && e->generation == s->generation)
-		current = true; /* here for its shape only: fragments, options, hop limit */
-	if (e && e->flags & AXO_FLOW_DNAT) {
+	s->rejudged = 1;
+	s->story.flags |= AXO_EVENT_F_REJUDGED;
+	v->packets = e->packets;
+	v->bytes = e->bytes;
+	v->flags = e->flags & (AXO_FLOW_SYN | AXO_FLOW_CLOSING);
+	if (e->flags & AXO_FLOW_DNAT) {
 		v->flags |= AXO_FLOW_DNAT;
+		v->port = e->port;
 		copy16(v->addr, e->addr);
 	}
-	if (!s->reply)
-		v->port = nat_port;
-	if (s->p.tcp_flags & TCP_SYN && !e)
-		v->flags |= AXO_FLOW_SYN;
+	return e;
+}
+
+/* The verdict on the flow, and what becomes of its entries when it is no. 0 or a drop reason. */
+inline_always int decide(struct slow *s, const struct flow_value *e, const __u32 hook)
+{
+	bool current = is_syn(&s->p) ? false : find_opener(s, e, &s->back);
+	int r;
+
 	if (s->reply) {
-		v->flags |= AXO_FLOW_REPLY;
+		s->v.flags |= AXO_FLOW_REPLY;
 		s->story.flags |= AXO_EVENT_F_REPLY;
 	}
-	if (s->rejudged)
-		s->story.flags |= AXO_EVENT_F_REJUDGED;
+	/* an entry of this generation: the packet is here for its shape (fragment, options, hop limit) */
+	if (current || (e && e->generation == s->generation))
+		return 0;
+	r = judge_flow(s, hook);
+	if (r && (s->rejudged || s->reply))
+		flow_delete(&s->p.key, s->p.family);
+	if (r && s->reply)
+		flow_delete(&s->back, s->p.family);
+	return r;
+}
 
-	if (!current) {
-		r = judge_flow(s, hook);
-		if (r) {
-			if (s->rejudged || s->reply) {
-				flow_delete(&s->p.key, s->p.family);
-				if (s->reply)
-					flow_delete(back, s->p.family);
-			}
-			return refuse(s, r, s->story.direction);
-		}
-	}
+/* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
+inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 hook)
+{
+	const struct flow_value *e = start_entry(s);
+	struct flow_value *v = &s->v;
+	__u32 proto;
+	int r;
+
+	r = decide(s, e, hook);
+	if (r)
+		return refuse(s, r, s->story.direction);
 	r = s->dst.kind == SIDE_POD ? local_hop(s, v) : next_hop(skb, s, v, hook);
 	if (r)
 		return refuse(s, r, hook == AXO_HOOK_FROM_POD);
@@ -349,10 +357,10 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 			s->story.nat_port = v->port;
 		emit(&s->p, &s->story);
 	}
-	no_ports = s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0;
+	proto = s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0);
 	if (s->p.family == 6)
-		return deliver(skb, v, hook, 6, s->p.l4_off, s->p.key.proto | no_ports);
-	return deliver(skb, v, hook, 4, s->p.l4_off, s->p.key.proto | no_ports);
+		return deliver(skb, v, hook, 6, s->p.l4_off, proto);
+	return deliver(skb, v, hook, 4, s->p.l4_off, proto);
 }
 
 /*

@@ -44,40 +44,12 @@ export interface PolicyRow {
 }
 
 export type Lab = ReturnType<typeof createLab>;
+type Find = (name: string) => BpfMap;
+type Put = <K, V>(t: dp.KernelTable<K, V>, key: K, value: V) => void;
 
-export function createLab(options: LabOptions = {}) {
-  const root = `/tmp/axo-bpf-${process.pid}-${Math.random().toString(36).slice(2)}`;
-  mkdirSync(root);
-  ensureBpffs(root);
-  const objects = new Map<string, BpfObject>();
-  for (const name of options.objects ?? ['pod', 'netdev', 'overlay', 'host']) {
-    const sizes = name === 'sock' ? { lb_sock: SMALL.lb_sock } : { ...SMALL, lb_sock: undefined };
-    const wanted = Object.entries({ ...sizes, ...options.maxEntries }).filter((e): e is [string, number] => e[1] !== undefined);
-    // an object holds the maps of maps.h, whichever it uses
-    objects.set(name, openObject(`${BUILD}${name}.o`, { pinRoot: root, maxEntries: Object.fromEntries(wanted) }));
-  }
-  const first = [...objects.values()][0]!;
-  const map = (name: string): BpfMap => [...objects.values()].find((o) => o.maps.has(name))?.map(name) ?? first.map(name);
-  let ring: Ring | undefined;
-  let generation = 0;
-
-  const put = <K, V>(t: dp.KernelTable<K, V>, key: K, value: V): void => map(t.name).update(t.key.encode(key), t.value.encode(value));
-
-  const lab = {
-    root,
-    objects,
-    map,
-    put,
-    program: (name: string) => {
-      for (const o of objects.values()) if (o.programs.has(name)) return o.program(name);
-      throw new TypeError(`no program ${name}`);
-    },
-    /** One packet through one program. */
-    run: (program: string, frame: Buffer, ifindex = 0) => {
-      const r = lab.program(program).testRun({ packet: frame, context: skBuffContext({ ingressIfindex: ifindex }) });
-      return { verdict: r.verdict, packet: r.packet };
-    },
-    bump: (): void => put(dp.tables.generation, 0, ++generation),
+/** Node, pods, addresses. */
+function addressWriters(put: Put) {
+  return {
     config: (c: Partial<dp.NodeConfig>): void => {
       const none = (n: number): Uint8Array => new Uint8Array(n);
       const rest = {
@@ -114,6 +86,12 @@ export function createLab(options: LabOptions = {}) {
       const end = tunnel === undefined ? none : { tunnelFamily: family(tunnel), tunnel: IP.table(tunnel) };
       put(dp.tables.ipcache, key, { identity, flags: 0, ...end });
     },
+  };
+}
+
+/** Subjects and their rows. */
+function policyWriters(map: Find, put: Put) {
+  return {
     /** Writes the rows of a subject under a handle made of its identity, with the masks they need. */
     policy: (identity: number, flags: number, rows: readonly PolicyRow[] = [], denyRule: readonly [number, number] = [901, 902]): void => {
       const masks = { peer: [0, 0] as [number, number], any: [0, 0] as [number, number] };
@@ -141,6 +119,13 @@ export function createLab(options: LabOptions = {}) {
       put(dp.tables.subject, { identity }, { handle, denyRule, peerMask: masks.peer, anyMask: masks.any, flags });
     },
     forget: (identity: number): void => void map('subject').delete(dp.subjectKey.encode({ identity })),
+  };
+}
+
+/** What the programs left behind. */
+function readers(map: Find) {
+  let ring: Ring | undefined;
+  return {
     /** Events since the last call. */
     events: (): dp.Event[] => {
       ring ??= new Ring(map('events'));
@@ -172,6 +157,43 @@ export function createLab(options: LabOptions = {}) {
       });
       return found === undefined ? undefined : dp.flowValue.decode(found[1]);
     },
+    closeRing: (): void => ring?.close(),
+  };
+}
+
+export function createLab(options: LabOptions = {}) {
+  const root = `/tmp/axo-bpf-${process.pid}-${Math.random().toString(36).slice(2)}`;
+  mkdirSync(root);
+  ensureBpffs(root);
+  const objects = new Map<string, BpfObject>();
+  // every object holds all maps of maps.h, so all need the same sizes
+  const sizes = Object.entries({ ...SMALL, ...options.maxEntries }).filter((e): e is [string, number] => e[1] !== undefined);
+  for (const name of options.objects ?? ['pod', 'netdev', 'overlay', 'host']) {
+    objects.set(name, openObject(`${BUILD}${name}.o`, { pinRoot: root, maxEntries: Object.fromEntries(sizes) }));
+  }
+  const first = [...objects.values()][0]!;
+  const map: Find = (name) => [...objects.values()].find((o) => o.maps.has(name))?.map(name) ?? first.map(name);
+  const put: Put = (t, key, value) => map(t.name).update(t.key.encode(key), t.value.encode(value));
+  let generation = 0;
+  const reading = readers(map);
+
+  const lab = {
+    root,
+    objects,
+    map,
+    put,
+    ...addressWriters(put),
+    ...policyWriters(map, put),
+    ...reading,
+    program: (name: string) => {
+      for (const o of objects.values()) if (o.programs.has(name)) return o.program(name);
+      throw new TypeError(`no program ${name}`);
+    },
+    /** One packet through one program. */
+    run: (program: string, frame: Buffer, ifindex = 0) => {
+      const r = lab.program(program).testRun({ packet: frame, context: skBuffContext({ ingressIfindex: ifindex }) });
+      return { verdict: r.verdict, packet: r.packet };
+    },
     /** A packet (of at least 96 bytes) that came through the tunnel with an identity. Needs the object `floor`. */
     runFromOverlay: (frame: Buffer, vni: number) => {
       const state = Buffer.alloc(96 + 32);
@@ -183,8 +205,9 @@ export function createLab(options: LabOptions = {}) {
       map('wrapped').update(Buffer.alloc(4), fd);
       return lab.run('bench_wrap', frame);
     },
+    bump: (): void => put(dp.tables.generation, 0, ++generation),
     close: (): void => {
-      ring?.close();
+      reading.closeRing();
       for (const o of objects.values()) o.close();
       execFileSync('umount', ['-l', root]);
       rmdirSync(root);
