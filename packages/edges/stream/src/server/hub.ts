@@ -245,6 +245,8 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
           closed(reason) {
             if (r.session !== session) return;
             r.session = undefined;
+            // A node that nothing is desired for (it left the cluster) leaves no record behind.
+            if (r.state.position() === undefined && records.get(node) === r) records.delete(node);
             d.log.info('node disconnected', { node, reason });
             d.events.disconnected?.(node, reason);
           },
