@@ -25,7 +25,10 @@ export interface PodView {
 function terminatedJson(t: Terminated): Record<string, unknown> {
   const { exitCode, signal, reason, message, startedAtMs, finishedAtMs } = t;
   return {
-    ...{ exitCode, reason, startedAt: nowIso(startedAtMs), finishedAt: nowIso(finishedAtMs) },
+    exitCode,
+    reason,
+    startedAt: nowIso(startedAtMs),
+    finishedAt: nowIso(finishedAtMs),
     ...(signal === undefined ? {} : { signal }),
     ...(message === undefined ? {} : { message }),
   };
@@ -121,7 +124,6 @@ export function podStatus(p: PodView): Record<string, unknown> {
   return {
     phase,
     startTime: nowIso(p.startedAtMs),
-    qosClass: 'BestEffort',
     ...(p.hostIps[0] === undefined ? {} : { hostIP: p.hostIps[0], hostIPs: p.hostIps.map((ip) => ({ ip })) }),
     ...(p.podIps[0] === undefined ? {} : { podIP: p.podIps[0], podIPs: p.podIps.map((ip) => ({ ip })) }),
     conditions: [

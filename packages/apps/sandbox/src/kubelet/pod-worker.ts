@@ -56,7 +56,7 @@ export class PodWorker {
   #statusWanted = false;
   #statusRunning: Promise<void> | undefined;
   #renewal: Timer | undefined;
-  #terminating: Promise<void> | undefined;
+  #terminating = false;
   #flow: Promise<void> = Promise.resolve();
 
   constructor(d: KubeletDeps, pod: KubeObject) {
@@ -134,11 +134,10 @@ export class PodWorker {
     return netns === undefined ? this.#d.node.enter() : [...this.#d.node.enter(), 'joinnet', netns];
   }
 
-  /** Ends everything without talking to the API: the sandbox goes down. */
-  async abandon(): Promise<void> {
+  /** Starts nothing any more: the sandbox goes down and ends every process at once. */
+  abandon(): void {
     this.#stop.abort();
     this.#renewal?.cancel();
-    await Promise.allSettled(this.#slots.map((s) => s.runtime?.stop(0)));
   }
 
   #isHostNetwork = (): boolean => podSpecOf(this.#pod).hostNetwork === true;
@@ -363,6 +362,7 @@ export class PodWorker {
   async #writeStatus(): Promise<void> {
     // let everything that happens in this turn be one write
     await new Promise<void>((r) => setImmediate(r));
+    const backoff = createBackoff({ baseMs: RETRY_BASE_MS, maxMs: RETRY_MAX_MS });
     while (this.#statusWanted) {
       this.#statusWanted = false;
       const status = podStatus({
@@ -390,7 +390,7 @@ export class PodWorker {
         if (isNotFound(e)) return;
         this.#d.log.warn('pod status not written', { pod: nameOf(this.#pod), error: describeError(e) });
         if (this.#stop.signal.aborted) return;
-        await this.#d.clock.sleep(RETRY_BASE_MS);
+        await this.#d.clock.sleep(backoff.nextMs());
         this.#statusWanted = true;
       }
     }
@@ -400,7 +400,9 @@ export class PodWorker {
     (this.#pod.metadata.deletionGracePeriodSeconds ?? podSpecOf(this.#pod).terminationGracePeriodSeconds ?? DEFAULT_GRACE_S) * 1000;
 
   #terminate(): void {
-    this.#terminating ??= this.#tearDown()
+    if (this.#terminating) return;
+    this.#terminating = true;
+    void this.#tearDown()
       .catch((e: unknown) => this.#d.log.error('pod not torn down', { pod: nameOf(this.#pod), error: describeError(e) }))
       .finally(() => this.#finished.resolve());
   }
