@@ -72,7 +72,7 @@ const headerMatch = z.strictObject({
 });
 
 const httpRule = z.strictObject({
-  host: text('Extended regular expression for the Host header, matched in full.', { format: 'idn-hostname' }),
+  host: text('Extended regular expression for the Host header, matched in full.'),
   method: text('Extended regular expression for the method, matched in full.'),
   path: text('Extended regular expression for the path, matched in full.'),
   headers: texts('Headers that must be there: "Name", or "Name: value" for an exact value.'),
