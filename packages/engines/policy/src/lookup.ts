@@ -20,7 +20,7 @@ export interface Decision {
   readonly ruleId: RuleId;
 }
 
-/** Of all rows that match, the highest precedence; ties go to the longer port prefix (protocol 0 is shortest), then to the named peer. */
+/** Of all rows that match, the highest precedence; ties go to the longer port prefix, then to the named peer, then to protocol 0. */
 export function lookup(subject: SubjectPolicy, packet: PacketKey): Decision {
   const direction = packet.direction === 'ingress' ? 0 : 1;
   const row = best(subject.rows, packet);
@@ -39,13 +39,16 @@ function best(rows: PolicyRows, packet: PacketKey): PolicyRow | undefined {
     const row = findRow(rows, peer, packet.direction, protocol, len, maskPort(packet.port, len));
     if (row !== undefined && (winner === undefined || row.precedence > winner.precedence)) winner = row;
   };
-  // Ordered by the ties: long prefixes first, the named peer before any peer, protocol 0 last.
+  // Ordered by the ties: long prefixes first, the named peer before any peer. Protocol 0 has the shortest prefix there is.
   for (let len = 16; len >= 0; len--) {
-    if ((rows.peerMask[direction] & (1 << len)) !== 0) consider(packet.peer, packet.protocol, len);
-    if ((rows.anyMask[direction] & (1 << len)) !== 0) consider(0 as IdentityId, packet.protocol, len);
+    for (const [peer, mask] of [
+      [packet.peer, rows.peerMask[direction]],
+      [0 as IdentityId, rows.anyMask[direction]],
+    ] as const) {
+      if (len === 0 && mask >>> 31 === 1) consider(peer, 0, 0);
+      if ((mask & (1 << len)) !== 0) consider(peer, packet.protocol, len);
+    }
   }
-  if (rows.peerMask[direction] >>> 31 === 1) consider(packet.peer, 0, 0);
-  if (rows.anyMask[direction] >>> 31 === 1) consider(0 as IdentityId, 0, 0);
   return winner;
 }
 

@@ -103,6 +103,10 @@ describe('rows', () => {
       c.table.origins.get(lookup(c.table.subjects.get(a)!, { peer: peer as IdentityId, direction: 'ingress', protocol: 6, port }).ruleId)
         ?.index;
     expect([deciding(1002, 80), deciding(1002, 81), deciding(1002, 9), deciding(1003, 80), deciding(1003, 81)]).toEqual([4, 2, 1, 3, 0]);
+    // A named peer on every protocol before any peer on all ports of one.
+    const d = compileLab([onA({ ingress: [tcp('0'), { fromEndpoints: [{}] }] })]);
+    const named = lookup(d.table.subjects.get(a)!, { peer: 1002 as IdentityId, direction: 'ingress', protocol: 6, port: 9 });
+    expect(d.table.origins.get(named.ruleId)?.index).toBe(1);
   });
 
   test('precedence leaves room for tiers', () => {
