@@ -34,9 +34,16 @@ export function createJobController(d: ControllerDeps): Controller {
     await writeStatus(d, JOBS, job, {
       startTime: start,
       ...(good ? { completionTime: nowIso(now) } : {}),
-      ...{ active: 0, ready: 0, terminating: 0, succeeded, failed, uncountedTerminatedPods: {} },
-      // this kind's conditions have other time fields
-      conditions: list.map(({ lastUpdateTime, ...c }) => ({ ...c, lastProbeTime: lastUpdateTime })),
+      active: 0,
+      ready: 0,
+      terminating: 0,
+      succeeded,
+      failed,
+      uncountedTerminatedPods: {},
+      conditions: list.map(({ lastUpdateTime, ...c }) => ({
+        ...c,
+        lastProbeTime: lastUpdateTime,
+      })),
     });
   }
 

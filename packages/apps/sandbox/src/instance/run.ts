@@ -180,7 +180,7 @@ export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<Runn
     workerOf,
     async stop() {
       controllers.stop();
-      await Promise.all(kubelets.map((k) => k.stop()));
+      for (const k of kubelets) k.stop();
       if (c.kubeconfig !== undefined)
         for (const n of nodes) await ignoreNotFound(cluster.client.delete(NODES, '', n.name)).catch(() => undefined);
       caches.stop();

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { AppError, err, ok, type Result } from '@axoneme/std';
 import type { ImageProgram } from '../images/registry.ts';
+import { words } from '../nodes/holder.ts';
 import { rootSteps } from '../nodes/node.ts';
 import { expand } from './env.ts';
 import type { Container, PodSpec, Volume, VolumeMount } from './pod-types.ts';
@@ -86,18 +87,18 @@ export function containerSteps(
   }
   const network = place.netns === undefined ? ['unshare', 'm'] : ['joinnet', place.netns, 'unshare', 'mu', 'hostname', place.hostname];
   return ok([
-    ...['cgroup', place.cgroup, 'session', 'umask', '022', 'joinpid', String(place.holderPid), 'nmu'],
+    ...words('cgroup', place.cgroup, 'session', 'umask', '022', 'joinpid', String(place.holderPid), 'nmu'),
     ...network,
-    ...['propagation', 'slave', 'mount', 'tmpfs', 'tmpfs', ROOT, 'mode=755'],
+    ...words('propagation', 'slave', 'mount', 'tmpfs', 'tmpfs', ROOT, 'mode=755'),
     ...rootSteps(ROOT, { top: '/', etc: '/.host/etc', opt: '/.host/opt', var: '/.host/var' }),
     ...place.visible.flatMap((v) => ['bind', ROOT, v, v, 'ro']),
     ...sysSteps(c.securityContext?.privileged === true, place.netns),
-    ...['write', `${ROOT}/etc/hosts`, place.etcHosts, 'write', `${ROOT}/etc/resolv.conf`, place.resolvConf],
-    ...['write', `${ROOT}/etc/hostname`, `${place.hostname}\n`],
+    ...words('write', `${ROOT}/etc/hosts`, place.etcHosts, 'write', `${ROOT}/etc/resolv.conf`, place.resolvConf),
+    ...words('write', `${ROOT}/etc/hostname`, `${place.hostname}\n`),
     ...mounts,
-    ...['pivot', ROOT, 'mkdir', workingDir ?? '/', 'chdir', workingDir ?? '/'],
+    ...words('pivot', ROOT, 'mkdir', workingDir ?? '/', 'chdir', workingDir ?? '/'),
     ...userSteps(pod, c),
-    ...['exec', ...argv],
+    ...words('exec', ...argv),
   ]);
 }
 

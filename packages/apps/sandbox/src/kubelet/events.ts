@@ -58,8 +58,15 @@ export function createEventRecorder(
       kind: 'Event',
       metadata: { name, namespace: ns },
       involvedObject,
-      ...{ type, reason, message, count, firstTimestamp: now, lastTimestamp: now },
-      ...{ source: { component, host }, reportingComponent: component, reportingInstance: host },
+      type,
+      reason,
+      message,
+      count,
+      firstTimestamp: now,
+      lastTimestamp: now,
+      source: { component, host },
+      reportingComponent: component,
+      reportingInstance: host,
     });
   }
 

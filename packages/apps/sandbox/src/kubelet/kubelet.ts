@@ -21,7 +21,7 @@ export interface Kubelet {
   /** Registers the node, then runs until `stop`. */
   start(): Promise<void>;
   worker(podUid: string): PodWorker | undefined;
-  stop(): Promise<void>;
+  stop(): void;
 }
 
 const STARTS_AT_ONCE = 8;
@@ -102,12 +102,12 @@ export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>
       beat();
     },
     worker: (uid) => workers.get(uid),
-    async stop() {
+    stop() {
       watcher?.close();
       heartbeat?.cancel();
       settle?.cancel();
       for (const s of stops) s();
-      await Promise.all([...workers.values()].map((w) => w.abandon()));
+      for (const w of workers.values()) w.abandon();
     },
   };
 }

@@ -10,6 +10,9 @@ export interface Holder {
 
 const READY_TIMEOUT_MS = 10_000;
 
+/** Groups the words of steps on a line. */
+export const words = (...list: readonly string[]): readonly string[] => list;
+
 /** Steps for sbx as a file, when they are too many for a command line. */
 export function writeSteps(path: string, steps: readonly string[]): string {
   writeFileSync(path, `${steps.join('\0')}\0`, { mode: 0o600 });

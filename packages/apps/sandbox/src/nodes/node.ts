@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type AddressPair, nodeAddress } from './addresses.ts';
 import { createCgroup } from './cgroup.ts';
 import { type Fabric, FORWARDING_STEPS } from './fabric.ts';
-import { type Holder, startHolder, writeSteps } from './holder.ts';
+import { type Holder, startHolder, words, writeSteps } from './holder.ts';
 import { mustRun, type RunOptions, type RunResult, run } from './run.ts';
 
 export interface NodeConfig {
@@ -52,35 +52,35 @@ export function rootSteps(
   from: { readonly top: string; readonly etc: string; readonly opt: string; readonly var: string },
 ): string[] {
   return [
-    ...['toplevel', from.top, root, PRIVATE_TOP],
-    ...['bind', root, from.etc, '/.host/etc', 'ro'],
-    ...['bind', root, from.opt, '/.host/opt', 'ro?'],
-    ...['bind', root, from.var, '/.host/var', 'ro'],
-    ...['symlink', '/usr', `${root}/.host/usr`],
-    ...['mirror', from.etc, `${root}/etc`, '/.host/etc', 'cni,axoneme,resolv.conf,hostname,hosts'],
-    ...['mirror', from.opt, `${root}/opt`, '/.host/opt', 'cni'],
-    ...['mirror', from.var, `${root}/var`, '/.host/var', 'lib,run,lock,log,tmp'],
-    ...['mirror', `${from.var}/lib`, `${root}/var/lib`, '/.host/var/lib', 'axoneme,kubelet,cni'],
-    ...['mkdir', `${root}/run`, 'mkdir', `${root}/var/log`, 'symlink', '/run', `${root}/var/run`],
-    ...['mount', 'tmpfs', 'tmpfs', `${root}/tmp`, 'mode=1777', 'mount', 'tmpfs', 'tmpfs', `${root}/var/tmp`, 'mode=1777'],
-    ...['bind', root, '/proc', '/proc', 'r', 'bind', root, '/dev', '/dev', 'r'],
+    ...words('toplevel', from.top, root, PRIVATE_TOP),
+    ...words('bind', root, from.etc, '/.host/etc', 'ro'),
+    ...words('bind', root, from.opt, '/.host/opt', 'ro?'),
+    ...words('bind', root, from.var, '/.host/var', 'ro'),
+    ...words('symlink', '/usr', `${root}/.host/usr`),
+    ...words('mirror', from.etc, `${root}/etc`, '/.host/etc', 'cni,axoneme,resolv.conf,hostname,hosts'),
+    ...words('mirror', from.opt, `${root}/opt`, '/.host/opt', 'cni'),
+    ...words('mirror', from.var, `${root}/var`, '/.host/var', 'lib,run,lock,log,tmp'),
+    ...words('mirror', `${from.var}/lib`, `${root}/var/lib`, '/.host/var/lib', 'axoneme,kubelet,cni'),
+    ...words('mkdir', `${root}/run`, 'mkdir', `${root}/var/log`, 'symlink', '/run', `${root}/var/run`),
+    ...words('mount', 'tmpfs', 'tmpfs', `${root}/tmp`, 'mode=1777', 'mount', 'tmpfs', 'tmpfs', `${root}/var/tmp`, 'mode=1777'),
+    ...words('bind', root, '/proc', '/proc', 'r', 'bind', root, '/dev', '/dev', 'r'),
   ];
 }
 
 function nodeSteps(c: NodeConfig, p: NodePaths, root: string, hosts: string): string[] {
   return [
-    ...['cgroup', join(c.cgroup, 'system'), 'umask', '022', 'unshare', 'nmu', 'propagation', 'private', 'hostname', c.name, 'loup'],
+    ...words('cgroup', join(c.cgroup, 'system'), 'umask', '022', 'unshare', 'nmu', 'propagation', 'private', 'hostname', c.name, 'loup'),
     ...FORWARDING_STEPS,
-    ...['mount', 'tmpfs', 'tmpfs', root, 'mode=755'],
+    ...words('mount', 'tmpfs', 'tmpfs', root, 'mode=755'),
     ...rootSteps(root, { top: '/', etc: '/etc', opt: '/opt', var: '/var' }),
     ...c.visible.flatMap((v) => ['bind', root, v, v, 'ro']),
-    ...['mountin', root, 'sysfs', 'sysfs', '/sys', 'rw', 'bind', root, c.cgroup, '/sys/fs/cgroup', 'r'],
-    ...['mountin', root, 'bpf', 'bpf', '/sys/fs/bpf', 'mode=700'],
-    ...['bind', root, p.cniConf, '/etc/cni/net.d', 'r', 'bind', root, p.cniBin, '/opt/cni/bin', 'r'],
-    ...['bind', root, p.kubelet, '/var/lib/kubelet', 'r', 'bind', root, join(c.dir, 'axoneme'), '/var/lib/axoneme', 'r'],
-    ...['mkdir', `${root}/run/netns`, 'mkdir', `${root}/run/axoneme`, 'mkdir', `${root}/.c`],
-    ...['write', `${root}/etc/hostname`, `${c.name}\n`, 'write', `${root}/etc/hosts`, hosts, 'write', `${root}/etc/resolv.conf`, ''],
-    ...['pivot', root, 'propagation', 'shared', 'hold'],
+    ...words('mountin', root, 'sysfs', 'sysfs', '/sys', 'rw', 'bind', root, c.cgroup, '/sys/fs/cgroup', 'r'),
+    ...words('mountin', root, 'bpf', 'bpf', '/sys/fs/bpf', 'mode=700'),
+    ...words('bind', root, p.cniConf, '/etc/cni/net.d', 'r', 'bind', root, p.cniBin, '/opt/cni/bin', 'r'),
+    ...words('bind', root, p.kubelet, '/var/lib/kubelet', 'r', 'bind', root, join(c.dir, 'axoneme'), '/var/lib/axoneme', 'r'),
+    ...words('mkdir', `${root}/run/netns`, 'mkdir', `${root}/run/axoneme`, 'mkdir', `${root}/.c`),
+    ...words('write', `${root}/etc/hostname`, `${c.name}\n`, 'write', `${root}/etc/hosts`, hosts, 'write', `${root}/etc/resolv.conf`, ''),
+    ...words('pivot', root, 'propagation', 'shared', 'hold'),
   ];
 }
 
