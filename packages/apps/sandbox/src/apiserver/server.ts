@@ -1,14 +1,12 @@
 // Puts the API server together: store, REST, HTTP over TLS. Used by the sandbox through ./index.ts.
 import { randomUUID } from 'node:crypto';
-import { createServer, type Server } from 'node:https';
-import { type AddressInfo, isIP } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { AppError, silentLog, systemClock } from '@axoneme/std';
-import { boundTo, createTokens } from './auth/tokens.ts';
+import { silentLog, systemClock } from '@axoneme/std';
+import { boundTo, createTokens, type Tokens } from './auth/tokens.ts';
 import { createCustomRuntime } from './crd/runtime.ts';
 import { createDiscovery } from './http/discovery.ts';
+import { createListeners } from './http/listeners.ts';
 import { createOpenApi } from './http/openapi.ts';
-import { createRouter, type Plugins, type Router } from './http/router.ts';
+import { createRouter, type Plugins } from './http/router.ts';
 import { createAllocator, formatIp, parseRange } from './kinds/allocate.ts';
 import { kubeconfigText } from './kubeconfig.ts';
 import { createRegistry } from './registry.ts';
@@ -17,8 +15,7 @@ import type { RestEnv } from './rest/env.ts';
 import { startNamespaceController } from './rest/namespaces.ts';
 import { notFound } from './status-error.ts';
 import { createStoreClient } from './store/client.ts';
-import { createMemoryStore } from './store/memory.ts';
-import { makeCertificate, type ServerCertificate } from './tls.ts';
+import { createMemoryStore, type MemoryStore } from './store/memory.ts';
 import type { ApiServer, ApiServerConfig, ApiServerDeps, ServiceDial, Store } from './types.ts';
 import { createEndpointDial } from './webhooks/dial.ts';
 import { createWebhooks } from './webhooks/run.ts';
@@ -97,20 +94,28 @@ export function createApiServer(deps: ApiServerDeps, config: ApiServerConfig): A
       dial = next;
     },
     onAdmission: (phase, hook) => void hooks[phase].push(hook),
-    issueToken(ns, serviceAccount, o = {}) {
-      const account = memory.get('/serviceaccounts', ns, serviceAccount);
-      if (account === undefined) throw notFound({ group: '', resource: 'serviceaccounts' }, serviceAccount);
-      return tokens.issue({
-        ns,
-        serviceAccount,
-        uid: account.metadata.uid ?? '',
-        audiences: o.audiences ?? [],
-        expirationSeconds: o.expirationSeconds ?? 3600,
-        pod: o.pod === undefined ? undefined : boundTo('Pod', o.pod),
-        node: o.node === undefined ? undefined : boundTo('Node', o.node),
-      });
-    },
+    issueToken: (ns, serviceAccount, o) => issueToken(memory, tokens, ns, serviceAccount, o),
   };
+}
+
+function issueToken(
+  memory: MemoryStore,
+  tokens: Tokens,
+  ns: string,
+  serviceAccount: string,
+  o: Parameters<ApiServer['issueToken']>[2] = {},
+): ReturnType<ApiServer['issueToken']> {
+  const account = memory.get('/serviceaccounts', ns, serviceAccount);
+  if (account === undefined) throw notFound({ group: '', resource: 'serviceaccounts' }, serviceAccount);
+  return tokens.issue({
+    ns,
+    serviceAccount,
+    uid: account.metadata.uid ?? '',
+    audiences: o.audiences ?? [],
+    expirationSeconds: o.expirationSeconds ?? 3600,
+    pod: o.pod === undefined ? undefined : boundTo('Pod', o.pod),
+    node: o.node === undefined ? undefined : boundTo('Node', o.node),
+  });
 }
 
 async function seed(store: Store): Promise<void> {
@@ -119,94 +124,4 @@ async function seed(store: Store): Promise<void> {
     if (store.get(gvr, '', name) === undefined)
       await store.create(gvr, { metadata: { name, labels: { 'kubernetes.io/metadata.name': name } } });
   }
-}
-
-interface Listeners {
-  port(): number;
-  certificate(): ServerCertificate;
-  start(signal: AbortSignal): Promise<void>;
-  stopped(): Promise<void>;
-  listen(address: string, port: number): Promise<void>;
-  accept(socket: Duplex): void;
-}
-
-const notStarted = (): AppError => new AppError({ code: 'apiserver/not-started', message: 'the API server has not been started' });
-
-function createListeners(router: Router, config: ApiServerConfig, firstIps: readonly string[]): Listeners {
-  const servers: Server[] = [];
-  const upgraded = new Set<Duplex>();
-  let cert: ServerCertificate | undefined;
-  let port = 0;
-  let closed: Promise<void> | undefined;
-  const certificate = (): ServerCertificate => {
-    if (cert === undefined) throw notStarted();
-    return cert;
-  };
-  const make = (): Server => {
-    const server = createServer({ cert: certificate().certPem, key: certificate().keyPem, keepAlive: true, noDelay: true }, router.request);
-    // watches stay open for long without a byte from the client
-    server.requestTimeout = 0;
-    server.timeout = 0;
-    server.keepAliveTimeout = 120_000;
-    server.on('upgrade', (req, socket, head) => {
-      upgraded.add(socket);
-      socket.on('close', () => upgraded.delete(socket));
-      router.upgrade(req, socket, head);
-    });
-    server.on('tlsClientError', (_e, socket) => socket.destroy());
-    servers.push(server);
-    return server;
-  };
-  const bind = async (address: string, at: number): Promise<number> => {
-    const server = make();
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(at, address, () => {
-        server.removeListener('error', reject);
-        resolve();
-      });
-    });
-    return (server.address() as AddressInfo).port;
-  };
-  const stop = async (): Promise<void> => {
-    for (const s of upgraded) s.destroy();
-    await Promise.all(
-      servers.map(
-        (s) =>
-          new Promise<void>((resolve) => {
-            s.closeAllConnections();
-            if (s.listening) s.close(() => resolve());
-            else resolve();
-          }),
-      ),
-    );
-  };
-  return {
-    port: () => port,
-    certificate,
-    async start(signal) {
-      const extra = [...(config.certificateSans ?? []), ...(config.addresses ?? [])];
-      const names = [
-        'localhost',
-        'kubernetes',
-        'kubernetes.default',
-        'kubernetes.default.svc',
-        'kubernetes.default.svc.cluster.local',
-        ...extra.filter((s) => isIP(s) === 0),
-      ];
-      cert = await makeCertificate(names, ['127.0.0.1', '::1', ...firstIps, ...extra.filter((s) => isIP(s) !== 0)]);
-      port = await bind('127.0.0.1', config.port ?? 0);
-      for (const address of config.addresses ?? []) await bind(address, port);
-      signal.addEventListener('abort', () => {
-        closed = stop();
-      });
-    },
-    stopped: async () => closed,
-    async listen(address, at) {
-      await bind(address, at);
-    },
-    accept(socket) {
-      (servers[0] ?? make()).emit('connection', socket);
-    },
-  };
 }

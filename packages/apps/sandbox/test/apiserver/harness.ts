@@ -1,14 +1,12 @@
 // Starts the real server and the real kubectl and helm against it. Used by the suites of this folder.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { AppError } from '@axoneme/std';
 import { type ApiServer, type ApiServerConfig, createApiServer } from '../../src/apiserver/index.ts';
 
 const binDir = join(import.meta.dirname, '../../../../../.tools/bin');
-export const haveKubectl = existsSync(join(binDir, 'kubectl'));
-export const haveHelm = existsSync(join(binDir, 'helm'));
 
 export interface Output {
   readonly code: number;

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Cluster, haveHelm, splitWords, startCluster } from './harness.ts';
+import { type Cluster, splitWords, startCluster } from './harness.ts';
 import { crd } from './manifests.ts';
 
 const files: Readonly<Record<string, string>> = {
@@ -23,7 +23,7 @@ const files: Readonly<Record<string, string>> = {
 let c: Cluster;
 const helm = (line: string): ReturnType<Cluster['run']> => c.run('helm', splitWords(line));
 
-(haveHelm ? describe : describe.skip)('helm', () => {
+describe('helm', () => {
   beforeAll(async () => {
     c = await startCluster();
     for (const [path, text] of Object.entries(files)) {

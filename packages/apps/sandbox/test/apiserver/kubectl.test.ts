@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Cluster, haveKubectl, startCluster } from './harness.ts';
+import { type Cluster, startCluster } from './harness.ts';
 import * as m from './manifests.ts';
 
 interface Step {
@@ -260,9 +260,7 @@ const groups: Readonly<Record<string, readonly Step[]>> = {
   ],
 };
 
-const suite = haveKubectl ? describe : describe.skip;
-
-suite('kubectl', () => {
+describe('kubectl', () => {
   beforeAll(async () => {
     c = await startCluster();
   });

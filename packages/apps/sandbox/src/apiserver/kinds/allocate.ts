@@ -25,11 +25,46 @@ interface Range {
 
 const searchMax = 65_536;
 
+/** Who has which address and node port; follows the store. */
+interface Used {
+  readonly ips: Map<string, string>;
+  readonly ports: Map<string, string>;
+  /** Where the search for a free address goes on, by family. */
+  readonly next: { 4: bigint; 6: bigint };
+}
+
+const portKey = (port: unknown, protocol: unknown): string => `${port}/${protocol}`;
+
+function followServices(store: MemoryStore): Used {
+  // the first address is the API server's, the tenth by habit the DNS server's: start behind them
+  const used: Used = { ips: new Map(), ports: new Map(), next: { 4: 16n, 6: 16n } };
+  const keysOf = (o: KubeObject): { readonly ips: string[]; readonly ports: string[] } => ({
+    ips: asList(asObj(o.spec).clusterIPs).map(String),
+    ports: asList(asObj(o.spec).ports).flatMap((p) =>
+      asObj(p).nodePort === undefined ? [] : [portKey(asObj(p).nodePort, asObj(p).protocol)],
+    ),
+  });
+  store.listen('/services', (c) => {
+    if (c.previous !== undefined) {
+      const old = keysOf(c.previous);
+      for (const k of old.ips) used.ips.delete(k);
+      for (const k of old.ports) used.ports.delete(k);
+    }
+    if (c.type === 'DELETED') return;
+    const now = keysOf(c.object);
+    const uid = c.object.metadata.uid ?? '';
+    for (const k of now.ips) if (k !== 'None') used.ips.set(k, uid);
+    for (const k of now.ports) used.ports.set(k, uid);
+  });
+  return used;
+}
+
 export function createAllocator(store: MemoryStore, c: AllocatorConfig): Allocator {
   const ranges = { IPv4: parseRange(c.serviceCidrV4), IPv6: parseRange(c.serviceCidrV6) };
+  const used = followServices(store);
   return {
     allocate(r, o, old) {
-      if (r.typeName === 'Service') allocateService(o, old, store, ranges, c.nodePortRange);
+      if (r.typeName === 'Service') allocateService(o, old, used, ranges, c.nodePortRange);
       else if (r.typeName === 'Job' && old === undefined) jobSelector(o);
     },
   };
@@ -50,27 +85,20 @@ function jobSelector(o: KubeObject): void {
 
 type Families = Readonly<Record<'IPv4' | 'IPv6', Range>>;
 
-function allocateService(
-  o: KubeObject,
-  old: KubeObject | undefined,
-  store: MemoryStore,
-  ranges: Families,
-  ports: readonly [number, number],
-): void {
+function allocateService(o: KubeObject, old: KubeObject | undefined, used: Used, ranges: Families, ports: readonly [number, number]): void {
   const spec = asObj(o.spec);
-  const others = store.list('/services', '').filter((s) => s.metadata.uid !== o.metadata.uid);
   if (spec.type === 'ExternalName') {
     delete spec.clusterIP;
     delete spec.clusterIPs;
     delete spec.ipFamilies;
     delete spec.ipFamilyPolicy;
-  } else allocateIps(o, spec, old === undefined ? undefined : asObj(old.spec), others, ranges);
+  } else allocateIps(o, spec, old === undefined ? undefined : asObj(old.spec), used, ranges);
   if (spec.type === 'NodePort' || spec.type === 'LoadBalancer')
-    allocatePorts(o, spec, old === undefined ? {} : asObj(old.spec), others, ports);
+    allocatePorts(o, spec, old === undefined ? {} : asObj(old.spec), used, ports);
   else for (const p of asList(spec.ports)) if (isObj(p)) delete p.nodePort;
 }
 
-function allocateIps(o: KubeObject, spec: Obj, old: Obj | undefined, others: readonly KubeObject[], ranges: Families): void {
+function allocateIps(o: KubeObject, spec: Obj, old: Obj | undefined, used: Used, ranges: Families): void {
   if (old?.clusterIP !== undefined && old.clusterIP !== '') {
     if (spec.clusterIP !== undefined && spec.clusterIP !== old.clusterIP && old.type !== 'ExternalName')
       throw fail(
@@ -92,15 +120,18 @@ function allocateIps(o: KubeObject, spec: Obj, old: Obj | undefined, others: rea
     spec.clusterIPs = ['None'];
     return;
   }
-  const taken = new Set(others.flatMap((s) => asList(asObj(s.spec).clusterIPs).map(String)));
+  const uid = o.metadata.uid ?? '';
+  const mine = new Set<string>();
+  const taken = (ip: string): boolean => mine.has(ip) || (used.ips.get(ip) ?? uid) !== uid;
   const ips = families.map((f, i) => {
     const want = given[i];
-    if (want === undefined || want === '') return pickIp(o, ranges[f], taken);
+    if (want === undefined || want === '') return pickIp(o, ranges[f], used);
     const was = asList(old?.clusterIPs).includes(want);
     if (isIP(want) === 0) throw fail(o, `spec.clusterIPs[${i}]`, want, 'must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)');
     if (!was && !inRange(want, ranges[f]))
       throw fail(o, 'spec.clusterIPs', given, `failed to allocate IP ${want}: the provided network does not match the current range`);
-    if (taken.has(want)) throw fail(o, 'spec.clusterIPs', given, `failed to allocate IP ${want}: provided IP is already allocated`);
+    if (taken(want)) throw fail(o, 'spec.clusterIPs', given, `failed to allocate IP ${want}: provided IP is already allocated`);
+    mine.add(want);
     return want;
   });
   spec.clusterIP = ips[0];
@@ -120,23 +151,23 @@ function wantedFamilies(spec: Obj, policy: string): ('IPv4' | 'IPv6')[] {
   return [first, asked[1] ?? (first === 'IPv4' ? 'IPv6' : 'IPv4')];
 }
 
-function pickIp(o: KubeObject, range: Range, taken: Set<string>): string {
-  // the first address is the API server's, the tenth by habit the DNS server's: start behind them
+function pickIp(o: KubeObject, range: Range, used: Used): string {
   const limit = range.size < BigInt(searchMax) ? range.size - 1n : BigInt(searchMax);
-  for (let i = 16n; i < limit; i++) {
-    const ip = formatIp(range.base + i, range.family);
-    if (taken.has(ip)) continue;
-    taken.add(ip);
-    return ip;
+  const first = limit > 16n ? 16n : 1n;
+  for (let i = first; i < limit; i++) {
+    const at = used.next[range.family];
+    used.next[range.family] = at + 1n >= limit ? first : at + 1n;
+    const ip = formatIp(range.base + at, range.family);
+    if (!used.ips.has(ip)) return ip;
   }
   throw fail(o, 'spec.clusterIPs', [], 'failed to allocate a serviceIP: range is full');
 }
 
-function allocatePorts(o: KubeObject, spec: Obj, old: Obj, others: readonly KubeObject[], [low, high]: readonly [number, number]): void {
+function allocatePorts(o: KubeObject, spec: Obj, old: Obj, used: Used, [low, high]: readonly [number, number]): void {
   if (spec.allocateLoadBalancerNodePorts === false && spec.type === 'LoadBalancer') return;
-  const taken = new Map<string, true>();
-  const use = (port: unknown, protocol: unknown): string => `${port}/${protocol}`;
-  for (const s of others) for (const p of asList(asObj(s.spec).ports)) taken.set(use(asObj(p).nodePort, asObj(p).protocol), true);
+  const uid = o.metadata.uid ?? '';
+  const mine = new Set<string>();
+  const taken = (key: string): boolean => mine.has(key) || (used.ports.get(key) ?? uid) !== uid;
   const before = asList(old.ports).map(asObj);
   for (const p of asList(spec.ports)) {
     if (!isObj(p)) continue;
@@ -149,16 +180,16 @@ function allocatePorts(o: KubeObject, spec: Obj, old: Obj, others: readonly Kube
         p.nodePort,
         `provided port is not in the valid range. The range of valid ports is ${low}-${high}`,
       );
-    if (taken.has(use(p.nodePort, p.protocol))) throw fail(o, 'spec.ports[0].nodePort', p.nodePort, 'provided port is already allocated');
-    taken.set(use(p.nodePort, p.protocol), true);
+    if (taken(portKey(p.nodePort, p.protocol))) throw fail(o, 'spec.ports[0].nodePort', p.nodePort, 'provided port is already allocated');
+    mine.add(portKey(p.nodePort, p.protocol));
   }
   for (const p of asList(spec.ports)) {
     if (!isObj(p) || typeof p.nodePort === 'number') continue;
     let port = low;
-    while (port <= high && taken.has(use(port, p.protocol))) port++;
+    while (port <= high && taken(portKey(port, p.protocol))) port++;
     if (port > high) throw fail(o, 'spec.ports[0].nodePort', 0, 'failed to allocate a nodePort: range is full');
     p.nodePort = port;
-    taken.set(use(port, p.protocol), true);
+    mine.add(portKey(port, p.protocol));
   }
 }
 

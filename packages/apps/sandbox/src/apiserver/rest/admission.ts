@@ -25,6 +25,7 @@ export function createAdmission(store: MemoryStore, hooks: AdmissionHooks, webho
       }
       return webhooks.mutate({ ...r, object }, warnings);
     },
+    concerns: (gvr) => hooks.validating.length > 0 || webhooks.concerns(gvr),
     async validate(r, warnings) {
       for (const hook of hooks.validating) {
         const out = await hook(r);

@@ -4,11 +4,13 @@ import type { CustomRuntime } from '../crd/runtime.ts';
 import type { Allocator } from '../kinds/allocate.ts';
 import type { Registry } from '../registry.ts';
 import type { MemoryStore } from '../store/memory.ts';
-import type { AdmissionRequest, KubeObject, UserInfo } from '../types.ts';
+import type { AdmissionRequest, Gvr, KubeObject, UserInfo } from '../types.ts';
 
 export interface Admission {
   /** Runs mutating hooks and webhooks; returns the object to go on with. */
   mutate(r: AdmissionRequest, warnings: string[]): Promise<KubeObject | undefined>;
+  /** True when somebody may want to see this resource: the final object is then made before asking. */
+  concerns(r: Gvr): boolean;
   validate(r: AdmissionRequest, warnings: string[]): Promise<void>;
 }
 

@@ -96,7 +96,7 @@ async function commitNew(env: RestEnv, r: Resource, ns: string, tracked: KubeObj
     env.custom.beforeCommit(r, copy, undefined);
     return copy;
   };
-  await env.admission.validate(admissionRequest(r, 'CREATE', ns, finish(), undefined, ctx), ctx.warnings);
+  if (env.admission.concerns(r)) await env.admission.validate(admissionRequest(r, 'CREATE', ns, finish(), undefined, ctx), ctx.warnings);
   const final = finish();
   requireLiveNamespace(env, r, ns, nameOf(final));
   if (env.store.get(r.storage, r.namespaced ? ns : '', nameOf(final)) !== undefined) throw alreadyExists(r, nameOf(final));
@@ -146,7 +146,7 @@ async function modifyOnce(
     copy = withGeneration(r, live, copy);
     return copy;
   };
-  await env.admission.validate(admissionRequest(r, 'UPDATE', ns, finish(), live, ctx), ctx.warnings);
+  if (env.admission.concerns(r)) await env.admission.validate(admissionRequest(r, 'UPDATE', ns, finish(), live, ctx), ctx.warnings);
   const final = finish();
   if (sameObject(live, final)) return live;
   checkFinalizers(r, live, final);

@@ -66,15 +66,34 @@ function normalizeObject(v: unknown, s: Schema, problems: TypeProblem[], path: s
   return addPlain(out, s);
 }
 
+/** What a schema always writes: plain structs, and zero for required numbers. */
+interface Plain {
+  readonly key: string;
+  readonly struct: Schema | undefined;
+  readonly zero: number | boolean | undefined;
+}
+
+const plainOf = new WeakMap<Schema, readonly Plain[]>();
+
+function plainFields(s: Schema): readonly Plain[] {
+  let found = plainOf.get(s);
+  if (found === undefined) {
+    found = Object.entries(s.properties ?? {}).flatMap(([key, child]): Plain[] => {
+      if (child.plain !== true) return [];
+      if (child.type === 'object' && child.properties !== undefined) return [{ key, struct: child, zero: undefined }];
+      if (s.required?.includes(key) !== true || child.intOrString === true) return [];
+      const zero = child.type === 'integer' ? 0 : child.type === 'boolean' ? false : undefined;
+      return zero === undefined ? [] : [{ key, struct: undefined, zero }];
+    });
+    plainOf.set(s, found);
+  }
+  return found;
+}
+
 /** Structs without a pointer, and required numbers, are always written. */
 function addPlain(out: Obj, s: Schema): Obj {
-  for (const [key, child] of Object.entries(s.properties ?? {})) {
-    if (out[key] !== undefined || child.plain !== true) continue;
-    if (child.type === 'object' && child.properties !== undefined) out[key] = addPlain({}, child);
-    else if (s.required?.includes(key) === true && child.intOrString !== true) {
-      if (child.type === 'integer') out[key] = 0;
-      else if (child.type === 'boolean') out[key] = false;
-    }
+  for (const { key, struct, zero } of plainFields(s)) {
+    if (out[key] === undefined) out[key] = struct === undefined ? zero : addPlain({}, struct);
   }
   return out;
 }

@@ -102,12 +102,18 @@ export function itemsOf(v: unknown, s: Schema | undefined, shape: Shape): Map<st
 
 export const changedSet = (c: Comparison): FieldSet => union(c.added, c.modified);
 
+const zeroes = new WeakMap<Schema, Obj>();
+
 /** The value a freshly made Go struct would have: what a create is compared with. */
 export function zeroValue(s: Schema): unknown {
-  const out: Obj = {};
-  for (const [key, child] of Object.entries(s.properties ?? {})) {
-    if (child.plain === true && child.type === 'object' && child.properties !== undefined) out[key] = zeroValue(child);
-    else if (s.required?.includes(key) === true && child.type === 'array') out[key] = null;
+  let out = zeroes.get(s);
+  if (out === undefined) {
+    out = {};
+    for (const [key, child] of Object.entries(s.properties ?? {})) {
+      if (child.plain === true && child.type === 'object' && child.properties !== undefined) out[key] = zeroValue(child);
+      else if (s.required?.includes(key) === true && child.type === 'array') out[key] = null;
+    }
+    zeroes.set(s, out);
   }
   return out;
 }

@@ -1,5 +1,5 @@
 // The in-process client of ../types.ts: same write path as HTTP, admin's rights. Handed out by ../server.ts.
-import { nameOf, nsOf } from '../obj.ts';
+import { clone, nameOf, nsOf } from '../obj.ts';
 import { gvrKey, type Resource } from '../registry.ts';
 import { remove } from '../rest/delete.ts';
 import type { RestEnv, WriteContext } from '../rest/env.ts';
@@ -26,7 +26,7 @@ export function createStoreClient(env: RestEnv): Store {
     warnings: [],
   });
   // callers may hand in and keep mutable objects, and TypeScript leaves undefined members behind
-  const plain = (v: unknown): unknown => JSON.parse(JSON.stringify(v));
+  const plain = (v: unknown): unknown => clone(v);
   return {
     get(g, ns, name) {
       const r = env.registry.get(g);

@@ -4,12 +4,14 @@ import { jsonPatch } from '../patch/json.ts';
 import type { Registry } from '../registry.ts';
 import { badRequest, StatusError } from '../status-error.ts';
 import type { MemoryStore } from '../store/memory.ts';
-import type { AdmissionRequest, KubeObject, ServiceDial } from '../types.ts';
+import type { AdmissionRequest, Gvr, KubeObject, ServiceDial } from '../types.ts';
 import { callWebhook } from './call.ts';
 import { webhookMatches } from './match.ts';
 
 export interface Webhooks {
   mutate(r: AdmissionRequest, warnings: string[]): Promise<KubeObject | undefined>;
+  /** False when no validating webhook exists at all. */
+  concerns(g: Gvr): boolean;
   validate(r: AdmissionRequest, warnings: string[]): Promise<void>;
 }
 
@@ -43,6 +45,7 @@ export function createWebhooks(d: WebhookDeps): Webhooks {
       }
       return object;
     },
+    concerns: (g) => g.group !== configGroup && d.store.collection(validatingStorage).size() > 0,
     async validate(r, warnings) {
       await Promise.all(matching(validatingStorage, r).map((hook) => ask(d, hook, r, warnings)));
     },
