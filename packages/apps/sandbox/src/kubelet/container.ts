@@ -152,7 +152,7 @@ class Container implements ContainerRuntime {
     this.#log = log;
     const startedAtMs = this.#clock.nowMs();
     const file = writeSteps(`${this.#c.dir}/steps`, plan.steps);
-    const pipes = await openPipes(this.#c.sbx, this.#c.dir, plan.stdin);
+    const pipes = await openPipes(this.#c.sbx, plan.stdin);
     const child = spawn(this.#c.sbx, [file], { stdio: [...pipes.stdio], env: { ...plan.env }, detached: true });
     pipes.started();
     const done = Promise.withResolvers<Terminated>();

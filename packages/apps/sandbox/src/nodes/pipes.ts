@@ -1,9 +1,9 @@
 // Real pipes for the standard streams of a program. The runtime's own "pipes" are sockets, and a program that opens /dev/stdout or
 // /dev/stdin cannot open a socket again.
-import { closeSync, constants, openSync, unlinkSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { closeSync, constants, openSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { join } from 'node:path';
-import { mustRun } from './run.ts';
+import { AppError } from '@axoneme/std';
 
 export interface Pipes {
   /** For `spawn`; closed by `started`. */
@@ -18,52 +18,57 @@ export interface Pipes {
 }
 
 const { O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
-let counter = 0;
+/** First descriptor of each pipe in the helper: read end, then write end. */
+const HELPER = { stdin: 10, stdout: 12, stderr: 14 } as const;
+const READY_TIMEOUT_MS = 10_000;
 
-function outputPair(path: string): { readonly inner: number; readonly outer: Socket } {
-  // opening for reading first makes the writer's open return at once
-  const read = openSync(path, O_RDONLY | O_NONBLOCK);
-  const inner = openSync(path, O_WRONLY);
-  unlinkSync(path);
-  return { inner, outer: new Socket({ fd: read, readable: true, writable: false }) };
+interface Helper {
+  readonly pid: number;
+  release(): void;
 }
 
-function inputPair(path: string): { readonly inner: number; readonly outer: Socket } {
-  const opener = openSync(path, O_RDONLY | O_NONBLOCK);
-  const write = openSync(path, O_WRONLY | O_NONBLOCK);
-  // the program must not inherit a non-blocking end
-  const inner = openSync(path, O_RDONLY);
-  closeSync(opener);
-  unlinkSync(path);
-  return { inner, outer: new Socket({ fd: write, readable: false, writable: true }) };
+/** A process that owns three fresh pipes until it is released. */
+function startHelper(sbx: string): Promise<Helper> {
+  const child = spawn(sbx, ['holdpipes'], { stdio: ['pipe', 'pipe', 'ignore'] });
+  return new Promise((resolve, reject) => {
+    const failed = (): void => reject(new AppError({ code: 'sandbox/pipes', message: 'cannot make pipes', retry: 'later' }));
+    const timer = setTimeout(failed, READY_TIMEOUT_MS);
+    child.on('error', failed);
+    child.on('exit', failed);
+    child.stdin.on('error', () => undefined);
+    child.stdout.once('data', () => {
+      clearTimeout(timer);
+      resolve({ pid: child.pid as number, release: () => child.stdin.end() });
+    });
+  });
 }
 
 const ended = (s: Socket): Promise<void> => new Promise((done) => (s.closed ? done() : s.once('close', () => done())));
 
-/** Makes the pipes in `dir`; nothing stays there. */
-export async function openPipes(sbx: string, dir: string, withStdin: boolean): Promise<Pipes> {
-  const n = ++counter;
-  const paths = ['in', 'out', 'err'].map((s) => join(dir, `.${process.pid}-${n}-${s}`));
-  const wanted = withStdin ? paths : paths.slice(1);
-  await mustRun(
-    'make pipes',
-    sbx,
-    wanted.flatMap((p) => ['mkfifo', p]),
-  );
-  const input = withStdin ? inputPair(paths[0] as string) : undefined;
-  const out = outputPair(paths[1] as string);
-  const err = outputPair(paths[2] as string);
-  for (const s of [input?.outer, out.outer, err.outer]) s?.on('error', () => s.destroy());
+export async function openPipes(sbx: string, withStdin: boolean): Promise<Pipes> {
+  const helper = await startHelper(sbx);
+  const open = (fd: number, flags: number): number => openSync(`/proc/${helper.pid}/fd/${fd}`, flags);
+  const output = (fd: number): Socket => new Socket({ fd: open(fd, O_RDONLY | O_NONBLOCK), readable: true, writable: false });
+  const stdin = withStdin ? new Socket({ fd: open(HELPER.stdin + 1, O_WRONLY | O_NONBLOCK), readable: false, writable: true }) : undefined;
+  const stdout = output(HELPER.stdout);
+  const stderr = output(HELPER.stderr);
+  const inner = [
+    withStdin ? open(HELPER.stdin, O_RDONLY) : undefined,
+    open(HELPER.stdout + 1, O_WRONLY),
+    open(HELPER.stderr + 1, O_WRONLY),
+  ];
+  helper.release();
+  for (const s of [stdin, stdout, stderr]) s?.on('error', () => s.destroy());
   return {
-    stdio: [input?.inner ?? 'ignore', out.inner, err.inner],
-    stdin: input?.outer,
-    stdout: out.outer,
-    stderr: err.outer,
+    stdio: inner.map((fd) => fd ?? 'ignore'),
+    stdin,
+    stdout,
+    stderr,
     started() {
-      for (const fd of [input?.inner, out.inner, err.inner]) if (fd !== undefined) closeSync(fd);
+      for (const fd of inner) if (fd !== undefined) closeSync(fd);
     },
     async drained() {
-      await Promise.all([ended(out.outer), ended(err.outer)]);
+      await Promise.all([ended(stdout), ended(stderr)]);
     },
   };
 }

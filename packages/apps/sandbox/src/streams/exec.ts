@@ -1,7 +1,6 @@
 // exec and attach: a program in a container, or the container's own streams, over the channel protocol.
 import { spawn } from 'node:child_process';
 import type { IncomingMessage } from 'node:http';
-import { tmpdir } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { joinSteps } from '../kubelet/container-spec.ts';
 import type { PodWorker, RunningContainer } from '../kubelet/pod-worker.ts';
@@ -65,7 +64,7 @@ async function execPlain(sbx: string, steps: readonly string[], env: Record<stri
   ch.onHalfClose((channel) => {
     if (channel === STDIN) endInput();
   });
-  const pipes = await openPipes(sbx, tmpdir(), q.stdin);
+  const pipes = await openPipes(sbx, q.stdin);
   const child = spawn(sbx, steps, { stdio: [...pipes.stdio], env });
   pipes.started();
   ch.pipe(STDOUT, pipes.stdout);
