@@ -12,6 +12,7 @@ import { kubeconfigText } from './kubeconfig.ts';
 import { createRegistry } from './registry.ts';
 import { type AdmissionHooks, createAdmission } from './rest/admission.ts';
 import type { RestEnv } from './rest/env.ts';
+import { startEventExpiry } from './rest/event-expiry.ts';
 import { startNamespaceController } from './rest/namespaces.ts';
 import { notFound } from './status-error.ts';
 import { createStoreClient } from './store/client.ts';
@@ -77,6 +78,7 @@ export function createApiServer(deps: ApiServerDeps, config: ApiServerConfig): A
     async start(signal) {
       await seed(store);
       startNamespaceController(env, signal);
+      startEventExpiry(env, signal);
       await net.start(signal);
       log.info('API server listening', { port: net.port() });
     },
@@ -121,7 +123,6 @@ function issueToken(
 async function seed(store: Store): Promise<void> {
   const gvr = { group: '', version: 'v1', resource: 'namespaces' };
   for (const name of firstNamespaces) {
-    if (store.get(gvr, '', name) === undefined)
-      await store.create(gvr, { metadata: { name, labels: { 'kubernetes.io/metadata.name': name } } });
+    if (store.get(gvr, '', name) === undefined) await store.create(gvr, { metadata: { name } });
   }
 }

@@ -325,6 +325,30 @@ describe('admission hooks', () => {
   });
 });
 
+describe('ownership and first values', () => {
+  test('status and server-made values belong to nobody, the name label to the writer', async () => {
+    const ns = await c.server.store.create(namespaces, { metadata: { name: 'labelled' } });
+    expect(ns.metadata.labels).toEqual({ 'kubernetes.io/metadata.name': 'labelled' });
+    const pod = await c.server.store.create(pods, { metadata: { name: 'owned', namespace: 'default' }, spec: podSpec });
+    expect(pod.status).toMatchObject({ phase: 'Pending' });
+    const fields = JSON.stringify([ns.metadata.managedFields, pod.metadata.managedFields]);
+    expect(fields).toContain('f:kubernetes.io/metadata.name');
+    for (const f of ['f:status', 'f:finalizers', 'f:tolerations', 'f:serviceAccountName']) expect(fields).not.toContain(f);
+  });
+
+  test('applying status through its door owns status only', async () => {
+    const body = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'owned' }, spec: { nodeName: 'x' }, status: { reason: 'Applied' } };
+    const path = '/api/v1/namespaces/default/pods/owned/status?fieldManager=me&force=true';
+    const out = await c.request('PATCH', path, body, { 'content-type': 'application/apply-patch+yaml' });
+    expect(out.json.status).toMatchObject({ reason: 'Applied', phase: 'Pending' });
+    const mine = (
+      out.json.metadata as { managedFields: { manager: string; fieldsV1: unknown; subresource?: string }[] }
+    ).managedFields.find((m) => m.manager === 'me');
+    expect(mine).toMatchObject({ subresource: 'status', fieldsV1: { 'f:status': { 'f:reason': {} } } });
+    expect(c.server.store.get(pods, 'default', 'owned')?.spec).not.toHaveProperty('nodeName');
+  });
+});
+
 describe('services', () => {
   const services: Gvr = { group: '', version: 'v1', resource: 'services' };
   const svc = (name: string, spec: object): KubeObject => ({

@@ -86,6 +86,10 @@ const byType: Readonly<Record<string, Defaulter>> = {
     defaultPodSpec(spec);
     put(spec, 'enableServiceLinks', true);
   },
+  Namespace: (o) => {
+    const { name } = o.metadata;
+    if (name !== undefined) o.metadata.labels = { ...o.metadata.labels, 'kubernetes.io/metadata.name': name };
+  },
   PodTemplate: (o) => template(o),
   Deployment: (_o, spec) => {
     put(spec, 'replicas', 1);

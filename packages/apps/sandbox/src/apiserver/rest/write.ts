@@ -55,15 +55,15 @@ export async function create(env: RestEnv, r: Resource, ns: string, body: Body, 
   const raw = isObj(body.value) && isObj(body.value.metadata) ? body.value : { ...(body.value as object), metadata: {} };
   checkNamespace(r, ns, raw.metadata as { namespace?: unknown });
   const typed = toTyped(env, r, raw, ctx, body.duplicates);
-  const tracked = trackUpdate(
-    undefined,
-    withInitialStatus(r, typed),
-    r.schema,
-    writerOf(env, r, ctx),
-    r.custom === undefined ? zeroValue(r.schema) : {},
-  );
-  return commitNew(env, r, ns, tracked, ctx);
+  // status and other first values of the server's own belong to no writer
+  const { status, ...own } = typed;
+  const counted = ownsStatus(r) ? typed : (own as KubeObject);
+  const tracked = trackUpdate(undefined, counted, r.schema, writerOf(env, r, ctx), r.custom === undefined ? zeroValue(r.schema) : {});
+  return commitNew(env, r, ns, withInitialStatus(r, status === undefined ? tracked : { ...tracked, status }), ctx);
 }
+
+/** Where no status subresource exists, status is a field like any other. */
+const ownsStatus = (r: Resource): boolean => !r.subresources.includes('status') || r.kind === 'Node';
 
 function checkNamespace(r: Resource, ns: string, meta: { readonly namespace?: unknown }): void {
   if (r.namespaced && meta.namespace !== undefined && meta.namespace !== '' && meta.namespace !== ns) {
@@ -257,7 +257,7 @@ async function apply(
   checkNamespace(r, ns, config.metadata);
   if (config.metadata.name !== name)
     throw badRequest(`the name of the object (${config.metadata.name}) does not match the name on the URL (${name})`);
-  const clean = env.custom.dropUnknown(r, config, ctx);
+  const clean = viewOf(r, env.custom.dropUnknown(r, config, ctx), ctx.subresource);
   const writer = writerOf(env, r, ctx);
   for (let i = 0; i < attemptsMax; i++) {
     if (env.store.get(r.storage, r.namespaced ? ns : '', name) !== undefined) {
@@ -283,4 +283,16 @@ async function apply(
     }
   }
   throw tooBusy();
+}
+
+/** The part of an applied configuration that this door lets through. */
+function viewOf(r: Resource, config: KubeObject, subresource: string): KubeObject {
+  const { apiVersion, kind, metadata, status, ...rest } = config;
+  const head = { ...(apiVersion === undefined ? {} : { apiVersion }), ...(kind === undefined ? {} : { kind }) };
+  if (subresource === 'status') {
+    const { name, namespace } = metadata;
+    const id = { ...(name === undefined ? {} : { name }), ...(namespace === undefined ? {} : { namespace }) };
+    return { ...head, metadata: id, ...(status === undefined ? {} : { status }) };
+  }
+  return ownsStatus(r) ? config : { ...head, metadata, ...rest };
 }
