@@ -6,7 +6,7 @@ import { createNodeServer, type NodeServer, type NodeServerDeps } from '@axoneme
 import { createHealthRegistry, createLog, createMetrics, createTelemetryServer, type HealthRegistry } from '@axoneme/telemetry';
 import { connectKube, type KubeClient } from 'kopf-ts';
 import { type Compiler, createCompiler } from './compile/compiler.ts';
-import { createDesiredPlanner } from './compile/desired.ts';
+import { createDispatcher } from './compile/dispatch.ts';
 import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
 import type { OperatorConfig } from './config.ts';
 import { createLeader, type Leader, type Term } from './leader/leader.ts';
@@ -179,8 +179,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   const loop: CompileLoop = createCompileLoop({
     world,
     compiler: p.compiler,
-    planner: createDesiredPlanner(world.tables, p.compiler),
-    hub: () => server.hub,
+    dispatcher: createDispatcher({ tables: world.tables, compiler: p.compiler, hub: () => server.hub }),
     clock,
     log,
     epoch: () => leader.epoch() ?? epochSeen,

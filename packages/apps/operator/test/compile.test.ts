@@ -4,13 +4,34 @@ import { Workload } from '@axoneme/proto';
 import { unwrap } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
 import { createCompiler } from '../src/compile/compiler.ts';
-import { createDesiredPlanner } from '../src/compile/desired.ts';
+import { createDispatcher } from '../src/compile/dispatch.ts';
 import { createVerdicts } from '../src/compile/verdicts.ts';
 import { parseConfig } from '../src/config.ts';
 import { projectNode, projectPod, projectPolicy } from '../src/world/project.ts';
 import { createWorld, type World } from '../src/world/world.ts';
 
 const config = unwrap(parseConfig({}, {}));
+
+/** Desired sets by node, as the dispatcher gives them to the hub. */
+function createPlan(
+  w: World,
+  compiler: ReturnType<typeof createCompiler>,
+): (c: ReturnType<typeof compiler.compile>) => Map<string, Map<string, string>> {
+  const given = new Map<string, Map<string, string>>();
+  const hub = {
+    setDesired: (node: string, desired: ReadonlyMap<string, string>) => void given.set(node, new Map(desired)),
+    changeDesired: (node: string, changes: ReadonlyMap<string, string | null>) => {
+      for (const [name, digest] of changes) digest === null ? given.get(node)!.delete(name) : given.get(node)!.set(name, digest);
+    },
+    forget: (node: string) => void given.delete(node),
+    status: () => [],
+  };
+  const dispatcher = createDispatcher({ tables: w.tables, compiler, hub: () => hub as never });
+  return (c) => {
+    dispatcher.dispatch(c, { revision: 1, epoch: 1 });
+    return new Map([...given].map(([n, d]) => [n, new Map(d)]));
+  };
+}
 
 function addNode(w: World, name: string, index: number): void {
   w.set(
@@ -70,7 +91,7 @@ describe('compiling the world', () => {
     const { world, compiler, ids } = smallWorld();
     world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', allowClient()));
     const compiled = compiler.compile(world.tables, world.takeDirty());
-    const desired = createDesiredPlanner(world.tables, compiler).plan(compiled);
+    const desired = createPlan(world, compiler)(compiled);
 
     const subject = compiler.artifacts.get(`subject/${ids.web}`)!.body;
     const value = subjectValue.decode(subject.values);
@@ -91,7 +112,7 @@ describe('compiling the world', () => {
   test('workloads go to their node with the identity of the pod', () => {
     const { world, compiler, ids } = smallWorld();
     const compiled = compiler.compile(world.tables, world.takeDirty());
-    const desired = createDesiredPlanner(world.tables, compiler).plan(compiled);
+    const desired = createPlan(world, compiler)(compiled);
     expect([...desired.get('n2')!.keys()].filter((n) => n.startsWith('workload/')).sort()).toEqual([
       'workload/shop/client',
       'workload/shop/idle',
@@ -103,11 +124,11 @@ describe('compiling the world', () => {
   test('a change that concerns another node changes nothing here', () => {
     const { world, compiler } = smallWorld();
     world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', allowClient()));
-    const planner = createDesiredPlanner(world.tables, compiler);
-    const before = planner.plan(compiler.compile(world.tables, world.takeDirty()));
+    const plan = createPlan(world, compiler);
+    const before = plan(compiler.compile(world.tables, world.takeDirty()));
     const closed = { ...allowClient(2), spec: { endpointSelector: { matchLabels: { app: 'web' } }, ingress: [{}] } };
     world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', closed));
-    const after = planner.plan(compiler.compile(world.tables, world.takeDirty()));
+    const after = plan(compiler.compile(world.tables, world.takeDirty()));
     expect([...after.get('n2')!]).toEqual([...before.get('n2')!]);
     expect([...after.get('n1')!]).not.toEqual([...before.get('n1')!]);
   });
@@ -127,8 +148,7 @@ describe('compiling the world', () => {
     b.world.remove('policies', 'CiliumNetworkPolicy:shop/other');
     b.world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', allowClient()));
     const compiledB = b.compiler.compile(b.world.tables, b.world.takeDirty());
-    const plan = (w: typeof a, c: typeof compiledA) =>
-      [...createDesiredPlanner(w.world.tables, w.compiler).plan(c)].map(([n, d]) => [n, [...d].sort()]);
+    const plan = (w: typeof a, c: typeof compiledA) => [...createPlan(w.world, w.compiler)(c)].map(([n, d]) => [n, [...d].sort()]);
     expect(plan(b, compiledB)).toEqual(plan(a, compiledA));
   });
 

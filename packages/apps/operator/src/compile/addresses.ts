@@ -1,17 +1,5 @@
 // Who has which address: pods by identity, nodes, API servers, CIDR identities → ipcache artifacts. Called by the compiler.
-import {
-  type Cidr,
-  type CidrParts,
-  cidrBits,
-  cidrContainsIp,
-  cidrOfIp,
-  cidrParts,
-  type IpAddr,
-  ipFamily,
-  parseCidr,
-  parseIp,
-  reservedIds,
-} from '@axoneme/model';
+import { type Cidr, cidrOfIp, type IpAddr, ipFamily, parseCidr, parseIp, reservedIds } from '@axoneme/model';
 import type { Tables } from '../world/world.ts';
 import { type Artifact, type IpcacheRow, ipcacheArtifact } from './artifacts.ts';
 import { addressesOf, type PodView } from './pods.ts';
@@ -123,26 +111,4 @@ export function cidrIpcache(input: IpcacheInput): Artifact {
   for (const p of input.pods) if (p.identity !== 0) for (const ip of p.addresses) own.add(cidrOfIp(ip));
   const rows = input.cidrs.filter((c) => !own.has(c.cidr)).map((c): IpcacheRow => ({ cidr: c.cidr, identity: c.id, tunnel: undefined }));
   return ipcacheArtifact('ipcache/cidr', rows);
-}
-
-/** Identities of pods whose address lies in a CIDR row that is longer than their node's block: without their own row they would look like that CIDR. */
-export function shadowedIdentities(input: IpcacheInput): ReadonlySet<number> {
-  const out = new Set<number>();
-  const blocks = new Map(input.nodes.map((n) => [n.name, n.podCidrs]));
-  const long = input.cidrs.map((c) => c.cidr).filter((c) => cidrBits(c) > 8);
-  if (long.length === 0) return out;
-  const inPools = long.filter((c) => input.nodes.some((n) => n.podCidrs.some((b) => cidrBits(c) >= cidrBits(b) && sameFamilyInside(b, c))));
-  if (inPools.length === 0) return out;
-  for (const p of input.pods) {
-    const bits = new Map((blocks.get(p.view.row.node) ?? []).map((b) => [cidrParts(b).family, cidrBits(b)]));
-    for (const ip of p.addresses) {
-      if (inPools.some((c) => cidrContainsIp(c, ip) && cidrBits(c) > (bits.get(ipFamily(ip)) ?? 0))) out.add(p.identity);
-    }
-  }
-  return out;
-}
-
-function sameFamilyInside(outer: Cidr, inner: Cidr): boolean {
-  const a: CidrParts = cidrParts(outer);
-  return a.family === cidrParts(inner).family && cidrContainsIp(outer, inner.slice(0, inner.indexOf('/')) as IpAddr);
 }

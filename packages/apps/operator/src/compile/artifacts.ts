@@ -70,6 +70,8 @@ export interface ArtifactStore {
   has(name: string): boolean;
   names(): IterableIterator<string>;
   body(name: string, digest: Digest): ArtifactBody | undefined;
+  /** What changed since the last call. */
+  takeChanges(): { readonly put: readonly Artifact[]; readonly removed: readonly string[] };
 }
 
 const REPLACED_MAX = 20_000;
@@ -77,6 +79,7 @@ const REPLACED_MAX = 20_000;
 export function createArtifactStore(): ArtifactStore {
   const current = new Map<string, Artifact>();
   const replaced = new Map<string, ArtifactBody>();
+  let changed = new Set<string>();
   const retire = (a: Artifact): void => {
     replaced.set(`${a.name}=${a.digest}`, a.body);
     for (const k of replaced.keys()) {
@@ -90,15 +93,22 @@ export function createArtifactStore(): ArtifactStore {
       if (held?.digest === a.digest) return;
       if (held !== undefined) retire(held);
       current.set(a.name, a);
+      changed.add(a.name);
     },
     remove(name) {
       const held = current.get(name);
       if (held !== undefined) retire(held);
       current.delete(name);
+      changed.add(name);
     },
     get: (name) => current.get(name),
     has: (name) => current.has(name),
     names: () => current.keys(),
+    takeChanges() {
+      const names = [...changed];
+      changed = new Set();
+      return { put: names.flatMap((n) => current.get(n) ?? []), removed: names.filter((n) => !current.has(n)) };
+    },
     body(name, digest) {
       const held = current.get(name);
       return held?.digest === digest ? held.body : replaced.get(`${name}=${digest}`);

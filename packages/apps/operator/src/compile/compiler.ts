@@ -1,6 +1,6 @@
 // World → artifacts → what each node must hold. One call is one revision; parts whose inputs did not change are reused.
 // Called by the loop; pure but for its own memory.
-import type { IdentityId } from '@axoneme/model';
+import type { Cidr, IdentityId } from '@axoneme/model';
 import type { RuleOrigin, SubjectPolicy } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
 import { type CompiledService, createServiceCompiler, readEndpointSlice, readService } from '@axoneme/service';
@@ -17,13 +17,12 @@ import {
   type PlacedPod,
   placePods,
   podIpcache,
-  shadowedIdentities,
 } from './addresses.ts';
 import { type Artifact, type ArtifactStore, backendsArtifact, createArtifactStore, serviceArtifact } from './artifacts.ts';
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact } from './blobs.ts';
 import { createPodViews, identitiesByText, labelsOfIdentity, type PodView } from './pods.ts';
 import type { ParsedRow } from './policies.ts';
-import { createPolicyPart } from './policy-part.ts';
+import { createPolicyPart, type SubjectChanges } from './policy-part.ts';
 import { createShelf } from './shelf.ts';
 
 /** Result of one compile. Immutable; the next one replaces it. */
@@ -36,8 +35,8 @@ export interface Compiled {
   readonly services: CompiledServices;
   /** Names of pods by address, for people. */
   readonly podByAddress: ReadonlyMap<string, string>;
-  /** Identities whose own addresses every node must know. */
-  readonly shadowed: ReadonlySet<number>;
+  /** Prefixes of `ipcache/cidr`. */
+  readonly cidrs: readonly Cidr[];
   describeRule(id: number): string | undefined;
 }
 
@@ -49,6 +48,7 @@ export interface Compiler {
   /** Content of any desired artifact, by name and version. */
   body(name: string, digest: Digest): ArtifactBody | undefined;
   podViews(tables: Tables): readonly PodView[];
+  takeSubjectChanges(): SubjectChanges;
 }
 
 const touches = (dirty: Dirty, ...names: readonly TableName[]): boolean => names.some((n) => dirty.has(n));
@@ -125,6 +125,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
       return undefined;
     },
     podViews: (tables) => views.list(tables),
+    takeSubjectChanges: policy.takeSubjectChanges,
     compile(tables, dirty) {
       if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) placeAll(tables);
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
@@ -140,7 +141,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
         nodes,
         podByAddress,
         services: serviceTable,
-        shadowed: shadowedIdentities(input),
+        cidrs: cidrs.map((c) => c.cidr),
         describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
       };
     },

@@ -1,16 +1,14 @@
 // The compile loop: notes changes, compiles at its own pace, gives every node its desired artifacts at a new revision. Called by wiring.ts.
-import type { Clock, Digest, Log, NodeName } from '@axoneme/std';
-import type { Hub } from '@axoneme/stream';
+import type { Clock, Log } from '@axoneme/std';
 import type { Dirty, World } from '../world/world.ts';
 import type { Compiled, Compiler } from './compiler.ts';
-import type { DesiredPlanner } from './desired.ts';
+import type { Dispatcher } from './dispatch.ts';
 import { createVerdicts, type Verdicts } from './verdicts.ts';
 
 export interface LoopDeps {
   readonly world: World;
   readonly compiler: Compiler;
-  readonly planner: DesiredPlanner;
-  readonly hub: () => Hub;
+  readonly dispatcher: Dispatcher;
   readonly clock: Clock;
   readonly log: Log;
   /** Epoch that new revisions carry: of the leader, as this replica knows it. */
@@ -45,13 +43,7 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
 
   const publish = (compiled: Compiled): void => {
     revision += 1;
-    const at = { revision, epoch: d.epoch() };
-    const known = new Set<string>();
-    for (const [node, desired] of d.planner.plan(compiled)) {
-      known.add(node);
-      d.hub().setDesired(node as NodeName, desired as ReadonlyMap<string, Digest>, at);
-    }
-    for (const link of d.hub().status()) if (!d.world.tables.nodes.has(link.node) && !known.has(link.node)) d.hub().forget(link.node);
+    d.dispatcher.dispatch(compiled, { revision, epoch: d.epoch() });
     verdicts.update(compiled, revision);
   };
 

@@ -10,6 +10,7 @@ import {
   policyArtifactName,
   policyKey,
   type Rule,
+  type SubjectPolicy,
 } from '@axoneme/policy';
 import type { OperatorConfig } from '../config.ts';
 import type { PolicyRow } from '../world/rows.ts';
@@ -25,6 +26,13 @@ export interface PolicyPart {
   readonly compiler: PolicyCompiler;
   /** Returns the CIDR identities in use. */
   update(tables: Tables, dirty: Dirty, pods: readonly PlacedPod[]): readonly CidrAssignment[];
+  /** Subjects that changed since the last call. */
+  takeSubjectChanges(): SubjectChanges;
+}
+
+export interface SubjectChanges {
+  readonly changed: readonly SubjectPolicy[];
+  readonly removed: readonly IdentityId[];
 }
 
 function namedPortsOf(pod: PlacedPod): NamedPort[] {
@@ -110,6 +118,7 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
   const identityDiff = createIdentityDiff();
   let cidrs: readonly CidrAssignment[] = [];
   const start = compiler.table();
+  const touched = new Set<IdentityId>(start.subjects.keys());
   publish(store, {
     addedPolicies: [...start.policies.values()],
     subjects: [...start.subjects.values()],
@@ -137,7 +146,14 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
         ...(plan === undefined ? {} : { cidrIdentities: plan.added, removedCidrIdentities: plan.removed.map((c) => c.id) }),
       });
       publish(store, delta);
+      for (const subject of delta.subjects) touched.add(subject.identity);
+      for (const id of delta.removedSubjects) touched.add(id);
       return cidrs;
+    },
+    takeSubjectChanges() {
+      const ids = [...touched];
+      touched.clear();
+      return { changed: ids.flatMap((id) => compiler.subject(id) ?? []), removed: ids.filter((id) => compiler.subject(id) === undefined) };
     },
   };
 }

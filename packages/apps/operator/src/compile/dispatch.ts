@@ -1,0 +1,146 @@
+// From compiles to nodes: feeds the span engine with what changed and gives the hub each node's difference. Called by the loop.
+import { type Cidr, type IdentityId, parseIp } from '@axoneme/model';
+import { mentionedPeers, type PolicyRows, policyArtifactName } from '@axoneme/policy';
+import { createSpan, type SpanDiff, type SpanNode, type SpanSubject, type SpanWorkload } from '@axoneme/span';
+import type { Digest, NodeName } from '@axoneme/std';
+import type { Hub, Position } from '@axoneme/stream';
+import type { Tables } from '../world/world.ts';
+import { workloadArtifactName } from './blobs.ts';
+import type { Compiled, Compiler } from './compiler.ts';
+
+export interface Dispatcher {
+  /** Gives every node what the compile means for it. Nodes that are gone are forgotten. */
+  dispatch(compiled: Compiled, at: Position): void;
+  /** What a node must hold now. */
+  desired(node: string): ReadonlyMap<string, Digest> | undefined;
+}
+
+type DispatchHub = Pick<Hub, 'setDesired' | 'changeDesired' | 'forget' | 'status'>;
+
+/** Entries that differ from the call before, by key, and keys that are gone. */
+function createDiff<T>(): (next: ReadonlyMap<string, readonly [text: string, value: T]>) => { put: T[]; removed: string[] } {
+  let held: ReadonlyMap<string, readonly [string, T]> = new Map();
+  return (next) => {
+    const put = [...next].flatMap(([key, [text, value]]) => (held.get(key)?.[0] === text ? [] : [value]));
+    const removed = [...held.keys()].filter((key) => !next.has(key));
+    held = next;
+    return { put, removed };
+  };
+}
+
+function spanNodes(compiled: Compiled, compiler: Compiler): Map<string, readonly [string, SpanNode]> {
+  const out = new Map<string, readonly [string, SpanNode]>();
+  for (const n of compiled.nodes) {
+    const own = compiler.nodeConfig(n.name);
+    if (own === undefined) continue;
+    const config = { name: own.name, digest: own.digest, table: own.body.table };
+    out.set(n.name, [`${own.digest} ${n.podCidrs.join()}`, { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config] }]);
+  }
+  return out;
+}
+
+function spanWorkloads(compiled: Compiled, tables: Tables): Map<string, readonly [string, SpanWorkload]> {
+  const out = new Map<string, readonly [string, SpanWorkload]>();
+  const add = (w: SpanWorkload): void => {
+    out.set(w.key, [`${w.node} ${w.identity} ${w.addresses.join()} ${w.artifact ?? ''}`, w]);
+  };
+  for (const p of compiled.pods) {
+    const { node, namespace, name } = p.view.row;
+    if (node === '') continue;
+    const artifact = workloadArtifactName(namespace, name);
+    add({ key: `pod ${namespace}/${name}`, node: node as NodeName, identity: p.identity as IdentityId, addresses: p.addresses, artifact });
+  }
+  // an endpoint keeps the policy it was made with until it is gone or renumbered
+  for (const [key, e] of tables.endpoints) {
+    const addresses = e.addresses.flatMap((a) => {
+      const ip = parseIp(a);
+      return ip.ok ? [ip.value] : [];
+    });
+    add({ key: `endpoint ${key}`, node: e.node as NodeName, identity: e.identity as IdentityId, addresses });
+  }
+  return out;
+}
+
+/** Memory of the peers that rows mention: rows are immutable and shared. */
+function createPeerMemo(): (rows: PolicyRows) => readonly IdentityId[] {
+  const memo = new WeakMap<PolicyRows, readonly IdentityId[]>();
+  return (rows) => {
+    let peers = memo.get(rows);
+    if (peers === undefined) {
+      peers = mentionedPeers(rows);
+      memo.set(rows, peers);
+    }
+    return peers;
+  };
+}
+
+export function createDispatcher(deps: {
+  readonly tables: Tables;
+  readonly compiler: Compiler;
+  readonly hub: () => DispatchHub;
+}): Dispatcher {
+  const { tables, compiler } = deps;
+  const span = createSpan();
+  const nodeDiff = createDiff<SpanNode>();
+  const workloadDiff = createDiff<SpanWorkload>();
+  const cidrDiff = createDiff<Cidr>();
+  const peersOf = createPeerMemo();
+  const known = new Set<string>();
+  const nothing = { put: [], removed: [] };
+  let placed: Compiled['pods'] | undefined;
+
+  const update = (compiled: Compiled, nodes: ReadonlyMap<string, readonly [string, SpanNode]>): ReadonlyMap<NodeName, SpanDiff> => {
+    const n = nodeDiff(nodes);
+    // placed anew whenever a pod or an endpoint changed
+    const w = compiled.pods === placed ? nothing : workloadDiff(spanWorkloads(compiled, tables));
+    placed = compiled.pods;
+    const c = cidrDiff(new Map(compiled.cidrs.map((cidr) => [cidr, [cidr, cidr] as const])));
+    const artifacts = compiler.artifacts.takeChanges();
+    const policy = compiler.takeSubjectChanges();
+    const subjects = policy.changed.map(
+      (s): SpanSubject => ({
+        identity: s.identity,
+        peers: peersOf(s.rows),
+        ...(s.rows.count === 0 ? {} : { policy: policyArtifactName(s.rows.handle) }),
+      }),
+    );
+    return span.update({
+      nodes: n.put,
+      removedNodes: n.removed as NodeName[],
+      workloads: w.put,
+      removedWorkloads: w.removed,
+      subjects,
+      removedSubjects: policy.removed,
+      cidrs: c.put,
+      removedCidrs: c.removed as Cidr[],
+      artifacts: artifacts.put.map((a) => ({ name: a.name, digest: a.digest, table: a.body.table })),
+      removedArtifacts: artifacts.removed,
+    });
+  };
+
+  const tell = (node: string, diff: SpanDiff | undefined, at: Position): void => {
+    const desired = span.desired(node as NodeName);
+    if (desired === undefined) return;
+    if (!known.has(node)) {
+      known.add(node);
+      deps.hub().setDesired(node as NodeName, new Map(desired), at);
+      return;
+    }
+    const changes = new Map<string, Digest | null>();
+    for (const name of diff?.upserts ?? []) changes.set(name, desired.get(name)!);
+    for (const name of diff?.removes ?? []) changes.set(name, null);
+    // without changes too: the node is current at this revision
+    deps.hub().changeDesired(node as NodeName, changes, at);
+  };
+
+  return {
+    desired: (node) => span.desired(node as NodeName),
+    dispatch(compiled, at) {
+      const nodes = spanNodes(compiled, compiler);
+      const diffs = update(compiled, nodes);
+      for (const node of nodes.keys()) tell(node, diffs.get(node as NodeName), at);
+      for (const node of known) if (!nodes.has(node)) known.delete(node);
+      for (const link of deps.hub().status()) if (!tables.nodes.has(link.node)) deps.hub().forget(link.node);
+    },
+  };
+}
