@@ -238,6 +238,9 @@ const groups: Readonly<Record<string, readonly Step[]>> = {
     step('describe wd three', /Size:\s+small/),
     step('delete crd widgets.example.com', /deleted/),
     step('get wd', /the server doesn't have a resource type "wd"|could not find the requested resource/, { code: 1 }),
+    step('apply -f -', /widgets\.example\.com created/, { stdin: m.crd }),
+    step('get wd', /No resources found/),
+    step('delete crd widgets.example.com', /deleted/),
     step('apply -f -', /must have exactly one version marked as storage version/, {
       stdin: m.crd.replace('storage: true', 'storage: false'),
       code: 1,

@@ -26,7 +26,13 @@ export interface CustomRuntime {
 
 export function createCustomRuntime(store: MemoryStore, registry: Registry, clock: Clock): CustomRuntime {
   const cel = createCelRunner();
-  store.listen(crdStorage, (c) => registry.setCustom(nameOf(c.object), c.type === 'DELETED' ? [] : resourcesOf(c.object)));
+  store.listen(crdStorage, (c) => {
+    const served = resourcesOf(c.object);
+    registry.setCustom(nameOf(c.object), c.type === 'DELETED' ? [] : served);
+    // the objects of a kind go with its definition
+    const storage = served[0]?.storage;
+    if (c.type === 'DELETED' && storage !== undefined) for (const o of store.list(storage, '')) store.remove(storage, o);
+  });
   return {
     prepare(r, o) {
       const out = prune(o, r.schema) as KubeObject;

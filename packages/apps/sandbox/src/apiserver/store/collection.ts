@@ -25,13 +25,13 @@ export interface Collection {
   listen(fn: ChangeListener): () => void;
 }
 
-/** `born` = the resourceVersion when the collection was made: nothing happened before. */
-export function createCollection(historyMax: number, born: number): Collection {
+export function createCollection(historyMax: number): Collection {
   const objects = new Map<string, KubeObject>();
   const listeners = new Set<ChangeListener>();
   let sorted: string[] | undefined;
   let history: Change[] = [];
-  let oldest = born;
+  // nothing happened before the collection was made
+  let oldest = 0;
   return {
     get: (key) => objects.get(key),
     size: () => objects.size,

@@ -28,7 +28,7 @@ export function createMemoryStore(historyMax: number): MemoryStore {
   const collection = (storage: string): Collection => {
     let c = collections.get(storage);
     if (c === undefined) {
-      c = createCollection(historyMax, counter);
+      c = createCollection(historyMax);
       collections.set(storage, c);
     }
     return c;
