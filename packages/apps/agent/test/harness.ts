@@ -1,7 +1,7 @@
 // A node as a network namespace with a real agent process in it, pods as namespaces behind it, and a scripted operator (real gRPC, real
 // certificates) in the test's own process. Names carry the process id; `close` removes everything.
 import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import {
@@ -29,8 +29,20 @@ const run = (file: string, ...args: string[]): string => execFileSync(file, args
 const repository = fileURLToPath(new URL('../../../../', import.meta.url));
 export const plugin = fileURLToPath(new URL('../../cni/build/axoneme-cni', import.meta.url));
 
+/** Makes what is missing; whoever changes C builds it himself. */
 export function build(): void {
-  for (const dir of ['bpf', 'packages/apps/cni']) execFileSync('make', ['-s', '-C', `${repository}${dir}`]);
+  if (!['pod', 'netdev', 'overlay', 'host', 'sock'].every((n) => existsSync(`${repository}bpf/build/${n}.o`)))
+    run('make', '-s', '-C', `${repository}bpf`);
+  if (!existsSync(plugin)) run('make', '-s', '-C', `${repository}packages/apps/cni`);
+}
+
+/** Best effort, for cleaning up. */
+function attempt(fn: () => void): void {
+  try {
+    fn();
+  } catch {
+    // was not there
+  }
 }
 
 export async function until<T>(
@@ -172,13 +184,21 @@ export function createPod(namespace: string, name: string, uid = `uid-${name}`):
   const id = `axa${process.pid}p${++pods}`;
   const netns = netnsPath(id);
   createNetns(netns);
+  const children: ChildProcess[] = [];
   return {
     id,
     netns,
     args: `IgnoreUnknown=1;K8S_POD_NAMESPACE=${namespace};K8S_POD_NAME=${name};K8S_POD_INFRA_CONTAINER_ID=${id};K8S_POD_UID=${uid}`,
     exec: (...argv) => run('nsenter', `--net=${netns}`, ...argv),
-    spawn: (...argv) => spawn('nsenter', [`--net=${netns}`, ...argv], { stdio: ['pipe', 'pipe', 'inherit'] }),
-    close: () => deleteNetns(netns),
+    spawn(...argv) {
+      const child = spawn('nsenter', [`--net=${netns}`, ...argv], { stdio: ['pipe', 'pipe', 'ignore'] });
+      children.push(child);
+      return child;
+    },
+    close() {
+      for (const c of children) c.kill();
+      deleteNetns(netns);
+    },
   };
 }
 
@@ -195,7 +215,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
   const third = (process.pid % 200) + 20;
   const gateway = `10.233.${third}.${n * 4 + 1}`;
   const address4 = `10.233.${third}.${n * 4 + 2}`;
-  const address6 = `fd23:ff:${third}::${n * 4 + 2}`;
+  const address6 = `fd23:ff:${third}::${(n * 4 + 2).toString(16)}`;
   const dir = mkdtempSync(`${tmpdir()}/axa-node-`);
   const cgroup = `/sys/fs/cgroup/unified/${unique}`;
   mkdirSync(cgroup);
@@ -206,7 +226,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
   const outsideIndex = Number(readFileSync(`/sys/class/net/${outside}/ifindex`, 'utf8'));
   outer.execute([
     addAddress({ ifindex: outsideIndex, address: `${gateway}/30` }),
-    addAddress({ ifindex: outsideIndex, address: `fd23:ff:${third}::${n * 4 + 1}/126` }),
+    addAddress({ ifindex: outsideIndex, address: `fd23:ff:${third}::${(n * 4 + 1).toString(16)}/126` }),
   ]);
   inNetns(fd, () => {
     const s = new NetlinkSocket();
@@ -217,7 +237,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
       addAddress({ ifindex: eth0, address: `${address4}/30` }),
       addAddress({ ifindex: eth0, address: `${address6}/126` }),
       setRoute({ to: '0.0.0.0/0', ifindex: eth0, via: gateway, protocol: 4 }),
-      setRoute({ to: '::/0', ifindex: eth0, via: `fd23:ff:${third}::${n * 4 + 1}`, protocol: 4 }),
+      setRoute({ to: '::/0', ifindex: eth0, via: `fd23:ff:${third}::${(n * 4 + 1).toString(16)}`, protocol: 4 }),
     ]);
     s.close();
   });
@@ -294,8 +314,8 @@ export function createNode(): TestNode & { readonly gateway: string } {
       outer.tryExecute([tolerate(deleteLink(outside), 'ENODEV')]);
       outer.close();
       deleteNetns(netns);
-      run('umount', '-l', `${dir}/bpf`);
-      rmdirSync(cgroup);
+      attempt(() => run('umount', '-l', `${dir}/bpf`));
+      attempt(() => rmdirSync(cgroup));
       rmSync(dir, { recursive: true, force: true });
     },
   };

@@ -86,6 +86,8 @@ describe('traffic', () => {
       expect(await ask(strangerPod, address)).toBe('timeout');
     }
     expect(() => clientPod.exec('ping', '-c1', '-W1', '10.231.1.3')).toThrow();
+    // masqueraded: the gateway knows no way back to pod addresses
+    expect(clientPod.exec('ping', '-c1', '-W1', node.gateway)).toContain('1 received');
     echo.kill();
   });
 });

@@ -1,6 +1,8 @@
 // Artifacts of a small world: a server that only its client may reach. For kernel tests.
-import { dirPlen, packRows, precedence, SubjectFlag, Verdict } from '@axoneme/datapath';
-import { NodeConfig, RoutingMode, Workload } from '@axoneme/proto';
+import { dirPlen, ipcacheKeyOf, packRows, precedence, SubjectFlag, Verdict } from '@axoneme/datapath';
+import { type Cidr, ipBytes, ipFamily, parseCidrOrIp, parseIp } from '@axoneme/model';
+import { NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
+import { unwrap } from '@axoneme/std';
 import type { ArtifactContent } from '../src/store/artifact-file.ts';
 
 export const client = 1001;
@@ -56,14 +58,19 @@ export const subject = (identity: number, closed: boolean): ArtifactContent =>
 export const workload = (pod: string, identity: number, podUid = `uid-${pod}`): ArtifactContent =>
   blob('workload', Workload.encode({ namespace: 'default', pod, podUid, identity }).finish());
 
-export const nodeConfigBlob = (o: { name: string; addresses: readonly string[]; blocks?: readonly string[] }): ArtifactContent =>
+export const nodeConfigBlob = (o: {
+  name: string;
+  addresses: readonly string[];
+  blocks?: readonly string[];
+  native?: boolean;
+}): ArtifactContent =>
   blob(
     'node',
     NodeConfig.encode({
       nodeName: o.name,
       podCidrs: [...(o.blocks ?? ['10.231.1.0/24', 'fd23:1:1::/64'])],
       clusterCidrs: ['10.231.0.0/16', 'fd23:1::/32'],
-      routingMode: RoutingMode.ROUTING_MODE_VXLAN,
+      routingMode: o.native === true ? RoutingMode.ROUTING_MODE_NATIVE : RoutingMode.ROUTING_MODE_VXLAN,
       masqueradeIpv4: true,
       masqueradeIpv6: true,
       mtu: 0,
@@ -80,3 +87,22 @@ export const world = (node: { name: string; address4: string; address6: string }
   [`subject/${stranger}`]: subject(stranger, false),
   'subject/1': subject(1, false),
 });
+
+/** CIDR or address → identity, behind a node when `tunnel` is set. */
+export const ipcache = (entries: readonly (readonly [cidr: string, identity: number, tunnel?: string])[]): ArtifactContent =>
+  rows(
+    packRows(
+      'ipcache',
+      entries.map(([cidr, identity, tunnel]) => {
+        const ip = tunnel === undefined ? undefined : unwrap(parseIp(tunnel));
+        const value = { identity, flags: 0, tunnelFamily: ip ? ipFamily(ip) : 0, tunnel: ip ? ipBytes(ip) : new Uint8Array(16) };
+        return [ipcacheKeyOf(unwrap(parseCidrOrIp(cidr)) as Cidr), value] as const;
+      }),
+    ),
+  );
+
+export const routesBlob = (nodes: readonly { name: string; blocks: readonly string[]; addresses: readonly string[] }[]): ArtifactContent =>
+  blob(
+    'routes',
+    Routes.encode({ nodes: nodes.map((n) => ({ nodeName: n.name, podCidrs: [...n.blocks], addresses: [...n.addresses] })) }).finish(),
+  );
