@@ -199,8 +199,8 @@ function readLines(file: string): string[] {
   }
 }
 
-export async function upFixture(name: string, nodes: number): Promise<Fixture> {
-  return createFixture(await upSandbox({ id: `${name}${process.pid}`, nodes }));
+export async function upFixture(name: string, nodes: number, helmArgs: readonly string[] = []): Promise<Fixture> {
+  return createFixture(await upSandbox({ id: `${name}${process.pid}`, nodes, helmArgs }));
 }
 
 /** A Deployment spread over the nodes: `app` label, built-in echo server on 80 (HTTP) and 7 (TCP and UDP echo). */

@@ -79,7 +79,7 @@ export async function probeAll(
   allowed: (s: Ship) => boolean,
 ): Promise<Outcome[]> {
   const jobs = ships.flatMap((ship) => targets.map((target) => ({ ship, target })));
-  const outcomes: Outcome[] = new Array(jobs.length);
+  const outcomes: Outcome[] = [];
   let next = 0;
   const worker = async (): Promise<void> => {
     for (let i = next++; i < jobs.length; i = next++) {

@@ -21,7 +21,10 @@ function createPlan(
   const hub = {
     setDesired: (node: string, desired: ReadonlyMap<string, string>) => void given.set(node, new Map(desired)),
     changeDesired: (node: string, changes: ReadonlyMap<string, string | null>) => {
-      for (const [name, digest] of changes) digest === null ? given.get(node)!.delete(name) : given.get(node)!.set(name, digest);
+      for (const [name, digest] of changes) {
+        if (digest === null) given.get(node)!.delete(name);
+        else given.get(node)!.set(name, digest);
+      }
     },
     forget: (node: string) => void given.delete(node),
     status: () => [],
@@ -148,7 +151,8 @@ describe('compiling the world', () => {
     b.world.remove('policies', 'CiliumNetworkPolicy:shop/other');
     b.world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', allowClient()));
     const compiledB = b.compiler.compile(b.world.tables, b.world.takeDirty());
-    const plan = (w: typeof a, c: typeof compiledA) => [...createPlan(w.world, w.compiler)(c)].map(([n, d]) => [n, [...d].sort()]);
+    const plan = (w: typeof a, c: typeof compiledA) =>
+      [...createPlan(w.world, w.compiler)(c)].map(([n, d]) => [n, [...d].map(([name, digest]) => `${name}=${digest}`).sort()]);
     expect(plan(b, compiledB)).toEqual(plan(a, compiledA));
   });
 

@@ -59,7 +59,7 @@ function programs(c: ImageConfig): ReadonlyMap<string, ImageProgram> {
   };
   return new Map<string, ImageProgram>([
     ['axoneme/operator', app('operator')],
-    ['axoneme/agent', app('agent')],
+    ['axoneme/agent', { ...app('agent'), entrypoint: [c.node, join(c.repo, 'packages/apps/agent/bin/axoneme-agent.mjs')] }],
     ['axoneme/starwars', demo('--mode', 'starwars', '--http', '80')],
     ['axoneme/echo', http],
     ['axoneme/sandbox-dns', dns],
