@@ -22,7 +22,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
 
-const images = createImageRegistry({ native: { sbx: '/b/sbx', demo: '/b/demo' }, repo: '/repo', node: '/n/node' });
+const images = createImageRegistry({ native: { sbx: '/b/sbx', demo: '/b/demo', forward: '/b/forward' }, repo: '/repo', node: '/n/node' });
 
 describe('images', () => {
   test.each([
@@ -42,7 +42,7 @@ describe('images', () => {
       ),
     );
     expect(agent[0]).toBe('/n/node');
-    expect(agent.slice(-2)).toEqual(['/repo/packages/apps/agent/src/main.ts', '--x=1']);
+    expect(agent.slice(-2)).toEqual(['/repo/packages/apps/agent/bin/axoneme-agent.mjs', '--x=1']);
     const none = argvOf({ name: 'c', image: 'foo/bar' }, images.find('foo/bar'), {});
     expect(none.ok ? '' : none.error.code).toBe('sandbox/unknown-image');
     expect(unwrap(argvOf({ name: 'c', image: 'foo/bar', command: ['echo', '$(A)'] }, undefined, { A: 'x' }))).toEqual(['echo', 'x']);

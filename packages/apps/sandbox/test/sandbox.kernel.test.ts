@@ -133,6 +133,8 @@ describe('sandbox', () => {
     );
     await ready('shell');
     expect(await sandbox.kubectl(['exec', '-i', 'shell', '--', 'cat'], { input: 'hello' })).toBe('hello');
+    const old = { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' };
+    expect(await sandbox.kubectl(['exec', '-i', 'shell', '--', 'cat'], { input: 'by SPDY', env: old })).toBe('by SPDY');
     const failed = await sandbox.kubectlResult(['exec', 'shell', '--', 'sh', '-c', 'echo out; echo err >&2; exit 7']);
     expect(failed.code).toBe(7);
     expect(failed.stdout).toBe('out\n');

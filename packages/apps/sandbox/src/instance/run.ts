@@ -20,8 +20,10 @@ import { buildNative, type NativePrograms } from '../native/build.ts';
 import { hostAddress, hostLink } from '../nodes/addresses.ts';
 import { cgroupMount, createCgroup, destroyCgroup } from '../nodes/cgroup.ts';
 import { createFabric, type Fabric } from '../nodes/fabric.ts';
+import { startHolder } from '../nodes/holder.ts';
 import { createNode, type SandboxNode } from '../nodes/node.ts';
-import { installStreams } from '../streams/install.ts';
+import { installStreams, type StreamDeps } from '../streams/install.ts';
+import { KUBELET_PORT, startKubeletServer } from '../streams/kubelet-server.ts';
 import { CLUSTER_DOMAIN, createDns, createKubernetesService, createNamespaces } from './cluster-objects.ts';
 import { kubeconfigPath, markProcess, type NodeRecord, type SandboxState, sandboxesDir, writeState } from './state.ts';
 
@@ -129,9 +131,29 @@ async function startNodes(
     sbx: native.sbx,
     cluster: { ...cluster.facts, visible },
   };
-  const kubelets = nodes.map((node) => createKubelet({ ...base, node }, { labels: { 'axoneme.io/sandbox': c.id } }));
+  const kubelets = nodes.map((node) =>
+    createKubelet({ ...base, node }, { labels: { 'axoneme.io/sandbox': c.id }, nameIsAddress: cluster.api !== undefined }),
+  );
   for (const k of kubelets) await k.start();
   return { nodes, kubelets };
+}
+
+/** A foreign API server calls the kubelet on the node's address. */
+async function serveKubelets(
+  host: string,
+  native: NativePrograms,
+  nodes: readonly SandboxNode[],
+  caches: Caches,
+  streams: StreamDeps,
+): Promise<void> {
+  const server = await startKubeletServer(host, caches.of(PODS), streams);
+  for (const n of nodes) {
+    await startHolder(
+      native.sbx,
+      [...n.enter(), 'session', 'exec', native.forward, String(KUBELET_PORT), host, String(server.port)],
+      false,
+    );
+  }
 }
 
 const recordOf = (n: SandboxNode): NodeRecord => ({ name: n.name, ipv4: n.address.v4, ipv6: n.address.v6, holderPid: n.holder.pid });
@@ -168,7 +190,9 @@ export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<Runn
   const { nodes, kubelets } = await startNodes(c, d, native, cgroup, fabric, cluster, caches);
   const workerOf = (pod: KubeObject): PodWorker | undefined =>
     kubelets.find((k) => k.nodeName === podSpecOf(pod).nodeName)?.worker(pod.metadata.uid ?? '');
-  if (cluster.api !== undefined) installStreams(cluster.api, { sbx: native.sbx, clock: d.clock, log: d.log, workerOf });
+  const streams = { sbx: native.sbx, clock: d.clock, log: d.log, workerOf };
+  if (cluster.api !== undefined) installStreams(cluster.api, streams);
+  else await serveKubelets(hostAddress(fabric.subnet).v4, native, nodes, caches, streams);
   await createDns(cluster.client).catch((e: unknown) => d.log.warn('cluster DNS not created', { error: describeError(e) }));
   writeFileSync(kubeconfigPath(c.stateDir), cluster.kubeconfig, { mode: 0o600 });
   writeState(c.stateDir, { ...base, ...link, phase: 'up', apiUrl: cluster.url, nodes: nodes.map(recordOf) });

@@ -14,6 +14,8 @@ import { PodWorker } from './pod-worker.ts';
 
 export interface KubeletConfig {
   readonly labels: Readonly<Record<string, string>>;
+  /** false with a foreign API server: it would try to resolve the node's name to reach the kubelet. */
+  readonly nameIsAddress?: boolean;
 }
 
 export interface Kubelet {
@@ -70,7 +72,13 @@ export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>
     const problem = typeof network === 'string' ? network : undefined;
     const previous = d.caches.of(NODES).get('', name);
     // merge, not strategic: addresses are keyed by type there, and two of one type would become one
-    const status = nodeStatus(d.node, problem, d.clock.nowMs(), previous === undefined ? [] : conditionsOf(previous));
+    const status = nodeStatus(
+      d.node,
+      problem,
+      d.clock.nowMs(),
+      previous === undefined ? [] : conditionsOf(previous),
+      config.nameIsAddress !== false,
+    );
     try {
       await d.client.patch(NODES, '', name, 'merge', { status }, { subresource: 'status' });
     } catch (e) {

@@ -31,6 +31,7 @@ export function nodeStatus(
   networkProblem: string | undefined,
   nowMs: number,
   previous: readonly Condition[],
+  nameIsAddress: boolean,
 ): Record<string, unknown> {
   const ready = networkProblem === undefined;
   const status = ready ? 'True' : 'False';
@@ -42,7 +43,7 @@ export function nodeStatus(
     addresses: [
       { type: 'InternalIP', address: node.address.v4 },
       { type: 'InternalIP', address: node.address.v6 },
-      { type: 'Hostname', address: node.name },
+      ...(nameIsAddress ? [{ type: 'Hostname', address: node.name }] : []),
     ],
     capacity: amounts,
     allocatable: amounts,

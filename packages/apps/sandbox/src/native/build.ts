@@ -11,6 +11,8 @@ export interface NativePrograms {
   readonly sbx: string;
   /** The built-in pod programs. */
   readonly demo: string;
+  /** TCP relay. */
+  readonly forward: string;
 }
 
 function compile(source: string, target: string): void {
@@ -34,11 +36,11 @@ function compile(source: string, target: string): void {
 /** Builds into `dir`; a program whose source did not change is reused. */
 export function buildNative(dir: string): NativePrograms {
   mkdirSync(dir, { recursive: true });
-  const [sbx, demo] = ['sbx', 'demo'].map((name) => {
+  const [sbx, demo, forward] = ['sbx', 'demo', 'forward'].map((name) => {
     const source = join(import.meta.dirname, `${name}.c`);
     const target = join(dir, `${name}-${digestOf(readFileSync(source)).slice(0, 12)}`);
     if (!existsSync(target)) compile(source, target);
     return target;
   });
-  return { sbx: sbx as string, demo: demo as string };
+  return { sbx: sbx as string, demo: demo as string, forward: forward as string };
 }

@@ -6,6 +6,7 @@ import { joinSteps } from '../kubelet/container-spec.ts';
 import type { PodWorker, RunningContainer } from '../kubelet/pod-worker.ts';
 import { openPipes } from '../nodes/pipes.ts';
 import { acceptWebSocket, type Channels, channelsOf, ERROR, RESIZE, STDERR, STDIN, STDOUT } from './channels.ts';
+import { acceptSpdy } from './spdy-channels.ts';
 
 const PROTOCOLS = ['v5.channel.k8s.io', 'v4.channel.k8s.io'];
 const DEFAULT_SIZE = { cols: 80, rows: 24 };
@@ -15,14 +16,30 @@ export interface StreamQuery {
   readonly container: string;
   readonly command: readonly string[];
   readonly stdin: boolean;
+  readonly stdout: boolean;
+  readonly stderr: boolean;
   readonly tty: boolean;
+}
+
+/** WebSocket from kubectl and the like, plain SPDY from an API server that talks to a kubelet. */
+function accept(req: IncomingMessage, socket: Duplex, head: Buffer, q: StreamQuery): Promise<Channels | undefined> {
+  if (!/spdy\/3\.1/i.test(req.headers.upgrade ?? '')) return acceptWebSocket(req, socket, head, PROTOCOLS).then(channelsOf);
+  const wanted = 1 + [q.stdin, q.stdout, q.stderr && !q.tty, q.tty].filter(Boolean).length;
+  return acceptSpdy(req, socket, wanted);
 }
 
 const flag = (v: string | null): boolean => v === 'true' || v === '1';
 
 export function streamQuery(req: IncomingMessage, fallback: string): StreamQuery {
   const q = new URL(req.url ?? '/', 'http://x').searchParams;
-  return { container: q.get('container') ?? fallback, command: q.getAll('command'), stdin: flag(q.get('stdin')), tty: flag(q.get('tty')) };
+  return {
+    container: q.get('container') ?? fallback,
+    command: q.getAll('command'), // kubelets are asked with other names than API servers
+    stdin: flag(q.get('stdin') ?? q.get('input')),
+    stdout: flag(q.get('stdout') ?? q.get('output')),
+    stderr: flag(q.get('stderr') ?? q.get('error')),
+    tty: flag(q.get('tty')),
+  };
 }
 
 export function exitStatus(code: number): string {
@@ -119,7 +136,8 @@ export async function handleExec(
   first: string,
 ): Promise<void> {
   const q = streamQuery(req, first);
-  const ch = channelsOf(await acceptWebSocket(req, socket, head, PROTOCOLS));
+  const ch = await accept(req, socket, head, q);
+  if (ch === undefined) return;
   const c = worker?.running(q.container);
   if (c === undefined || worker === undefined) return finish(ch, failureStatus(`container not found ("${q.container}")`));
   if (q.command.length === 0) return finish(ch, failureStatus('you must specify at least one command for the container'));
@@ -137,7 +155,8 @@ export async function handleAttach(
   first: string,
 ): Promise<void> {
   const q = streamQuery(req, first);
-  const ch = channelsOf(await acceptWebSocket(req, socket, head, PROTOCOLS));
+  const ch = await accept(req, socket, head, q);
+  if (ch === undefined) return;
   const c = worker?.running(q.container);
   if (c === undefined) return finish(ch, failureStatus(`container not found ("${q.container}")`));
   const { child } = c;
