@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { AppError, describeError } from '@axoneme/std';
+import { runClusterBench } from './cluster/run.ts';
 import { runPacketBench } from './packet/run.ts';
 import { runPodsBench } from './pods/run.ts';
 import { markdown, type Report, within } from './report.ts';
@@ -14,6 +15,7 @@ interface Options {
 const BENCHES: Readonly<Record<string, (o: Options) => Promise<Report>>> = {
   packet: (o) => runPacketBench({ rounds: o.rounds ?? 7, progress: o.progress }),
   pods: (o) => runPodsBench({ rounds: o.rounds ?? 9, progress: o.progress }),
+  cluster: (o) => runClusterBench({ rounds: o.rounds ?? 3, progress: o.progress }),
 };
 
 async function main(): Promise<number> {

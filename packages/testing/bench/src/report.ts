@@ -12,9 +12,11 @@ export interface Spread {
 }
 
 export interface Budget {
-  /** `max`: the ratio must not exceed it (costs); `min`: not fall below (rates). */
+  /** `max`: must not exceed it (costs); `min`: not fall below (rates). */
   readonly kind: 'max' | 'min';
-  readonly ratio: number;
+  /** Of the ratio; `value` in its place is in the row's own unit. */
+  readonly ratio?: number;
+  readonly value?: number;
 }
 
 export interface Row {
@@ -22,8 +24,8 @@ export interface Row {
   readonly unit: string;
   readonly value: Spread;
   /** Ratio to the reference row of the same round. */
-  readonly ratio: Spread;
-  readonly reference: string;
+  readonly ratio?: Spread;
+  readonly reference?: string;
   readonly budget?: Budget;
   readonly note?: string;
   /** The same in a unit that carries over to other machines; see the report's notes. */
@@ -73,10 +75,35 @@ export function rowOf(s: Series): Row {
   };
 }
 
+/** A row that stands for itself: nothing of its kind to compare with on this machine. */
+export function plainRow(
+  name: string,
+  unit: string,
+  samples: readonly number[],
+  more: { readonly max?: number; readonly note?: string } = {},
+): Row {
+  return {
+    name,
+    unit,
+    value: spread(samples),
+    ...(more.max === undefined ? {} : { budget: { kind: 'max', value: more.max } }),
+    ...(more.note === undefined ? {} : { note: more.note }),
+  };
+}
+
+/** The value below which `share` of the samples lie (nearest rank). */
+export function quantile(samples: readonly number[], share: number): number {
+  const sorted = [...samples].sort((a, b) => a - b);
+  return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? Number.NaN;
+}
+
 /** Undefined when the row has no budget. */
 export function within(row: Row): boolean | undefined {
-  if (row.budget === undefined) return undefined;
-  return row.budget.kind === 'max' ? row.ratio.median <= row.budget.ratio : row.ratio.median >= row.budget.ratio;
+  const { budget } = row;
+  if (budget === undefined) return undefined;
+  const [measured, limit] = budget.value === undefined ? [row.ratio?.median, budget.ratio] : [row.value.median, budget.value];
+  if (measured === undefined || limit === undefined) return undefined;
+  return budget.kind === 'max' ? measured <= limit : measured >= limit;
 }
 
 export function createReport(bench: string, rounds: number, rows: readonly Row[], notes: readonly string[] = []): Report {
@@ -86,7 +113,10 @@ export function createReport(bench: string, rounds: number, rows: readonly Row[]
 export function markdown(r: Report): string {
   const digits = (n: number): string => (n >= 100 ? n.toFixed(0) : n.toFixed(n >= 10 ? 1 : 2));
   const cell = (s: Spread): string => `${digits(s.min)} / **${digits(s.median)}** / ${digits(s.max)}`;
-  const budget = (row: Row): string => (row.budget === undefined ? '' : `${row.budget.kind === 'max' ? '≤' : '≥'} ${row.budget.ratio}`);
+  const budget = (row: Row): string =>
+    row.budget === undefined
+      ? ''
+      : `${row.budget.kind === 'max' ? '≤' : '≥'} ${row.budget.value === undefined ? row.budget.ratio : `${row.budget.value} ${row.unit}`}`;
   const mark = (row: Row): string => ({ true: 'yes', false: '**no**', undefined: '' })[String(within(row)) as 'true'];
   return [
     `### ${r.bench}`,
@@ -97,7 +127,7 @@ export function markdown(r: Report): string {
     '|---|---|---|---|---|---|---|---|',
     ...r.rows.map(
       (x) =>
-        `| ${x.name} | ${cell(x.value)} ${x.unit} | ${cell(x.ratio)} | ${x.reference} | ${budget(x)} | ${mark(x)} | ${x.units === undefined ? '' : cell(x.units)} | ${x.note ?? ''} |`,
+        `| ${x.name} | ${cell(x.value)} ${x.unit} | ${x.ratio === undefined ? '' : cell(x.ratio)} | ${x.reference ?? ''} | ${budget(x)} | ${mark(x)} | ${x.units === undefined ? '' : cell(x.units)} | ${x.note ?? ''} |`,
     ),
     '',
     ...r.notes.map((n) => `- ${n}`),
