@@ -9,6 +9,7 @@ import { type Caches, createCaches } from '../client/cache.ts';
 import { connectExternal, type ExternalCluster } from '../client/external.ts';
 import { CONFIG_MAPS, NODES, PODS, SECRETS, SERVICES } from '../client/kinds.ts';
 import { ignoreNotFound, type KubeClient } from '../client/kube-client.ts';
+import { nameOf, nsOf } from '../client/object.ts';
 import { createStoreClient } from '../client/store-client.ts';
 import { type ControllerManager, startControllers } from '../controllers/manager.ts';
 import { createImageRegistry, repoRoot } from '../images/registry.ts';
@@ -158,6 +159,15 @@ async function serveKubelets(
 
 const recordOf = (n: SandboxNode): NodeRecord => ({ name: n.name, ipv4: n.address.v4, ipv6: n.address.v6, holderPid: n.holder.pid });
 
+/** A foreign cluster keeps no pods that seem to run and no nodes that are gone. */
+async function leave(client: KubeClient, nodes: readonly SandboxNode[]): Promise<void> {
+  const ours = new Set(nodes.map((n) => n.name));
+  const pods = (await client.list(PODS).catch(() => [])).filter((p) => ours.has(podSpecOf(p).nodeName ?? ''));
+  const gone = (what: Promise<unknown>): Promise<unknown> => ignoreNotFound(what).catch(() => undefined);
+  await Promise.all(pods.map((p) => gone(client.delete(PODS, nsOf(p), nameOf(p), { gracePeriodSeconds: 0 }))));
+  await Promise.all(nodes.map((n) => gone(client.delete(NODES, '', n.name))));
+}
+
 /** Brings the sandbox up inside this process. On failure the record on disk tells `takeDown` what to remove. */
 export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<RunningSandbox> {
   const cgroup = join(cgroupMount(), `axoneme-sandbox-${c.id}`);
@@ -205,8 +215,7 @@ export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<Runn
     async stop() {
       controllers.stop();
       for (const k of kubelets) k.stop();
-      if (c.kubeconfig !== undefined)
-        for (const n of nodes) await ignoreNotFound(cluster.client.delete(NODES, '', n.name)).catch(() => undefined);
+      if (c.kubeconfig !== undefined) await leave(cluster.client, nodes);
       caches.stop();
       cluster.close();
       abort.abort();

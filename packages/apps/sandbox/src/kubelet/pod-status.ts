@@ -114,6 +114,9 @@ function readiness(p: PodView, phase: string): Condition[] {
   ];
 }
 
+/** A strategic merge would keep the addresses of an earlier life of the pod. */
+const addresses = (ips: readonly string[]): object[] => [{ $patch: 'replace' }, ...ips.map((ip) => ({ ip }))];
+
 /** The status to write. Conditions of others are not in it: they are merged by type. */
 export function podStatus(p: PodView): Record<string, unknown> {
   const phase = phaseOf(p);
@@ -124,8 +127,8 @@ export function podStatus(p: PodView): Record<string, unknown> {
   return {
     phase,
     startTime: nowIso(p.startedAtMs),
-    ...(p.hostIps[0] === undefined ? {} : { hostIP: p.hostIps[0], hostIPs: p.hostIps.map((ip) => ({ ip })) }),
-    ...(p.podIps[0] === undefined ? {} : { podIP: p.podIps[0], podIPs: p.podIps.map((ip) => ({ ip })) }),
+    ...(p.hostIps[0] === undefined ? {} : { hostIP: p.hostIps[0], hostIPs: addresses(p.hostIps) }),
+    ...(p.podIps[0] === undefined ? {} : { podIP: p.podIps[0], podIPs: addresses(p.podIps) }),
     conditions: [
       condition(p, 'PodReadyToStartContainers', p.podIps.length > 0),
       condition(
