@@ -8,6 +8,7 @@ import { describeKills } from './kills.ts';
 import { describeKubectl, describeUninstall } from './kubectl.ts';
 import { describePaths } from './paths.ts';
 import { describePolicies } from './policies.ts';
+import { describeTrust } from './trust.ts';
 
 /** Everything on this machine that still carries the sandbox's id. */
 function leftovers(id: string): string[] {
@@ -38,6 +39,7 @@ describe('Axoneme on a sandbox of two nodes', () => {
   }, 60_000);
 
   describePaths(get);
+  describeTrust(get);
   describeKubectl(get);
   describePolicies(get);
   describeBadInput(get);
