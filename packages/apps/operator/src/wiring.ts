@@ -107,6 +107,7 @@ function nodeServerDeps(
   ca: Awaited<ReturnType<typeof ensureCa>>,
   leader: () => Leader,
   loop: () => CompileLoop,
+  epoch: () => number,
 ): Omit<NodeServerDeps, 'tls' | 'admin' | 'report'> {
   const signConfig: SignConfig = {
     clusterName: p.config.clusterName,
@@ -119,7 +120,7 @@ function nodeServerDeps(
     clock: p.clock,
     log: p.log,
     artifacts: (name, digest) => p.compiler.body(name, digest),
-    freshness: () => ({ epoch: leader().epoch() ?? 0, leader: leader().isLeader(), inputAgeMs: p.sources.ages() }),
+    freshness: () => ({ epoch: epoch(), leader: leader().isLeader(), inputAgeMs: p.sources.ages() }),
     nodeOf: (peer) => {
       const id = nodeIdentityOf(peer);
       if (!id.ok) return id;
@@ -176,13 +177,15 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     () => epochSeen,
     mirror,
   );
+  // a replica that does not lead passes on the epoch of the one that does: agents take an older one for a replica that is behind
+  const epoch = (): number => leader.epoch() ?? Math.max(epochSeen, leader.epochSeen());
   const loop: CompileLoop = createCompileLoop({
     world,
     compiler: p.compiler,
     dispatcher: createDispatcher({ tables: world.tables, compiler: p.compiler, hub: () => server.hub }),
     clock,
     log,
-    epoch: () => leader.epoch() ?? epochSeen,
+    epoch,
     onCompiled: (compiled, dirty) => {
       mirror.note(compiled, loop.revision());
       leader.notice(dirty);
@@ -194,6 +197,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     ca,
     () => leader,
     () => loop,
+    epoch,
   );
   const tlsOf = async () => ({ ...(await issueReplicaCertificate(ca, trust)), caPem: ca.certPem });
   const server: NodeServer = createNodeServer(
@@ -217,7 +221,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
           p.health
             .components()
             .map((c) => ({ name: c.name, state: c.health.state, reason: c.health.state === 'ok' ? '' : c.health.reason })),
-        self: () => ({ id: config.podName, leader: leader.isLeader(), revision: loop.revision(), epoch: leader.epoch() ?? epochSeen }),
+        self: () => ({ id: config.podName, leader: leader.isLeader(), revision: loop.revision(), epoch: epoch() }),
       }),
     },
     { host: '::', ports: { node: config.port, bootstrap: config.bootstrapPort, admin: config.adminPort }, operatorId: config.podName },

@@ -50,6 +50,8 @@ export interface Election extends Living {
   isLeader(): boolean;
   /** Epoch of our current term; undefined when not leading. */
   epoch(): Epoch | undefined;
+  /** Epoch in the lease as last seen, ours or another's; 0 before the first look. */
+  epochSeen(): number;
   /** Identity in the lease as last seen. */
   holder(): string | undefined;
   /** Resolves once the loop has ended and the lease is given back; wait for it before the process exits. */
@@ -238,6 +240,7 @@ export function createElection(o: ElectionOptions): Election {
     health: () => health,
     isLeader: () => clock.monotonicMs() - (office.term()?.renewedMs ?? Number.NEGATIVE_INFINITY) < times.deadlineMs,
     epoch: () => office.term()?.epoch,
+    epochSeen: () => epochOf(observer.current()?.lease),
     holder: () => observer.current()?.lease.spec?.holderIdentity ?? undefined,
     async start(signal) {
       void run(signal);

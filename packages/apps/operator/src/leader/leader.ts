@@ -36,6 +36,8 @@ export interface Leader {
   start(signal: AbortSignal): Promise<void>;
   isLeader(): boolean;
   epoch(): number | undefined;
+  /** Epoch of whoever leads, as this replica knows it; 0 before the first look. */
+  epochSeen(): number;
   /** Tells the writers what changed. */
   notice(dirty: Dirty): void;
   /** Marks the writers contributed through `writers`. */
@@ -119,6 +121,7 @@ export function createLeader(deps: LeaderDeps, config: OperatorConfig): Leader {
     start: (signal) => election.start(signal),
     isLeader: () => election.isLeader(),
     epoch: () => election.epoch(),
+    epochSeen: () => election.epochSeen(),
     ended: election.ended,
     notice(dirty) {
       if (duties === undefined) return;

@@ -1,10 +1,13 @@
-// The agent's link to the operators: picks a replica, keeps one channel with its streams, leaves stale replicas, comes back with backoff.
+// The agent's link to the operators: picks a replica, keeps one channel with its streams, leaves stale replicas, moves to the leader, comes
+// back with backoff.
 // Called by the agent's wiring.
 import type { OperatorHeartbeat, Welcome } from '@axoneme/proto';
 import { AppError, type Backoff, type Clock, createBackoff, describeError, type Health, type Living, type Log } from '@axoneme/std';
 import type { Client } from '@grpc/grpc-js';
 import { fromStatus } from '../errors.ts';
 import { type ClientTls, openChannel, operatorServerName } from './channel.ts';
+import { createLeaderWatch, type SeekDeps } from './leader-seeker.ts';
+import { createPicker } from './picker.ts';
 import { type AnswerHandler, runRelayStream } from './relay-stream.ts';
 import { createReportStream, type ReportHandlers, type ReportLink } from './report-stream.ts';
 import { runSyncStream, type SyncHandlers, type SyncStreamConfig } from './sync-stream.ts';
@@ -14,6 +17,8 @@ export interface LinkState {
   readonly endpoint: string | undefined;
   readonly operatorId: string | undefined;
   readonly epoch: number;
+  /** Whether that operator leads, as of its last heartbeat. */
+  readonly leader: boolean;
   /** Oldest input of the operator, milliseconds; undefined before the first heartbeat. */
   readonly inputAgeMs: number | undefined;
   /** Why there is no link. */
@@ -41,6 +46,10 @@ export interface SyncClientConfig extends SyncStreamConfig {
   readonly staleInputMs: number;
   /** How long a replica that was left as stale is avoided. */
   readonly avoidMs: number;
+  /** How long a replica that could not be reached is tried last. */
+  readonly unreachableMs: number;
+  /** Pauses of an agent that is served by a replica that does not lead, before it asks the others who does. */
+  readonly seek: { readonly baseMs: number; readonly maxMs: number; readonly timeoutMs: number };
 }
 
 export const syncClientDefaults: SyncClientConfig = {
@@ -51,6 +60,8 @@ export const syncClientDefaults: SyncClientConfig = {
   backoff: { baseMs: 200, maxMs: 10_000 },
   staleInputMs: 120_000,
   avoidMs: 30_000,
+  unreachableMs: 5_000,
+  seek: { baseMs: 1_000, maxMs: 60_000, timeoutMs: 5_000 },
 };
 
 export interface SyncClient extends Living, ReportLink {
@@ -59,43 +70,20 @@ export interface SyncClient extends Living, ReportLink {
   reconnect(): void;
 }
 
-/** Order in which replicas are tried; knows which ones to avoid for a while. */
-function createPicker(d: SyncClientDeps, config: SyncClientConfig) {
-  const random = d.random ?? Math.random;
-  const avoid = new Map<string, number>();
-  let turn = Math.floor(random() * 1024);
-  const usable = (endpoints: readonly string[]): readonly string[] => {
-    const now = d.clock.monotonicMs();
-    for (const [e, until] of avoid) if (until <= now) avoid.delete(e);
-    const good = endpoints.filter((e) => !avoid.has(e));
-    // All bad is as good as all good: somebody must be asked.
-    return good.length > 0 ? good : endpoints;
-  };
-  return {
-    next(): string | undefined {
-      const list = usable(d.endpoints());
-      return list[turn++ % Math.max(1, list.length)];
-    },
-    /** False when there is nobody else to go to. */
-    avoid(endpoint: string): boolean {
-      if (!d.endpoints().some((e) => e !== endpoint && !avoid.has(e))) return false;
-      avoid.set(endpoint, d.clock.monotonicMs() + config.avoidMs);
-      return true;
-    },
-  };
-}
+const oldestInput = (b: OperatorHeartbeat): number => Math.max(0, ...Object.values(b.inputAgeMs));
 
 const disconnected: LinkState = {
   connected: false,
   endpoint: undefined,
   operatorId: undefined,
   epoch: 0,
+  leader: false,
   inputAgeMs: undefined,
   reason: 'not started',
 };
 
 export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = syncClientDefaults): SyncClient {
-  const picker = createPicker(d, config);
+  const picker = createPicker(d.endpoints, d.clock, d.random ?? Math.random);
   const backoff: Backoff = createBackoff(config.backoff, d.random);
   const reports = createReportStream(d.reports);
   let state = disconnected;
@@ -109,7 +97,7 @@ export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = s
   };
 
   const welcomed = (endpoint: string, w: Welcome): void => {
-    if (w.epoch < epochMax && picker.avoid(endpoint)) {
+    if (w.epoch < epochMax && picker.avoid(endpoint, config.avoidMs)) {
       throw new AppError({
         code: 'stream/stale',
         message: 'the operator is behind another one',
@@ -122,9 +110,9 @@ export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = s
     change({ operatorId: w.operatorId, epoch: w.epoch });
   };
   const beat = (endpoint: string, b: OperatorHeartbeat): void => {
-    const inputAgeMs = Math.max(0, ...Object.values(b.inputAgeMs));
-    change({ connected: true, reason: '', inputAgeMs, epoch: b.epoch });
-    if (inputAgeMs > config.staleInputMs && picker.avoid(endpoint)) {
+    const inputAgeMs = oldestInput(b);
+    change({ connected: true, reason: '', inputAgeMs, epoch: b.epoch, leader: b.leader });
+    if (inputAgeMs > config.staleInputMs && picker.avoid(endpoint, config.avoidMs)) {
       throw new AppError({ code: 'stream/stale', message: 'the operator cannot see the cluster', retry: 'later', fields: { inputAgeMs } });
     }
     backoff.reset();
@@ -139,6 +127,14 @@ export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = s
       await d.clock.sleep(pause.nextMs(), signal);
     }
   };
+  const seek: SeekDeps = {
+    open: async (endpoint) => openChannel(endpoint, await d.tls(), config.serverName),
+    wanted: (b) => b.leader && b.epoch >= state.epoch && oldestInput(b) <= config.staleInputMs,
+    pause: createBackoff(config.seek, d.random),
+    timeoutMs: config.seek.timeoutMs,
+    clock: d.clock,
+    log: d.log,
+  };
   const connect = async (endpoint: string, signal: AbortSignal): Promise<AppError> => {
     let client: Client | undefined;
     const over = new AbortController();
@@ -149,6 +145,12 @@ export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = s
       change({ endpoint, operatorId: undefined, inputAgeMs: undefined });
       // Streams beside Sync open when this operator has proved to be one we stay with.
       let beside: Promise<void>[] = [];
+      // The operator that serves us is healthy: it is left only when the leader has answered.
+      const moveTo = (leader: string): void => {
+        picker.prefer(leader);
+        over.abort(new AppError({ code: 'stream/stale', message: 'another operator leads', retry: 'later', fields: { leader } }));
+      };
+      const watchLeader = createLeaderWatch(seek, () => picker.others(endpoint), moveTo, all);
       const deps = {
         handlers: d,
         clock: d.clock,
@@ -156,6 +158,7 @@ export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = s
         welcomed: (w: Welcome) => welcomed(endpoint, w),
         beat: (b: OperatorHeartbeat) => {
           beat(endpoint, b);
+          watchLeader(b);
           if (beside.length > 0 || all.aborted) return;
           beside = [keep(() => reports.run(c, all), 'report', all), keep(() => runRelayStream(c, d.nodeName, d.answer, all), 'relay', all)];
         },
@@ -183,7 +186,9 @@ export function createSyncClient(d: SyncClientDeps, config: SyncClientConfig = s
       change({ connected: false, endpoint: undefined, reason: describeError(reason) });
       if (signal.aborted) break;
       if (wasConnected || reason.code !== 'stream/no-endpoint') d.log.warn('operator link ended', { endpoint, error: reason });
-      if (reason.code !== 'stream/stale' && !current.signal.aborted) await d.clock.sleep(backoff.nextMs(), signal);
+      if (reason.code === 'stream/stale' || current.signal.aborted) continue;
+      if (endpoint !== undefined) picker.avoid(endpoint, config.unreachableMs);
+      await d.clock.sleep(backoff.nextMs(), signal);
     }
     stopped = { state: 'stopped', reason: 'shut down' };
   };

@@ -67,7 +67,8 @@ export async function runSyncStream(client: Client, d: SyncStreamDeps, config: S
       call.cancel();
       resolve(e);
     };
-    const onAbort = (): void => leave(new AppError({ code: 'stream/unavailable', message: 'shut down' }));
+    const onAbort = (): void =>
+      leave(signal.reason instanceof AppError ? signal.reason : new AppError({ code: 'stream/unavailable', message: 'shut down' }));
     const say = (message: SyncRequest['message']): void => {
       if (!over.signal.aborted) call.write({ message });
     };

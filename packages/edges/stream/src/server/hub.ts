@@ -201,6 +201,7 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
   const accept = (node: NodeName, call: SyncCall): void => {
     const r = record(node);
     r.session?.close(new AppError({ code: 'stream/replaced', message: 'a newer stream of this node took over' }));
+    let greeted = false;
     const session: Session = createSession(
       {
         node,
@@ -213,6 +214,7 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
         log: d.log,
         events: {
           greeted(hello) {
+            greeted = true;
             // The list of held artifacts may be large and is used up.
             r.hello = { ...hello, held: {} };
             d.log.info('node connected', { node, revision: hello.revision, agentBuild: hello.agentBuild });
@@ -247,6 +249,8 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
             r.session = undefined;
             // A node that nothing is desired for (it left the cluster) leaves no record behind.
             if (r.state.position() === undefined && records.get(node) === r) records.delete(node);
+            // Without a Hello it only asked who leads.
+            if (!greeted) return;
             d.log.info('node disconnected', { node, reason });
             d.events.disconnected?.(node, reason);
           },
