@@ -40,20 +40,31 @@ export function placesOf(labels: Labels): string[] {
   return out;
 }
 
-/** Places that together hold every identity the selector can match; the most telling requirement is used. */
-export function placesFor(selector: Selector): string[] {
-  let best: Requirement | undefined;
-  for (const r of selector.requirements) if (best === undefined || rank(r) < rank(best)) best = r;
-  if (best === undefined || rank(best) === 9) return [everywhere];
-  const { at } = best;
-  return best.operator === 'In' ? best.values.map((v) => `${at}=${v}`) : [at];
+/**
+ * Ways to find the selector: each is a list of places that together hold every identity the selector can match. The caller takes the
+ * least crowded one; any is right. Where it is a tie, the first: the namespace, then other labels, then the cluster.
+ */
+export function waysTo(selector: Selector): readonly (readonly string[])[] {
+  const usable = selector.requirements.filter((r) => r.operator === 'In' || r.operator === 'Exists').sort((a, b) => rank(a) - rank(b));
+  if (usable.length === 0) return [[everywhere]];
+  return usable.map(({ at, operator, values }) => (operator === 'In' ? values.map((v) => `${at}=${v}`) : [at]));
 }
 
-/** Lower tells more: own labels before the namespace before the cluster. */
+/** The way whose places hold the fewest. */
+export function leastCrowded<V>(ways: readonly (readonly string[])[], index: MultiMap<string, V>): readonly string[] {
+  let best = ways[0]!;
+  let fewest = Number.POSITIVE_INFINITY;
+  for (const way of ways) {
+    const count = way.reduce((sum, place) => sum + index.get(place).size, 0);
+    if (count < fewest) {
+      best = way;
+      fewest = count;
+    }
+  }
+  return best;
+}
+
 function rank(r: Requirement): number {
-  if (r.operator !== 'In' && r.operator !== 'Exists') return 9;
-  const wide = r.key === labelKeys.cluster ? 3 : r.key === labelKeys.namespace ? 1 : 0;
-  return r.operator === 'In' ? wide : wide + 2;
+  const wide = r.key === labelKeys.cluster ? 2 : r.key === labelKeys.namespace ? 0 : 1;
+  return r.operator === 'In' ? wide : wide + 3;
 }
-
-export type IdentityPlaces = MultiMap<string, IdentityId>;

@@ -11,7 +11,7 @@ import {
   standIn,
   worldMembers,
 } from './cidrs.ts';
-import { createMultiMap, type MultiMap, placesFor, placesOf } from './label-index.ts';
+import { createMultiMap, leastCrowded, type MultiMap, placesOf, waysTo } from './label-index.ts';
 import type { PeerSelector } from './rules.ts';
 
 export interface Selection {
@@ -32,6 +32,8 @@ interface Selected {
   readonly text: string;
   readonly peer: PeerSelector;
   readonly deny: boolean;
+  /** Where identities that may match find it. */
+  readonly places: readonly string[];
   readonly members: Set<IdentityId>;
   uses: number;
 }
@@ -167,11 +169,19 @@ function acquire(index: Index, text: string, peer: PeerSelector, deny: boolean):
     known.uses++;
     return;
   }
-  const s: Selected = { text, peer, deny, members: new Set(), uses: 1 };
+  const ways = peer.kind === 'labels' ? waysTo(peer.selector) : [];
+  const s: Selected = {
+    text,
+    peer,
+    deny,
+    places: ways.length === 0 ? [] : leastCrowded(ways, index.selectorsAt),
+    members: new Set(),
+    uses: 1,
+  };
   index.selectors.set(text, s);
-  if (peer.kind === 'labels') {
-    for (const place of placesFor(peer.selector)) {
-      index.selectorsAt.add(place, s);
+  for (const place of s.places) index.selectorsAt.add(place, s);
+  if (ways.length > 0) {
+    for (const place of leastCrowded(ways, index.identitiesAt)) {
       for (const id of index.identitiesAt.get(place)) if (matches(s, index.labelsOf.get(id)!)) s.members.add(id);
     }
   }
@@ -190,7 +200,7 @@ function release(index: Index, text: string): void {
   index.selectors.delete(text);
   index.changes.delete(text);
   index.incomplete.delete(s);
-  if (s.peer.kind === 'labels') for (const place of placesFor(s.peer.selector)) index.selectorsAt.delete(place, s);
+  for (const place of s.places) index.selectorsAt.delete(place, s);
   if (s.peer.kind !== 'cidr') return;
   for (const c of mentioned(s.peer)) {
     const at = index.byPrefix.get(c);
