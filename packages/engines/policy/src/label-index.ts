@@ -1,5 +1,5 @@
 // Finds the selectors an identity may match, and the identities a selector may match, without trying all. Private to selection.ts.
-import { type IdentityId, type Labels, labelKeys, type Requirement, type Selector } from '@axoneme/model';
+import { type Labels, labelKeys, type Requirement, type Selector } from '@axoneme/model';
 
 /** Sets by key; an empty set is not kept. */
 export interface MultiMap<K, V> {

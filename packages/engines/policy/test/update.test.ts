@@ -143,7 +143,7 @@ test(`update equals compileAll after every step (seed ${seed}, ${runs} histories
     .constantFrom<PolicyConfig['mode']>('default', 'default', 'always', 'never')
     .map((mode): PolicyConfig => ({ mode, clusterName: 'main', allowLocalhost: true }));
   fc.assert(fc.property(fc.array(stepArb, { minLength: 1, maxLength: 12 }), cfg, play), { numRuns: runs, seed });
-});
+}, 120_000);
 
 test('two names in two namespaces do not meet', () => {
   const rule = (namespace: string) =>

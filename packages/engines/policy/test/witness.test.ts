@@ -60,7 +60,7 @@ test(`rows and rules agree on every packet (seed ${seed}, ${runs} runs)`, () => 
   expect(packets).toBeGreaterThan(runs * 20);
   // Every kind of outcome has been met, so the vocabulary is not blind.
   expect([...outcomes.keys()].sort()).toEqual(['allow', 'blocked', 'default-deny', 'deny', 'local-host', 'open']);
-});
+}, 120_000);
 
 type Origins = ReturnType<typeof compileAll>['origins'];
 

@@ -205,4 +205,4 @@ test(`after any history the span equals computeSpan, and the differences add up 
     }),
     { numRuns: 400, seed },
   );
-});
+}, 120_000);
