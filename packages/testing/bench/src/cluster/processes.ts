@@ -9,11 +9,12 @@ const read = (path: string): string => {
   }
 };
 
-/** Processes of one sandbox that run the `main.ts` of an app. */
+/** Processes of one sandbox that run an app. */
 export function processesOf(sandboxId: string, app: 'agent' | 'operator'): readonly number[] {
+  const entry = new RegExp(`packages/apps/${app}/(src/main\\.ts|bin/[^/]+)$`);
   const pids = readdirSync('/proc').filter((d) => /^\d+$/.test(d));
   return pids
-    .filter((pid) => read(`/proc/${pid}/cmdline`).includes(`packages/apps/${app}/src/main.ts`))
+    .filter((pid) => read(`/proc/${pid}/cmdline`).split('\0').some((a) => entry.test(a)))
     .filter((pid) => read(`/proc/${pid}/cgroup`).includes(`axoneme-sandbox-${sandboxId}/`))
     .map(Number);
 }
