@@ -47,7 +47,7 @@ function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workload
       const view = readNodeView(blobs.get('node/config'), blobs.get('routes'));
       if (view === undefined) return;
       endpoints.setView(view);
-      datapath.configure(view);
+      datapath.configure(view, () => endpoints.fillRows());
       endpoints.restore();
       datapath.settle();
     } catch (e) {
@@ -230,7 +230,11 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     }
     serveCni();
     trust.watch(life.signal, () => identity.poke());
-    datapath.watch(life.signal, () => endpoints.restore());
+    datapath.watch(
+      life.signal,
+      () => endpoints.fillRows(),
+      () => endpoints.restore(),
+    );
     for (const part of [identity, reporter]) await part.start(life.signal);
     // dialling without a certificate would only build up backoff
     void identity.ready().then(() => sync.start(life.signal));

@@ -180,6 +180,14 @@ export interface TestPod {
 }
 
 let pods = 0;
+const traffic = new Set<ChildProcess>();
+
+/** Ends traffic programs a failed test left running. */
+export function stopTraffic(): void {
+  for (const c of traffic) c.kill();
+  traffic.clear();
+}
+
 export function createPod(namespace: string, name: string, uid = `uid-${name}`): TestPod {
   const id = `axa${process.pid}p${++pods}`;
   const netns = netnsPath(id);
@@ -193,6 +201,7 @@ export function createPod(namespace: string, name: string, uid = `uid-${name}`):
     spawn(...argv) {
       const child = spawn('nsenter', [`--net=${netns}`, ...argv], { stdio: ['pipe', 'pipe', 'ignore'] });
       children.push(child);
+      traffic.add(child);
       return child;
     },
     close() {
@@ -348,7 +357,7 @@ print('timeout')
 /** Answers `pong` to datagrams on port 7000, both families. */
 export async function startEcho(pod: TestPod): Promise<ChildProcess> {
   const p = pod.spawn('python3', '-c', udpEcho);
-  await new Promise((r) => p.stdout?.once('data', r));
+  await running(p);
   return p;
 }
 
@@ -399,7 +408,8 @@ async function running(p: ChildProcess): Promise<Running> {
   p.stdout?.setEncoding('utf8').on('data', (t: string) => {
     text += t;
   });
-  await until(() => text.includes('up'), 'a traffic program');
+  await until(() => text.includes('up') || p.exitCode !== null, 'a traffic program');
+  if (p.exitCode !== null) throw new Error(`a traffic program ended with ${p.exitCode}`);
   return {
     async finish() {
       const gone = new Promise((r) => p.once('close', r));

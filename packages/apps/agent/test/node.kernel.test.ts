@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { NodeName } from '@axoneme/std';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   ask,
   build,
@@ -10,6 +10,7 @@ import {
   createPod,
   flood,
   startEcho,
+  stopTraffic,
   type TestOperator,
   type TestPod,
   until,
@@ -25,6 +26,7 @@ beforeAll(async () => {
   operator = await createOperator(node.gateway);
   node.start();
 });
+afterEach(stopTraffic);
 afterAll(async () => {
   operator?.stop();
   for (const p of pods) p.close();
@@ -36,6 +38,7 @@ const named = {
   'workload/default/server': workload('server', server),
   'workload/default/stranger': workload('stranger', stranger),
 };
+const sizes = '--map-sizes=flow4=16384,flow6=16384,lb_sock=8192,events=1048576,policy=1024,subject=1024,endpoint=1024,endpoint_if=1024';
 const pod = (name: string): TestPod => {
   const p = createPod('default', name);
   pods.push(p);
@@ -114,11 +117,27 @@ describe('a restarted agent', () => {
     expect(sent.every((n) => n > 100)).toBe(true);
   }, 240_000);
 
+  test('with other table sizes fills new tables, then swaps programs: still nothing lost, nothing passed', async () => {
+    const [clientPod, serverPod, strangerPod] = pods as [TestPod, TestPod, TestPod];
+    const counter = await count(serverPod);
+    const floods = await Promise.all(['10.231.1.3', 'fd23:1:1::3'].flatMap((a) => [flood(clientPod, a), flood(strangerPod, a)]));
+    await node.kill();
+    const before = node.log().length;
+    node.start(sizes);
+    await until(() => node.log().slice(before).includes('"agent serves"'), 'the agent serves again');
+    const log = node.log().slice(before);
+    expect(JSON.parse(/"replacedMaps":(\[.*?\])/.exec(log)?.[1] ?? '').sort()).toEqual(['endpoint', 'endpoint_if', 'policy', 'subject']);
+    expect(log.match(/"outcome":"swapped"/g)?.length).toBeGreaterThan(4);
+    expect(node.exec('ls', `${node.dir}/bpf/axoneme/progs`).trim().split('\n')).toHaveLength(1);
+    const sent = await Promise.all(floods.map(async (f) => Number(await f.finish())));
+    expect(JSON.parse(await counter.finish())).toEqual({ '10.231.1.2': sent[0], 'fd23:1:1::2': sent[2] });
+  });
+
   test('holds what it held: the operator sends no artifact again', async () => {
     await until(() => operator.server.hub.link(node.name as NodeName)?.connected, 'the link');
     const sent = operator.server.hub.totals().sent.artifacts;
     await node.kill();
-    node.start();
+    node.start(sizes);
     const acks = operator.acks.length;
     await until(() => operator.acks.length > acks, 'an acknowledgement after the restart');
     expect(operator.server.hub.totals().sent.artifacts).toBe(sent);
@@ -198,12 +217,12 @@ describe('a policy that changes', () => {
   });
 
   test('is refused whole when a table is too small, and the old one stays', async () => {
-    const many = Array.from({ length: 200_000 }, (_, i) => i + 2_000);
+    const many = Array.from({ length: 1_000 }, (_, i) => i + 2_000);
     operator.set(node.name, { 'policy/1122334455667788': serverPolicy(many) });
     const nack = await until(() => operator.nacks.at(-1), 'the refusal', 60_000);
     expect(nack).toMatchObject({
       code: 'agent/table-full',
-      reason: expect.stringContaining('table policy needs 400002 rows, capacity is 262144'),
+      reason: expect.stringContaining('table policy needs 2002 rows, capacity is 1024'),
     });
     operator.set(node.name, { 'policy/1122334455667788': serverPolicy([client]) });
     const echo = await startEcho(pods[1] as TestPod);
@@ -250,7 +269,7 @@ describe('pods that go', () => {
     expect(JSON.parse((await node.cni('CHECK', strangerPod)).out).code).toBe(3);
     await node.kill('SIGTERM');
     clientPod.close();
-    node.start();
+    node.start(sizes);
     await until(() => node.log().includes('"endpoint removed"') && !operator.endpoints().has('default/client'), 'the vanished pod');
     expect(node.exec('ls', `${node.dir}/bpf/axoneme/links`).match(/pod-/g)).toHaveLength(2);
   });
@@ -269,7 +288,7 @@ describe('pods that go', () => {
     }
     node.exec('umount', `${node.dir}/bpf`);
     const before = node.log().length;
-    node.start();
+    node.start(sizes);
     await until(() => node.log().slice(before).includes('"agent serves"'), 'the agent serves again');
     const echo = await startEcho(again);
     expect((await node.cni('CHECK', again)).out).toBe('');

@@ -1,5 +1,5 @@
 import { addAddress, createVeth, getLink, inNetns, NetlinkSocket, openNetns, setLink } from '@axoneme/netlink';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import {
   ask,
   build,
@@ -7,6 +7,7 @@ import {
   createOperator,
   createPod,
   startEcho,
+  stopTraffic,
   type TestNode,
   type TestOperator,
   type TestPod,
@@ -93,6 +94,7 @@ beforeAll(async () => {
     expect(await nodes[node].cni('ADD', p)).toMatchObject({ code: 0 });
   }
 }, 60_000);
+afterEach(stopTraffic);
 afterAll(async () => {
   for (const o of operators) o.stop();
   for (const p of pods) p.close();

@@ -33,8 +33,8 @@ export interface Datapath {
   readonly network: NodeNetwork | undefined;
   /** Rows of the endpoint table that are no pods. */
   hostRows(): readonly Row[];
-  /** Brings node objects and rows to `view`. Throws; may be called again. */
-  configure(view: NodeView): void;
+  /** Brings node objects and rows to `view`; `fill` writes the pods' rows before any program is attached or swapped. Throws; may be called again. */
+  configure(view: NodeView, fill: () => void): void;
   attachPod(hostIfname: string, ifindex: number): void;
   /** After the device is gone. */
   detachPod(hostIfname: string): void;
@@ -43,7 +43,7 @@ export interface Datapath {
   /** Pins of programs no hook uses any more are dropped; call after all pods are attached again. */
   settle(): void;
   /** Reads what changed behind our back and repairs it, until `signal` aborts. `onRepair` runs after each pass. */
-  watch(signal: AbortSignal, onRepair: () => void): void;
+  watch(signal: AbortSignal, fill: () => void, onRepair: () => void): void;
   health(): Health;
 }
 
@@ -85,6 +85,9 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
   let view: NodeView | undefined;
   let health: Health = { state: 'degraded', reason: 'waiting for the configuration of this node' };
 
+  // flows judged under an older generation map must not look current under a new one
+  if (programs.replacedMaps.includes('generation') || !programs.adopted) tables.startGeneration();
+
   const map = (name: string): BpfMap => {
     const m = programs.maps.get(name);
     if (m) return m;
@@ -104,18 +107,19 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
     const outcome = links.ensure(a);
     if (outcome !== 'kept') log.info('program attached', { pin: a.pin, program: a.program, outcome });
   };
-  const configure = (v: NodeView): void => {
+  const configure = (v: NodeView, fill: () => void): void => {
     view = v;
     try {
       const n = ensureNetwork(socket, v, findDevices(socket, config.devices, v.addresses), log);
+      network = n;
       writeNodeRows(v, n);
+      fill();
       const attachments = nodeAttachments(n, programs, cgroup);
       expedited(() => {
         for (const a of attachments) ensureAttachment(a);
       });
       const wanted = new Set(attachments.map((a) => a.pin));
       for (const pin of links.pins()) if (!pin.startsWith('pod-') && !wanted.has(pin)) links.remove(pin);
-      network = n;
       health = { state: 'ok' };
     } catch (e) {
       health = { state: 'degraded', reason: describeError(e) };
@@ -146,11 +150,11 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
     },
     podPins: () => [...new Set(links.pins().flatMap((p) => /^pod-(.+)-(?:in|e)gress$/.exec(p)?.[1] ?? []))],
     settle: () => programs.retire(),
-    watch(signal, onRepair) {
+    watch(signal, fill, onRepair) {
       const repair = (): void => {
         if (view === undefined) return;
         try {
-          configure(view);
+          configure(view, fill);
           onRepair();
         } catch (e) {
           log.error('datapath repair failed', { error: e });

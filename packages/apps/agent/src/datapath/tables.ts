@@ -38,19 +38,34 @@ export function tableOf(map: BpfMap): Table {
   };
 }
 
-export function createTables(maps: ReadonlyMap<string, BpfMap>): Tables {
+export interface DatapathTables extends Tables {
+  /** For a new generation map: a value no flow was judged under. */
+  startGeneration(): void;
+}
+
+export function createTables(maps: ReadonlyMap<string, BpfMap>): DatapathTables {
   const tables = new Map([...maps].map(([name, map]) => [name, tableOf(map)]));
   const index = Buffer.alloc(4);
+  const generation = (): BpfMap => {
+    const map = maps.get('generation');
+    invariant(map !== undefined, 'the datapath has a generation map');
+    return map;
+  };
+  const set = (value: number): void => {
+    const next = Buffer.alloc(generation().valueSize);
+    next.writeUInt32LE(value);
+    generation().update(index, next);
+  };
   return {
     get: (name) => tables.get(name),
     bumpGeneration() {
-      const map = maps.get('generation');
-      invariant(map !== undefined, 'the datapath has no generation map');
-      const now = map.lookup(index)?.readUInt32LE() ?? 0;
-      const next = Buffer.alloc(map.valueSize);
+      const now = generation().lookup(index)?.readUInt32LE() ?? 0;
       // 0 is what a fresh flow entry holds
-      next.writeUInt32LE(now >= 0xffffffff ? 1 : now + 1);
-      map.update(index, next);
+      set(now >= 0xffffffff ? 1 : now + 1);
+    },
+    startGeneration() {
+      const now = generation().lookup(index)?.readUInt32LE() ?? 0;
+      if (now === 0) set(Math.floor(Date.now() / 1000) >>> 0);
     },
   };
 }

@@ -42,6 +42,8 @@ export interface EndpointManager {
   setView(view: NodeView): void;
   /** After a restart or a foreign change: devices, programs and rows of all endpoints as they should be; endpoints without a namespace go. */
   restore(): void;
+  /** Rows of the endpoints that have a device, and only those. */
+  fillRows(): void;
   list(): readonly EndpointStatus[];
   /** An endpoint was made, changed or (`deleted`) removed. */
   onChange(listener: (e: EndpointStatus, deleted: boolean) => void): void;
@@ -273,6 +275,11 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
     log.warn('interface of a pod is gone, making it anew', { endpoint: e.id, namespace: e.namespace, pod: e.pod });
     return plumb(e, v);
   };
+  const fillRows = (): void => {
+    const present = registry.all().filter((e) => e.ifindex > 0);
+    const changed = rows.reconcile(present.map(interfaceOf), datapath.hostRows());
+    if (changed > 0) log.info('endpoint rows corrected', { changed });
+  };
   const restore = (): void => {
     if (!view || !datapath.network) return;
     for (const e of registry.all()) {
@@ -284,9 +291,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
         log.error('endpoint not restored', { endpoint: e.id, error: describeError(error) });
       }
     }
-    const present = registry.all().filter((e) => e.ifindex > 0);
-    const changed = rows.reconcile(present.map(interfaceOf), datapath.hostRows());
-    if (changed > 0) log.info('endpoint rows corrected', { changed });
+    fillRows();
     const names = new Set(registry.all().map((e) => e.hostIfname));
     for (const name of datapath.podPins()) if (!names.has(name)) datapath.detachPod(name);
   };
@@ -320,6 +325,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
       addresses.setBlocks(v.blocks);
     },
     restore,
+    fillRows,
     list: () => registry.all().map(statusOf),
     onChange: (listener) => void listeners.push(listener),
   };
