@@ -101,7 +101,7 @@ export function invalid(group: string, kind: string, name: string, causes: reado
   return new StatusError(422, 'Invalid', `${gk} "${name}" is invalid: ${summary}`, {
     ...(name === '' ? {} : { name }),
     ...(group === '' ? {} : { group }),
-    kind,
+    ...(kind === '' ? {} : { kind }),
     causes: causes.map((c) => ({ reason: c.reason ?? 'FieldValueInvalid', message: c.message, field: c.field ?? '' })),
   });
 }

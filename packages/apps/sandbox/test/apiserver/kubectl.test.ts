@@ -100,7 +100,8 @@ const groups: Readonly<Record<string, readonly Step[]>> = {
     ),
     step('create job j1 --image=busybox -n team -- sh -c true', /job\.batch\/j1 created/),
     step('get job j1 -n team -o jsonpath={.spec.template.spec.containers[0].command}/{.spec.backoffLimit}', /^\["sh","-c","true"\]\/6$/),
-    step('create cronjob cj --image=busybox --schedule=* -n team', /cronjob\.batch\/cj created/),
+    step('create cronjob cj --image=busybox --schedule=* -n team', /expected exactly 5 fields, found 1/, { code: 1 }),
+    step(`create cronjob cj --image=busybox '--schedule=*/5 * * * *' -n team`, /cronjob\.batch\/cj created/),
     step('create service clusterip s2 --tcp=80:8080 -n team', /service\/s2 created/),
     step('get svc s2 -n team -o jsonpath={.spec.ports[0].targetPort}', /^8080$/),
     step('create sa robot -n team', /serviceaccount\/robot created/),
@@ -201,7 +202,7 @@ const groups: Readonly<Record<string, readonly Step[]>> = {
       stdin: m.widget.replace('size: small', 'size: small, count: many').replace('one', 'two'),
       code: 1,
     }),
-    step('apply -f -', /spec: Invalid value: "object": count must not exceed max/, {
+    step('apply -f -', /spec: Invalid value: count must not exceed max/, {
       stdin: m.widget.replace('size: small', 'size: small, count: 5, max: 4').replace('one', 'two'),
       code: 1,
     }),

@@ -103,7 +103,9 @@ function runRule(
     add(`${(e as Error).message.split('\n')[0]} evaluating rule: ${rule.message ?? rule.rule}`);
     return;
   }
-  add(messageOf(rule, scope, compiled));
+  const why = messageOf(rule, scope, compiled);
+  if (!isObj(v) && !Array.isArray(v)) add(why);
+  else out.push({ reason: rule.reason ?? 'FieldValueInvalid', field, message: `Invalid value: ${why}` });
 }
 
 function messageOf(rule: Rule, scope: Record<string, unknown>, compiled: (t: string) => Program | string): string {

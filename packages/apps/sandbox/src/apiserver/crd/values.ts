@@ -130,6 +130,9 @@ function validateMap(v: Obj, s: Schema, path: string, out: Cause[]): void {
   }
 }
 
+/** Kubernetes names no field when a combination of schemas fails; the path is in the message. */
+const NO_FIELD = '<nil>';
+
 /** allOf, anyOf, oneOf, not: their schemas hold value rules only. */
 function validateLogic(v: unknown, raw: Obj, path: string, out: Cause[]): void {
   const causesOf = (part: unknown): Cause[] => {
@@ -141,18 +144,17 @@ function validateLogic(v: unknown, raw: Obj, path: string, out: Cause[]): void {
   if (Array.isArray(raw.anyOf)) {
     const all = raw.anyOf.map(causesOf);
     if (!all.some((c) => c.length === 0))
-      out.push(bad(path, shown(v), `${path} in body must validate at least one schema (anyOf)`), ...(all[0] ?? []));
+      out.push(bad(NO_FIELD, '', `"${path}" must validate at least one schema (anyOf)`), ...(all[0] ?? []));
   }
   if (Array.isArray(raw.oneOf)) {
-    const good = raw.oneOf.map(causesOf).filter((c) => c.length === 0).length;
-    if (good === 0) out.push(bad(path, shown(v), `${path} in body must validate one and only one schema (oneOf). Found none valid`));
-    else if (good > 1)
-      out.push(bad(path, shown(v), `${path} in body must validate one and only one schema (oneOf). Found ${good} valid alternatives`));
+    const all = raw.oneOf.map(causesOf);
+    const good = all.filter((c) => c.length === 0).length;
+    const wrong = (found: string): Cause => bad(NO_FIELD, '', `"${path}" must validate one and only one schema (oneOf). ${found}`);
+    if (good === 0) out.push(wrong('Found none valid'), ...(all[0] ?? []));
+    else if (good > 1) out.push(wrong(`Found ${good} valid alternatives`));
   }
-  if (isObj(raw.not) && causesOf(raw.not).length === 0) out.push(bad(path, shown(v), `${path} in body must not validate the schema (not)`));
+  if (isObj(raw.not) && causesOf(raw.not).length === 0) out.push(bad(NO_FIELD, '', `"${path}" must not validate the schema (not)`));
 }
-
-const shown = (v: unknown): unknown => (isObj(v) ? 'object' : Array.isArray(v) ? 'array' : v);
 
 const logicCache = new WeakMap<object, Schema>();
 

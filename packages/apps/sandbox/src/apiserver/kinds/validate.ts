@@ -146,6 +146,14 @@ const rules: Check = (o) =>
 
 const job = workload(['OnFailure', 'Never'], ['selector', 'completionMode']);
 
+const cronJob: Check = (_o, _old, spec) => {
+  const text = String(spec.schedule ?? '');
+  if (text === '') return [requiredValue('spec.schedule')];
+  const fields = text.trim().split(/\s+/);
+  if (text.startsWith('@') || fields.length === 5) return [];
+  return [invalidValue('spec.schedule', text, `expected exactly 5 fields, found ${fields.length}: [${fields.join(' ')}]`)];
+};
+
 const byType: Readonly<Record<string, Check>> = {
   Pod: (_o, old, spec, oldSpec) =>
     old === undefined ? podSpecCauses(spec, 'spec') : [...podSpecCauses(spec, 'spec'), ...podUpdateCauses(spec, oldSpec ?? {})],
@@ -157,7 +165,7 @@ const byType: Readonly<Record<string, Check>> = {
     ...job(o, old, spec, oldSpec),
     ...(old !== undefined && asObj(oldSpec).suspend !== true ? immutable('spec.template', spec.template, oldSpec?.template) : []),
   ],
-  CronJob: (_o, _old, spec) => (spec.schedule === undefined || spec.schedule === '' ? [requiredValue('spec.schedule')] : []),
+  CronJob: cronJob,
   Service: service,
   NetworkPolicy: networkPolicy,
   ConfigMap: frozenData,

@@ -7,14 +7,20 @@ import { apiVersionOf, type Resource } from '../registry.ts';
 import { builtinSchema } from '../schema/builtin.ts';
 import { normalize, type TypeProblem } from '../schema/normalize.ts';
 import { unknownFields } from '../schema/unknown.ts';
-import { badRequest, invalid } from '../status-error.ts';
+import { badRequest, invalid, invalidValue } from '../status-error.ts';
 import type { KubeObject } from '../types.ts';
 import type { RestEnv, WriteContext } from './env.ts';
 
+/** What else is known of a body: fields it names twice, and whether it is the outcome of a patch. */
+export interface BodyFacts {
+  readonly duplicates?: readonly string[];
+  readonly patched?: boolean;
+}
+
 /** The stored form of a body: right kind, known fields only, defaults filled in. Not yet checked for meaning. */
-export function toTyped(env: RestEnv, r: Resource, raw: unknown, ctx: WriteContext, duplicates: readonly string[] = []): KubeObject {
+export function toTyped(env: RestEnv, r: Resource, raw: unknown, ctx: WriteContext, facts: BodyFacts = {}): KubeObject {
   const o = requireKind(r, raw);
-  reportUnknown(r, o, ctx, duplicates);
+  reportUnknown(r, o, ctx, facts);
   const problems: TypeProblem[] = [];
   const metadata = normalize(o.metadata ?? {}, builtinSchema('ObjectMeta'), problems, 'metadata') as KubeObject['metadata'];
   if (r.custom !== undefined) {
@@ -43,14 +49,14 @@ function requireKind(r: Resource, raw: unknown): Obj {
   return { ...raw, apiVersion, kind };
 }
 
-function reportUnknown(r: Resource, o: Obj, ctx: WriteContext, duplicates: readonly string[]): void {
+function reportUnknown(r: Resource, o: Obj, ctx: WriteContext, facts: BodyFacts): void {
   if (ctx.fieldValidation === 'Ignore') return;
   const unknown = unknownFields(o.metadata ?? {}, builtinSchema('ObjectMeta'), 'metadata');
   const { metadata: _m, ...rest } = o;
   unknown.push(...unknownFields(rest, r.schema));
   const texts = [
     ...unknown.map((p) => `unknown field ${JSON.stringify(p)}`),
-    ...duplicates.map((p) => `duplicate field ${JSON.stringify(p)}`),
+    ...(facts.duplicates ?? []).map((p) => `duplicate field ${JSON.stringify(p)}`),
   ];
   if (texts.length === 0) return;
   if (ctx.fieldValidation === 'Warn') {
@@ -58,7 +64,8 @@ function reportUnknown(r: Resource, o: Obj, ctx: WriteContext, duplicates: reado
     return;
   }
   const strict = `strict decoding error: ${texts.join(', ')}`;
-  throw badRequest(r.custom === undefined ? `${r.kind} in version "${r.version}" cannot be handled as a ${r.kind}: ${strict}` : strict);
+  if (facts.patched === true) throw invalid('', '', '', [invalidValue('patch', JSON.stringify(o), strict)]);
+  throw badRequest(`${r.kind} in version "${r.version}" cannot be handled as a ${r.kind}: ${strict}`);
 }
 
 function throwProblems(r: Resource, problems: readonly TypeProblem[]): void {

@@ -11,15 +11,14 @@ import { tooBusy } from '../store/memory.ts';
 import type { AdmissionRequest, KubeObject, PatchKind } from '../types.ts';
 import { finishDeletion } from './delete.ts';
 import type { RestEnv, WriteContext } from './env.ts';
-import { toTyped, validate } from './prepare.ts';
+import { type BodyFacts, toTyped, validate } from './prepare.ts';
 import { keepSystemFields, newMeta, sameObject, withGeneration, withInitialStatus } from './system.ts';
 import { fromStorage, toStorage } from './versions.ts';
 
 const attemptsMax = 30;
 
-export interface Body {
+export interface Body extends BodyFacts {
   readonly value: unknown;
-  readonly duplicates?: readonly string[];
 }
 
 function writerOf(env: RestEnv, r: Resource, ctx: WriteContext): Writer {
@@ -54,7 +53,7 @@ export { admissionRequest };
 export async function create(env: RestEnv, r: Resource, ns: string, body: Body, ctx: WriteContext): Promise<KubeObject> {
   const raw = isObj(body.value) && isObj(body.value.metadata) ? body.value : { ...(body.value as object), metadata: {} };
   checkNamespace(r, ns, raw.metadata as { namespace?: unknown });
-  const typed = toTyped(env, r, raw, ctx, body.duplicates);
+  const typed = toTyped(env, r, raw, ctx, body);
   // status and other first values of the server's own belong to no writer
   const { status, ...own } = typed;
   const counted = ownsStatus(r) ? typed : (own as KubeObject);
@@ -134,7 +133,7 @@ async function modifyOnce(
   const raw = { ...(body.value as object) } as KubeObject;
   checkNamespace(r, ns, asMeta(raw));
   checkIdentity(r, live, raw);
-  const typed = toTyped(env, r, raw, ctx, body.duplicates);
+  const typed = toTyped(env, r, raw, ctx, body);
   let next = keepSystemFields(r, live, typed, ctx.subresource);
   if (ownership === 'track') next = trackUpdate(live, next, r.schema, writerOf(env, r, ctx), undefined);
   next = (await env.admission.mutate(admissionRequest(r, 'UPDATE', ns, next, live, ctx), ctx.warnings)) ?? next;
@@ -225,7 +224,7 @@ export async function patch(
     r,
     ns,
     name,
-    (live) => ({ body: { value: patched(r, live, p), duplicates: p.duplicates ?? [] }, ownership: 'track' }),
+    (live) => ({ body: { value: patched(r, live, p), duplicates: p.duplicates ?? [], patched: true }, ownership: 'track' }),
     ctx,
   );
   return { object, created: false };
