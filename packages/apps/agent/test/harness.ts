@@ -283,7 +283,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
         'trust-dir': `${dir}/trust`,
         'token-file': `${dir}/token`,
         'map-sizes': 'flow4=16384,flow6=16384,lb_sock=8192,events=1048576',
-        'health-port': '-1',
+        'health-port': '9879',
         'log-level': 'debug',
       };
       const argv = Object.entries(settings).map(([k, v]) => `--${k}=${v}`);

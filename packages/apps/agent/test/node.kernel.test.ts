@@ -216,6 +216,25 @@ describe('a policy that changes', () => {
     operator.server.setWantFlows(false);
   });
 
+  test('can be asked for: tables, endpoints, status, health', async () => {
+    const lines = async (query: string): Promise<Record<string, unknown>[]> => {
+      const found: Record<string, unknown>[] = [];
+      for await (const l of operator.server.relay(node.name as NodeName, query, 0)) found.push(JSON.parse(l));
+      return found;
+    };
+    expect(await lines('policy')).toContainEqual(
+      expect.objectContaining({ table: 'policy', peer: client, protocol: 'udp', port: 7000, verdict: 'allow' }),
+    );
+    expect(await lines('endpoints')).toContainEqual(expect.objectContaining({ pod: 'server', identity: server, state: 'ready' }));
+    expect((await lines('ct')).some((f) => f.action === 'pod')).toBe(true);
+    expect(await lines('status')).toEqual([expect.objectContaining({ complete: true, connected: true, endpoints: 4 })]);
+    await expect(lines('nonsense')).rejects.toThrow(/cannot answer "nonsense"/);
+    expect(node.exec('curl', '-sf', 'http://127.0.0.1:9879/readyz')).toContain('gate pods open');
+    expect(node.exec('curl', '-s', 'http://127.0.0.1:9879/metrics')).toMatch(
+      /axoneme_drops_packets\{reason="Policy denied",direction="ingress"\} [1-9]/,
+    );
+  });
+
   test('is refused whole when a table is too small, and the old one stays', async () => {
     const many = Array.from({ length: 1_000 }, (_, i) => i + 2_000);
     operator.set(node.name, { 'policy/1122334455667788': serverPolicy(many) });
