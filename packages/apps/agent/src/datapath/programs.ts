@@ -102,7 +102,7 @@ function openMaps(dir: string): Map<string, BpfMap> {
 
 export function loadPrograms(o: LoadOptions): LoadedPrograms {
   const objects = readObjects(o.objectsDir);
-  const digest = digestOf(...[...objects].flat(), JSON.stringify(Object.entries(o.mapSizes).sort()));
+  const digest = digestOf(...[...objects].flat(), JSON.stringify(Object.entries(o.mapSizes).sort(([a], [b]) => (a < b ? -1 : 1))));
   const dir = `${o.root}/progs/${digest}`;
   const pinned = new Set(list(`${o.root}/maps`));
   const adopted = list(dir).includes(complete) && neededMaps.every((m) => pinned.has(m));
