@@ -199,8 +199,12 @@ function readLines(file: string): string[] {
   }
 }
 
+/** AXONEME_KUBECONFIG names the API server of somebody else to run a suite against; its cluster should be empty. */
 export async function upFixture(name: string, nodes: number, helmArgs: readonly string[] = []): Promise<Fixture> {
-  return createFixture(await upSandbox({ id: `${name}${process.pid}`, nodes, helmArgs }));
+  const kubeconfig = process.env.AXONEME_KUBECONFIG;
+  return createFixture(
+    await upSandbox({ id: `${name}${process.pid}`, nodes, helmArgs, ...(kubeconfig === undefined ? {} : { kubeconfig }) }),
+  );
 }
 
 /** A Deployment spread over the nodes: `app` label, built-in echo server on 80 (HTTP) and 7 (TCP and UDP echo). */

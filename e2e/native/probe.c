@@ -3,6 +3,7 @@
 //   probe serve PORT SECONDS       TCP on PORT: reads to the end, answers with the number and the sum of the bytes
 //   probe bulk ADDR PORT BYTES     sends that much to `serve` and compares its answer
 //   probe udp ADDR PORT SIZE N     N datagrams to an echo server, one at a time, contents compared
+//   probe watch ADDR PORT RATE S   datagrams to an echo server; first and last echo as milliseconds of the wall clock, 0 = none
 //   probe sctp-serve SECONDS       answers INIT chunks of SCTP on raw sockets (the kernel need not know SCTP)
 //   probe sctp ADDR PORT           sends an INIT and waits for the answer
 //   probe spoof FROM ADDR PORT N   N datagrams with another source address
@@ -169,6 +170,38 @@ static int udp(const char *addr, int port, size_t size, int count)
 	return 0;
 }
 
+static double wall_ms(void)
+{
+	struct timespec t;
+	clock_gettime(CLOCK_REALTIME, &t);
+	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
+}
+
+static int watch(const char *addr, int port, int rate, double seconds)
+{
+	struct target t = target_of(addr, port);
+	double until = now_ms() + seconds * 1e3, next = now_ms(), first = 0, last = 0;
+	int sent = 0, received = 0, fd = socket(t.family, SOCK_DGRAM, 0);
+	if (connect(fd, (void *)&t.addr, t.len))
+		return die("connect");
+	for (uint64_t mark; now_ms() < until; next += 1e3 / rate) {
+		// the clock at sending travels along: an echo that is late says nothing about now
+		double at = wall_ms();
+		memcpy(&mark, &at, sizeof(mark));
+		sent += send(fd, &mark, sizeof(mark), 0) > 0;
+		while (readable(fd, next)) {
+			if (recv(fd, &mark, sizeof(mark), 0) != sizeof(mark))
+				continue;
+			memcpy(&at, &mark, sizeof(at));
+			received++;
+			last = at > last ? at : last;
+			first = first == 0 || at < first ? at : first;
+		}
+	}
+	printf("{\"ok\":true,\"sent\":%d,\"received\":%d,\"firstMs\":%.1f,\"lastMs\":%.1f}\n", sent, received, first, last);
+	return 0;
+}
+
 struct sctp {
 	uint16_t source, destination;
 	uint32_t tag, checksum;
@@ -297,6 +330,8 @@ int main(int argc, char **argv)
 		return bulk(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10));
 	if (!strcmp(mode, "udp") && argc == 6)
 		return udp(argv[2], atoi(argv[3]), (size_t)atoi(argv[4]), atoi(argv[5]));
+	if (!strcmp(mode, "watch") && argc == 6)
+		return watch(argv[2], atoi(argv[3]), atoi(argv[4]), atof(argv[5]));
 	if (!strcmp(mode, "sctp-serve") && argc == 3)
 		return sctp_serve(atof(argv[2]));
 	if (!strcmp(mode, "sctp") && argc == 4)
