@@ -1,4 +1,5 @@
 // Garbage collection: objects whose owners are gone, foreground deletion, orphaning. Holds one small record per object, no copies.
+import type { Timer } from '@axoneme/std';
 import type { Gvr, KubeObject, ServedResource } from '../apiserver/types.ts';
 import { ignoreNotFound } from '../client/kube-client.ts';
 import { isTerminating, nameOf, nsOf } from '../client/object.ts';
@@ -10,22 +11,34 @@ const RESCAN_MS = 2000;
 /** Kinds that are never owners' dependents worth watching. */
 const SKIPPED = new Set(['/events', 'events.k8s.io/events', '/endpoints', '/bindings', '/componentstatuses']);
 
+interface Owner {
+  readonly uid: string;
+  readonly blocks: boolean;
+  readonly name: string;
+  /** `group/kind`. */
+  readonly kind: string;
+}
+
 interface Entry {
   readonly gvr: Gvr;
   readonly ns: string;
   readonly name: string;
   readonly uid: string;
-  readonly owners: readonly { readonly uid: string; readonly blocks: boolean }[];
+  readonly owners: readonly Owner[];
   readonly terminating: boolean;
   readonly finalizers: readonly string[];
 }
+
+const kindId = (apiVersion: string, kind: string): string => `${apiVersion.includes('/') ? apiVersion.split('/')[0] : ''}/${kind}`;
 
 export function createGarbageCollector(d: ControllerDeps): Controller {
   const entries = new Map<string, Entry>();
   const dependents = new Map<string, Set<string>>();
   const watched = new Map<string, () => void>();
+  const kinds = new Map<string, ServedResource>();
   let synced = 0;
   let stopped = false;
+  let next: Timer | undefined;
 
   function unlink(e: Entry): void {
     for (const o of e.owners) {
@@ -45,7 +58,12 @@ export function createGarbageCollector(d: ControllerDeps): Controller {
       for (const owner of old?.owners ?? []) queue.mark(owner.uid);
       return;
     }
-    const owners = (o.metadata.ownerReferences ?? []).map((r) => ({ uid: r.uid, blocks: r.blockOwnerDeletion === true }));
+    const owners = (o.metadata.ownerReferences ?? []).map((r) => ({
+      uid: r.uid,
+      blocks: r.blockOwnerDeletion === true,
+      name: r.name,
+      kind: kindId(r.apiVersion, r.kind),
+    }));
     const finalizers = (o.metadata.finalizers ?? []).filter((f) => f === FOREGROUND || f === ORPHAN);
     entries.set(uid, { gvr, ns: nsOf(o), name: nameOf(o), uid, owners, terminating: isTerminating(o), finalizers });
     for (const owner of owners) {
@@ -79,6 +97,14 @@ export function createGarbageCollector(d: ControllerDeps): Controller {
   const remove = (e: Entry, propagationPolicy: 'Background' | 'Foreground'): Promise<unknown> =>
     ignoreNotFound(d.client.delete(e.gvr, e.ns, e.name, { propagationPolicy, preconditions: { uid: e.uid } }));
 
+  /** Only a server that says so makes an orphan: a kind may be missing from discovery for a while. */
+  async function isGone(e: Entry, o: Owner): Promise<boolean> {
+    const served = kinds.get(o.kind);
+    if (served === undefined) return false;
+    const held = await d.client.get(served.gvr, served.namespaced ? e.ns : '', o.name);
+    return held?.metadata.uid !== o.uid;
+  }
+
   async function reconcile(uid: string): Promise<void> {
     const e = entries.get(uid);
     if (e === undefined || synced < watched.size) return;
@@ -90,13 +116,16 @@ export function createGarbageCollector(d: ControllerDeps): Controller {
       return;
     }
     if (e.owners.length === 0 || e.terminating) return;
-    if (e.owners.every((o) => !entries.has(o.uid))) await remove(e, 'Background');
+    if (e.owners.some((o) => entries.has(o.uid))) return;
+    for (const o of e.owners) if (!(await isGone(e, o))) return;
+    await remove(e, 'Background');
   }
 
   const queue = createReconciler('garbage', d, reconcile);
 
   function watchKind(r: ServedResource): void {
     const id = `${r.gvr.group}/${r.gvr.resource}`;
+    kinds.set(`${r.gvr.group}/${r.kind}`, r);
     if (SKIPPED.has(id) || watched.has(id)) return;
     const onSynced = (): void => {
       synced++;
@@ -115,7 +144,7 @@ export function createGarbageCollector(d: ControllerDeps): Controller {
     } catch (e) {
       d.log.warn('resources not listed', { error: String(e) });
     }
-    if (!stopped) d.clock.after(RESCAN_MS, () => void rescan());
+    if (!stopped) next = d.clock.after(RESCAN_MS, () => void rescan());
   }
 
   return {
@@ -125,6 +154,7 @@ export function createGarbageCollector(d: ControllerDeps): Controller {
     },
     stop() {
       stopped = true;
+      next?.cancel();
       queue.stop();
       for (const s of watched.values()) s();
     },
