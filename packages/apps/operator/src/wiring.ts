@@ -187,7 +187,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     log,
     epoch,
     onCompiled: (compiled, dirty) => {
-      mirror.note(compiled, loop.revision());
+      mirror.note(compiled, dirty, loop.revision());
       leader.notice(dirty);
       leader.poke();
     },

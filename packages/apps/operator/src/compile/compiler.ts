@@ -3,7 +3,14 @@
 import type { Cidr, IdentityId } from '@axoneme/model';
 import type { RuleOrigin, SubjectPolicy } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
-import { type CompiledService, createServiceCompiler, readEndpointSlice, readService } from '@axoneme/service';
+import {
+  backendsArtifactName,
+  type CompiledService,
+  createServiceCompiler,
+  readEndpointSlice,
+  readService,
+  serviceArtifactName,
+} from '@axoneme/service';
 import type { Digest } from '@axoneme/std';
 import type { OperatorConfig } from '../config.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
@@ -65,25 +72,23 @@ type CompiledServices = ReadonlyMap<string, CompiledService>;
 
 function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty) => CompiledServices {
   const compiler = createServiceCompiler();
-  const shelf = createShelf(store);
   let compiled: CompiledServices = new Map();
   return (tables, dirty) => {
     if (!touches(dirty, 'services', 'slices')) return compiled;
     const services = [...(dirty.get('services') ?? [])];
     const slices = [...(dirty.get('slices') ?? [])];
     const readable = slices.map((key) => ({ key, slice: tables.slices.has(key) ? readEndpointSlice(tables.slices.get(key)!) : undefined }));
-    compiler.update({
+    const delta = compiler.update({
       services: services.flatMap((k) => (tables.services.has(k) ? [readService(tables.services.get(k)!)] : [])),
       removedServices: services.filter((k) => !tables.services.has(k)) as never,
       slices: readable.flatMap((r) => (r.slice === undefined ? [] : [r.slice])),
       removedSlices: readable.filter((r) => r.slice === undefined).map((r) => r.key) as never,
     });
-    const table = compiler.table();
-    shelf([
-      ...[...table.sets].map(([id, set]) => backendsArtifact(`backends/${id.toString(16).padStart(16, '0')}`, set)),
-      ...[...table.services].map(([key, s]) => serviceArtifact(`service/${key}`, s)),
-    ]);
-    compiled = table.services;
+    for (const set of delta.addedSets) store.put(backendsArtifact(backendsArtifactName(set.id), set));
+    for (const s of delta.changed) store.put(serviceArtifact(serviceArtifactName(s.key), s));
+    for (const key of delta.removed) store.remove(serviceArtifactName(key));
+    for (const id of delta.removedSets) store.remove(backendsArtifactName(id));
+    compiled = compiler.table().services;
     return compiled;
   };
 }
@@ -97,6 +102,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const workloads = createShelf(store);
   const single = createShelf(store);
   const nodeConfigs = new Map<string, Artifact>();
+  let addressed: IpcacheInput | undefined;
   let placed: readonly PlacedPod[] = [];
   let nodes: readonly NodeAddresses[] = [];
   let podByAddress: ReadonlyMap<string, string> = new Map();
@@ -132,8 +138,11 @@ export function createCompiler(config: OperatorConfig): Compiler {
       const serviceTable = services(tables, dirty);
       const cidrs = policy.update(tables, dirty, placed);
       const input: IpcacheInput = { pods: placed, nodes, apiServers: apiServerAddresses(tables), cidrs };
-      ipcache([...podIpcache(input).values()]);
-      single([nodeIpcache(input), cidrIpcache(input), routesArtifact(nodes)]);
+      const moved = addressed?.pods !== placed || addressed.nodes !== nodes;
+      if (moved) ipcache([...podIpcache(input).values()]);
+      if (moved || addressed?.cidrs !== cidrs || touches(dirty, 'slices'))
+        single([nodeIpcache(input), cidrIpcache(input), routesArtifact(nodes)]);
+      addressed = input;
       return {
         policies: policy.parser.all(),
         subject: (id) => policy.compiler.subject(id as IdentityId),

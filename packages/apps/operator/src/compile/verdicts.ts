@@ -1,4 +1,5 @@
 // Per policy object: what the compiler said, on which nodes it matters, and since which revision. Called by the loop; read by the status writer.
+import { labelNamespace } from '@axoneme/model';
 import { selectsSubject } from '@axoneme/policy';
 import type { PolicyVerdict } from '../status/policy-status.ts';
 import type { Compiled } from './compiler.ts';
@@ -29,34 +30,58 @@ function seatsOf(compiled: Compiled): Map<number, Seat> {
   return seats;
 }
 
-function nodesOf(row: ParsedRow, seats: ReadonlyMap<number, Seat>): readonly string[] {
+interface Seats {
+  readonly all: readonly Seat[];
+  readonly byNamespace: ReadonlyMap<string, readonly Seat[]>;
+}
+
+function indexSeats(compiled: Compiled): Seats {
+  const all = [...seatsOf(compiled).values()];
+  const byNamespace = new Map<string, Seat[]>();
+  for (const seat of all) {
+    const ns = labelNamespace(seat.identity.labels) ?? '';
+    const list = byNamespace.get(ns);
+    if (list === undefined) byNamespace.set(ns, [seat]);
+    else list.push(seat);
+  }
+  return { all, byNamespace };
+}
+
+/** A namespaced policy can only select in its namespace, so only those identities are asked. */
+function nodesOf(row: ParsedRow, seats: Seats): readonly string[] {
   const nodes = new Set<string>();
-  for (const seat of seats.values()) {
+  const candidates = row.row.namespace === '' ? seats.all : (seats.byNamespace.get(row.row.namespace) ?? []);
+  for (const seat of candidates) {
     if (row.rules.some((r) => selectsSubject(r, seat.identity))) for (const n of seat.nodes) nodes.add(n);
   }
   return [...nodes].sort();
 }
 
+const verdictOf = (row: ParsedRow, nodes: readonly string[], revision: number): PolicyVerdict => ({
+  generation: row.row.generation,
+  problems: row.problems,
+  unsupported: row.unsupported,
+  warnings: row.warnings,
+  nodes,
+  revision,
+});
+
 export function createVerdicts(): Verdicts {
   const held = new Map<string, { row: ParsedRow; verdict: PolicyVerdict }>();
+  let pods: Compiled['pods'] | undefined;
+  let seats: Seats = { all: [], byNamespace: new Map() };
   return {
     update(compiled, revision) {
-      const seats = seatsOf(compiled);
+      const moved = compiled.pods !== pods;
+      pods = compiled.pods;
+      if (moved) seats = indexSeats(compiled);
       for (const key of held.keys()) if (!compiled.policies.has(key)) held.delete(key);
       for (const [key, row] of compiled.policies) {
         const old = held.get(key);
+        if (!moved && old?.row === row) continue;
         const nodes = nodesOf(row, seats);
-        const same = old?.row === row && nodes.join() === old.verdict.nodes.join();
-        if (same) continue;
-        const verdict = {
-          generation: row.row.generation,
-          problems: row.problems,
-          unsupported: row.unsupported,
-          warnings: row.warnings,
-          nodes,
-          revision,
-        };
-        held.set(key, { row, verdict });
+        if (old?.row === row && nodes.join() === old.verdict.nodes.join()) continue;
+        held.set(key, { row, verdict: verdictOf(row, nodes, revision) });
       }
     },
     get: (key) => held.get(key)?.verdict,

@@ -4,12 +4,12 @@ import { createMirror, type Entry, type Mirror, mirrorDefaults, type Records } f
 import { type Clock, canonicalJson, type Health, type Log } from '@axoneme/std';
 import type { Compiled } from '../compile/compiler.ts';
 import type { OperatorConfig } from '../config.ts';
-import type { World } from '../world/world.ts';
+import type { Dirty, TableName, World } from '../world/world.ts';
 
 export interface ClusterMirror {
   readonly name: string;
   /** Notes what a compile changed. */
-  note(compiled: Compiled, revision: number): void;
+  note(compiled: Compiled, dirty: Dirty, revision: number): void;
   /** Epoch while leading, undefined otherwise. */
   term(epoch: number | undefined): void;
   health(): Health;
@@ -22,6 +22,8 @@ export interface MirrorParts {
   readonly signal: AbortSignal;
 }
 
+/** Tables whose content is mirrored; policies are not. */
+const MIRRORED: readonly TableName[] = ['pods', 'namespaces', 'identities', 'endpoints', 'nodes', 'ciliumNodes', 'services', 'slices'];
 const REDIS_SERVICE = 'axoneme-redis';
 const REDIS_PORT = 6379;
 
@@ -69,10 +71,12 @@ export function createClusterMirror(parts: MirrorParts, config: OperatorConfig):
 
   return {
     name: 'kvstore',
-    note(compiled, revision) {
+    note(compiled, dirty, revision) {
       last = { compiled, revision };
       const m = open();
       if (m === undefined || epoch === undefined) return;
+      m.set('revision', config.podName, { revision, epoch });
+      if (!MIRRORED.some((t) => dirty.has(t))) return;
       const next = new Map<string, { entry: Entry; text: string }>();
       for (const entry of entries()) next.set(`${entry[0]} ${entry[1]}`, { entry, text: canonicalJson(entry[2]) });
       for (const [key, e] of next) if (held.get(key)?.text !== e.text) m.set(e.entry[0], e.entry[1], e.entry[2] as never);

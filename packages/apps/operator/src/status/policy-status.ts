@@ -117,18 +117,24 @@ export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Pr
     }
   };
   const written = new Map<string, { uid: string; status: PolicyStatus }>();
+  const settled = new Map<string, PolicyVerdict>();
   return async () => {
     const now = new Date(deps.clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z');
-    for (const key of written.keys()) if (!deps.world.tables.policies.has(key)) written.delete(key);
+    for (const key of written.keys()) {
+      if (deps.world.tables.policies.has(key)) continue;
+      written.delete(key);
+      settled.delete(key);
+    }
     for (const [key, p] of deps.world.tables.policies) {
       const v = deps.verdict(key);
-      if (v === undefined || v.generation !== p.generation) continue;
+      // what was enforced everywhere stays so: acknowledged revisions only grow
+      if (v === undefined || v.generation !== p.generation || settled.get(key) === v) continue;
       const mine = written.get(key);
       const held = mine?.uid === p.uid ? mine.status : (p.object.status as PolicyStatus | undefined);
       const status = policyStatus(v, deps.acked, held, now);
-      if (essence(status) === essence(held)) continue;
-      await write(p, status);
+      if (essence(status) !== essence(held)) await write(p, status);
       written.set(key, { uid: p.uid, status });
+      if (status.pendingNodes.length === 0) settled.set(key, v);
     }
   };
 }
