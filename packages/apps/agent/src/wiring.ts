@@ -9,6 +9,7 @@ import { createHealthRegistry, createMetrics, createTelemetryServer } from '@axo
 import { type BlobChange, createApply } from './apply/apply.ts';
 import { createNodeIdentity } from './bootstrap/identity.ts';
 import { createTrust } from './bootstrap/trust.ts';
+import { createCollector } from './collect.ts';
 import type { AgentConfig } from './config/config.ts';
 import { createDatapath, type Datapath } from './datapath/datapath.ts';
 import { readNodeView } from './datapath/node-view.ts';
@@ -38,6 +39,8 @@ const settleMs = 100;
 const checkMs = 30_000;
 const verifyMs = 300_000;
 const stopGraceMs = 5_000;
+/** A commit with more artifacts leaves garbage worth collecting. */
+const burstArtifacts = 50;
 
 /** Node configuration and routes arrive as blobs; both together make the view. */
 function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workloads: Workloads, log: Log) {
@@ -118,6 +121,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     const identity = createNodeIdentity({ ...config, trust, clock, log });
     const flows = createFlows();
     let link: SyncClient | undefined;
+    const collect = createCollector(clock);
     const connected = (): boolean => link?.link().connected ?? false;
     const endpoints = createEndpointManager({
       datapath,
@@ -183,6 +187,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
         const done = await handlers.commit(c);
         if (done.ok) {
           agentMetrics.applySeconds.observe(done.value.applyUs / 1e6);
+          if (c.upserts.length + c.removes.length > burstArtifacts) collect();
           serveCni();
         }
         return done;

@@ -1,6 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { build, createNode, createOperator, createPod, type TestOperator, type TestPod, until } from './harness.ts';
-import { client, workload, world } from './scenario.ts';
+import { client, ipcache, workload, world } from './scenario.ts';
 
 const node = createNode();
 const pods: TestPod[] = [];
@@ -51,3 +52,22 @@ describe('100 pods at once', () => {
     expect(percentile(add, 0.99)).toBeLessThan(3_000);
   }, 60_000);
 });
+
+test('30,000 addresses of 300 identities cost little memory and little time', async () => {
+  const artifacts = Array.from({ length: 300 }, (_, i) => {
+    const rows = Array.from(
+      { length: 100 },
+      (__, j) => [`10.${100 + (i >> 4)}.${(i & 15) * 16 + (j >> 4)}.${j & 15}`, 2000 + i, '10.0.0.9'] as const,
+    );
+    return [`ipcache/${2000 + i}`, ipcache(rows)] as const;
+  });
+  const ack = await operator.push(node.name, Object.fromEntries(artifacts));
+  expect(ack.tables.ipcache?.entries).toBe(30_000);
+  const one = await operator.push(node.name, { 'ipcache/2000': ipcache([['10.99.0.1', 2000]]) });
+  const size = (): number => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${node.process?.pid}/status`, 'utf8'))?.[1]) / 1024;
+  const rss = await until(() => (size() < 120 ? size() : undefined), `the agent to be small again, it has ${size()} MB`, 10_000);
+  process.stderr.write(
+    `30,000 rows applied in ${ack.applyUs / 1000} ms, then one artifact in ${one.applyUs / 1000} ms; agent RSS ${rss.toFixed(0)} MB\n`,
+  );
+  expect(one.applyUs).toBeLessThan(ack.applyUs);
+}, 60_000);
