@@ -130,6 +130,16 @@ const groups: Readonly<Record<string, readonly Step[]>> = {
     step('get pods -A --field-selector status.phase=Pending,metadata.name=solo -o name', /^pod\/solo$/m),
     step(`patch pod solo --subresource=status --type=merge -p '{"status":{"phase":"Running"},"spec":{"nodeName":"x"}}'`, /patched/),
     step('get pod solo -o jsonpath={.status.phase}-{.spec.nodeName}-', /^Running--$/),
+    step(
+      `patch pod solo --subresource=status --type=merge -p '{"status":{"qosClass":"Guaranteed"}}'`,
+      /status\.qosClass: Invalid value: "Guaranteed": field is immutable/,
+      { code: 1 },
+    ),
+    step(
+      `patch pod solo --subresource=status --type=merge -p '{"status":{"podIP":"10.0.0.1","podIPs":[{"ip":"10.0.0.1"},{"ip":"10.0.0.2"}]}}'`,
+      /no more than one IP for each IP family/,
+      { code: 1 },
+    ),
     step(`patch pod solo -p '{"spec":{"hostNetwork":true}}'`, /pod updates may not change fields other than/, { code: 1 }),
     step('run quick --image=busybox --restart=Never', /pod\/quick created/),
     step('wait pod/quick --for=jsonpath={.status.phase}=Pending --timeout=5s', /condition met/),

@@ -115,3 +115,15 @@ export function podUpdateCauses(spec: Obj, old: Obj): Cause[] {
     ),
   ];
 }
+
+/** What a kubelet may not write: another QoS class, several addresses of one family. */
+export function podStatusCauses(status: Obj, old: Obj): Cause[] {
+  const out: Cause[] = [];
+  if (old.qosClass !== undefined && status.qosClass !== undefined && status.qosClass !== old.qosClass)
+    out.push(invalidValue('status.qosClass', status.qosClass, 'field is immutable'));
+  const ips = asList(status.podIPs).map((p) => String(asObj(p).ip));
+  const v6 = ips.filter((ip) => ip.includes(':')).length;
+  if (v6 > 1 || ips.length - v6 > 1)
+    out.push(invalidValue('status.podIPs', status.podIPs, 'may specify no more than one IP for each IP family'));
+  return out;
+}

@@ -2,7 +2,8 @@
 
 import { applyDefaults } from '../kinds/defaults.ts';
 import { validateObject } from '../kinds/validate.ts';
-import { clone, isObj, type Obj } from '../obj.ts';
+import { podStatusCauses } from '../kinds/validate-pod.ts';
+import { asObj, clone, isObj, type Obj } from '../obj.ts';
 import { apiVersionOf, type Resource } from '../registry.ts';
 import { builtinSchema } from '../schema/builtin.ts';
 import { normalize, type TypeProblem } from '../schema/normalize.ts';
@@ -78,8 +79,9 @@ function throwProblems(r: Resource, problems: readonly TypeProblem[]): void {
 
 /** Throws 422 with every cause. `old` is undefined on create. */
 export function validate(env: RestEnv, r: Resource, o: KubeObject, old: KubeObject | undefined, subresource: string): void {
-  if (r.custom === undefined && subresource !== '') return;
+  if (r.custom === undefined && subresource !== '' && subresource !== 'status') return;
   const causes = [
+    ...(r.typeName === 'Pod' && subresource === 'status' ? podStatusCauses(asObj(o.status), asObj(old?.status)) : []),
     ...(subresource === '' ? validateObject(r, o, old) : []),
     ...(r.custom === undefined ? [] : env.custom.validate(r, o, old)),
   ];
