@@ -38,7 +38,12 @@ export function selectLines(lines: readonly LogLine[], q: LogQuery): readonly Lo
 
 const render = (l: LogLine, q: LogQuery): string => (q.timestamps ? `${l.at} ${l.text}\n` : `${l.text}\n`);
 
-function refuse(res: ServerResponse, code: number, reason: string, message: string): void {
+/** API servers answer with a Status; a kubelet answers in plain text, which an API server wraps into one. */
+function refuse(req: IncomingMessage, res: ServerResponse, code: number, reason: string, message: string): void {
+  if (req.url?.startsWith('/containerLogs/') === true) {
+    res.writeHead(code, { 'Content-Type': 'text/plain' }).end(message);
+    return;
+  }
   res.writeHead(code, { 'Content-Type': 'application/json' });
   res.end(JSON.stringify({ kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }));
 }
@@ -55,6 +60,7 @@ export function handleLogs(
   const c = worker?.container(q.container);
   if (c === undefined) {
     refuse(
+      req,
       res,
       400,
       'BadRequest',
@@ -72,7 +78,7 @@ export function handleLogs(
     const text = q.previous
       ? `previous terminated container "${q.container}" in pod "${podName}" not found`
       : `container "${q.container}" in pod "${podName}" is waiting to start: ${why}`;
-    refuse(res, 400, 'BadRequest', text);
+    refuse(req, res, 400, 'BadRequest', text);
     return;
   }
   res.writeHead(200, { 'Content-Type': 'text/plain' });
