@@ -41,6 +41,8 @@ interface UserEntry extends Named<'user', never> {
     readonly 'client-certificate-data'?: string;
     readonly 'client-key'?: string;
     readonly 'client-key-data'?: string;
+    readonly exec?: unknown;
+    readonly 'auth-provider'?: unknown;
   };
 }
 interface ContextEntry extends Named<'context', never> {
@@ -63,6 +65,8 @@ export function readKubeconfig(path: string): HttpTarget {
   const cluster = config.clusters?.find((c) => c.name === context?.cluster)?.cluster;
   const user = config.users?.find((u) => u.name === context?.user)?.user;
   if (cluster === undefined) throw wrong(`kubeconfig ${path} has no current context with a cluster`);
+  if (user?.exec !== undefined || user?.['auth-provider'] !== undefined)
+    throw wrong(`kubeconfig ${path} gets its credentials from a plugin; the sandbox needs a token or a certificate`);
   const pem = (data: string | undefined, file: string | undefined): string | undefined => {
     if (data !== undefined) return Buffer.from(data, 'base64').toString('utf8');
     return file === undefined ? undefined : readFileSync(resolve(dirname(path), file), 'utf8');
@@ -98,7 +102,7 @@ async function startRelay(host: string, target: HttpTarget): Promise<Relay> {
   const sockets = new Set<TLSSocket>();
   const server = createServer({ cert: own.certPem, key: own.keyPem, ALPNProtocols: ['http/1.1'] }, (inner) => {
     const outer = connect({
-      host: upstream.hostname,
+      host: upstream.hostname.replace(/^\[|\]$/g, ''),
       port: Number(upstream.port || 443),
       ...(target.ca === undefined ? {} : { ca: target.ca }),
       rejectUnauthorized: target.insecure !== true,

@@ -1,7 +1,7 @@
 // `up` from outside: starts the sandbox's process in the background, waits for it, installs Axoneme with Helm, hands out a handle.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { AppError } from '@axoneme/std';
 import { repoRoot } from '../images/registry.ts';
@@ -89,7 +89,7 @@ function startProcess(id: string, stateDir: string, o: UpOptions): () => boolean
     '--nodes',
     String(o.nodes ?? 3),
   ];
-  if (o.kubeconfig !== undefined) args.push('--kubeconfig', o.kubeconfig);
+  if (o.kubeconfig !== undefined) args.push('--kubeconfig', resolve(o.kubeconfig));
   const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', log, log], cwd: repoRoot() });
   let exited = false;
   child.on('exit', () => {
