@@ -2,7 +2,7 @@
 import type { Clock } from '@axoneme/std';
 import { clone, nameOf } from '../obj.ts';
 import type { Registry, Resource } from '../registry.ts';
-import type { WriteContext } from '../rest/env.ts';
+import type { WriteContext } from '../rest/context.ts';
 import { unknownFields } from '../schema/unknown.ts';
 import { badRequest, type Cause } from '../status-error.ts';
 import type { MemoryStore } from '../store/memory.ts';

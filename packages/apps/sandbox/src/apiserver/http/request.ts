@@ -2,7 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import { type Decoded, decodeBody, readBody } from '../codec/body.ts';
 import { apiVersionOf, type Registry } from '../registry.ts';
-import type { FieldValidation } from '../rest/env.ts';
+import type { FieldValidation } from '../rest/context.ts';
 import { badRequest } from '../status-error.ts';
 
 export interface ResourcePath {

@@ -4,10 +4,11 @@ import type { Resource } from '../registry.ts';
 import { badRequest, conflict, forbidden, notFound } from '../status-error.ts';
 import { tooBusy } from '../store/memory.ts';
 import type { DeleteOptions, KubeObject } from '../types.ts';
-import type { RestEnv, WriteContext } from './env.ts';
+import { admissionRequest } from './admission-request.ts';
+import type { WriteContext } from './context.ts';
+import type { RestEnv } from './env.ts';
 import { withGeneration } from './system.ts';
 import { fromStorage } from './versions.ts';
-import { admissionRequest } from './write.ts';
 
 const attemptsMax = 30;
 const protectedNamespaces = new Set(['default', 'kube-system', 'kube-public']);

@@ -1,10 +1,10 @@
-// What the REST layer works with, and what one request carries. Made by ../server.ts.
+// What the REST layer works with. Made by ../server.ts.
 import type { Clock, Log } from '@axoneme/std';
 import type { CustomRuntime } from '../crd/runtime.ts';
 import type { Allocator } from '../kinds/allocate.ts';
 import type { Registry } from '../registry.ts';
 import type { MemoryStore } from '../store/memory.ts';
-import type { AdmissionRequest, Gvr, KubeObject, UserInfo } from '../types.ts';
+import type { AdmissionRequest, Gvr, KubeObject } from '../types.ts';
 
 export interface Admission {
   /** Runs mutating hooks and webhooks; returns the object to go on with. */
@@ -24,16 +24,4 @@ export interface RestEnv {
   readonly log: Log;
   readonly uuid: () => string;
   readonly podGracefulDeletion: boolean;
-}
-
-export type FieldValidation = 'Strict' | 'Warn' | 'Ignore';
-
-export interface WriteContext {
-  readonly user: UserInfo;
-  readonly manager: string;
-  readonly dryRun: boolean;
-  readonly fieldValidation: FieldValidation;
-  readonly subresource: string;
-  /** Warnings for the client; appended. */
-  readonly warnings: string[];
 }

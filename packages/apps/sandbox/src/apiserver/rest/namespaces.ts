@@ -2,8 +2,9 @@
 import { asList, asObj, nameOf, nsOf } from '../obj.ts';
 import { StatusError } from '../status-error.ts';
 import type { KubeObject, UserInfo } from '../types.ts';
+import type { WriteContext } from './context.ts';
 import { remove } from './delete.ts';
-import type { RestEnv, WriteContext } from './env.ts';
+import type { RestEnv } from './env.ts';
 import { modify } from './write.ts';
 
 const user: UserInfo = { username: 'system:serviceaccount:kube-system:namespace-controller', uid: '', groups: ['system:masters'] };

@@ -10,7 +10,8 @@ import { normalize, type TypeProblem } from '../schema/normalize.ts';
 import { unknownFields } from '../schema/unknown.ts';
 import { badRequest, invalid, invalidValue } from '../status-error.ts';
 import type { KubeObject } from '../types.ts';
-import type { RestEnv, WriteContext } from './env.ts';
+import type { WriteContext } from './context.ts';
+import type { RestEnv } from './env.ts';
 
 /** What else is known of a body: fields it names twice, and whether it is the outcome of a patch. */
 export interface BodyFacts {

@@ -5,8 +5,9 @@ import { badRequest, conflict, invalid, invalidValue, noSuchPath, StatusError } 
 import { selectorMatches } from '../store/selector.ts';
 import { selectorText } from '../table/columns.ts';
 import type { DeleteOptions, KubeObject } from '../types.ts';
+import type { WriteContext } from './context.ts';
 import { remove } from './delete.ts';
-import type { RestEnv, WriteContext } from './env.ts';
+import type { RestEnv } from './env.ts';
 import { modify } from './write.ts';
 
 const keysOf = (path: string): string[] => path.split('.').filter((k) => k !== '');

@@ -8,9 +8,11 @@ import { applyConfig, trackUpdate, type Writer } from '../ssa/managers.ts';
 import { zeroValue } from '../ssa/walk.ts';
 import { alreadyExists, badRequest, conflict, forbidden, invalid, invalidValue, notFound, StatusError } from '../status-error.ts';
 import { tooBusy } from '../store/memory.ts';
-import type { AdmissionRequest, KubeObject, PatchKind } from '../types.ts';
+import type { KubeObject, PatchKind } from '../types.ts';
+import { admissionRequest } from './admission-request.ts';
+import type { WriteContext } from './context.ts';
 import { finishDeletion } from './delete.ts';
-import type { RestEnv, WriteContext } from './env.ts';
+import type { RestEnv } from './env.ts';
 import { type BodyFacts, toTyped, validate } from './prepare.ts';
 import { keepSystemFields, newMeta, sameObject, withGeneration, withInitialStatus } from './system.ts';
 import { fromStorage, toStorage } from './versions.ts';
@@ -24,31 +26,6 @@ export interface Body extends BodyFacts {
 function writerOf(env: RestEnv, r: Resource, ctx: WriteContext): Writer {
   return { name: ctx.manager, apiVersion: apiVersionOf(r), subresource: ctx.subresource, time: timeText(env.clock.nowMs()) };
 }
-
-function admissionRequest(
-  r: Resource,
-  op: AdmissionRequest['operation'],
-  ns: string,
-  o: KubeObject | undefined,
-  old: KubeObject | undefined,
-  ctx: WriteContext,
-): AdmissionRequest {
-  const name = o?.metadata.name ?? old?.metadata.name ?? '';
-  return {
-    operation: op,
-    gvr: { group: r.group, version: r.version, resource: r.resource },
-    kind: r.kind,
-    subresource: ctx.subresource,
-    namespace: ns,
-    name,
-    object: o,
-    oldObject: old,
-    user: ctx.user,
-    dryRun: ctx.dryRun,
-  };
-}
-
-export { admissionRequest };
 
 export async function create(env: RestEnv, r: Resource, ns: string, body: Body, ctx: WriteContext): Promise<KubeObject> {
   const raw = isObj(body.value) && isObj(body.value.metadata) ? body.value : { ...(body.value as object), metadata: {} };

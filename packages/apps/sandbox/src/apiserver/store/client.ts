@@ -1,8 +1,9 @@
 // The in-process client of ../types.ts: same write path as HTTP, admin's rights. Handed out by ../server.ts.
 import { clone, nameOf, nsOf } from '../obj.ts';
 import { gvrKey, type Resource } from '../registry.ts';
+import type { WriteContext } from '../rest/context.ts';
 import { remove } from '../rest/delete.ts';
-import type { RestEnv, WriteContext } from '../rest/env.ts';
+import type { RestEnv } from '../rest/env.ts';
 import { listObjects } from '../rest/list.ts';
 import { fromStorage } from '../rest/versions.ts';
 import { create, modify, patch, replace } from '../rest/write.ts';
