@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { AppError, describeError } from '@axoneme/std';
 import { runClusterBench } from './cluster/run.ts';
+import { runCompileBench } from './compile/run.ts';
 import { runPacketBench } from './packet/run.ts';
 import { runPodsBench } from './pods/run.ts';
 import { markdown, type Report, within } from './report.ts';
@@ -15,6 +16,7 @@ interface Options {
 const BENCHES: Readonly<Record<string, (o: Options) => Promise<Report>>> = {
   packet: (o) => runPacketBench({ rounds: o.rounds ?? 7, progress: o.progress }),
   pods: (o) => runPodsBench({ rounds: o.rounds ?? 9, progress: o.progress }),
+  compile: (o) => runCompileBench({ rounds: o.rounds ?? 5, progress: o.progress }),
   cluster: (o) => runClusterBench({ rounds: o.rounds ?? 3, progress: o.progress }),
 };
 

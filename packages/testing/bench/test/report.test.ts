@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { createReport, markdown, rowOf, spread, within } from '../src/index.ts';
+import { createReport, markdown, plainRow, quantile, rowOf, spread, within } from '../src/index.ts';
 
 test('spread: the median of odd and even numbers of samples', () => {
   expect(spread([3, 1, 2])).toEqual({ min: 1, median: 2, max: 3 });
@@ -31,6 +31,22 @@ test('budgets for costs and for rates', () => {
     true,
   ]);
   expect(within(rowOf({ name: 'x', unit: '', samples: [1], reference: [1], referenceName: 'r' }))).toBeUndefined();
+});
+
+test('rows without a reference have budgets in their own unit', () => {
+  expect(within(plainRow('x', 'ms', [240, 260, 249], { max: 250 }))).toBe(true);
+  expect(within(plainRow('x', 'B', [1], { max: 0 }))).toBe(false);
+  expect(within(plainRow('x', 'ms', [1]))).toBeUndefined();
+  expect(markdown(createReport('b', 1, [plainRow('x', 'ms', [240], { max: 250 })]))).toContain(
+    '| x | 240 / **240** / 240 ms |  |  | ≤ 250 ms | yes |  |  |',
+  );
+});
+
+test('quantiles by nearest rank', () => {
+  const samples = Array.from({ length: 100 }, (_, i) => 100 - i);
+  expect([quantile(samples, 0.5), quantile(samples, 0.99), quantile(samples, 1)]).toEqual([50, 99, 100]);
+  expect(quantile([7], 0.5)).toBe(7);
+  expect(quantile([], 0.5)).toBeNaN();
 });
 
 test('Markdown carries machine, date, commit and misses', () => {

@@ -14,7 +14,11 @@ export function processesOf(sandboxId: string, app: 'agent' | 'operator'): reado
   const entry = new RegExp(`packages/apps/${app}/(src/main\\.ts|bin/[^/]+)$`);
   const pids = readdirSync('/proc').filter((d) => /^\d+$/.test(d));
   return pids
-    .filter((pid) => read(`/proc/${pid}/cmdline`).split('\0').some((a) => entry.test(a)))
+    .filter((pid) =>
+      read(`/proc/${pid}/cmdline`)
+        .split('\0')
+        .some((a) => entry.test(a)),
+    )
     .filter((pid) => read(`/proc/${pid}/cgroup`).includes(`axoneme-sandbox-${sandboxId}/`))
     .map(Number);
 }

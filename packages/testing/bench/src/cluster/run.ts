@@ -4,6 +4,7 @@ import { loadavg } from 'node:os';
 import { waitForCalm } from '../quiet.ts';
 import { createReport, plainRow, quantile, type Report, type Row } from '../report.ts';
 import { type Adds, measureAdds, removeCrowd } from './adds.ts';
+import { type Burst, measureBurst } from './burst.ts';
 import { type Cluster, upCluster } from './cluster.ts';
 import { type Edit, measureEdits, prepareEdits } from './edits.ts';
 import { createElsewhere, editElsewhere, sentBytes, settled } from './elsewhere.ts';
@@ -34,6 +35,7 @@ async function moment(c: Cluster, what: string): Promise<Moment> {
 
 interface Findings {
   readonly adds: readonly Adds[];
+  readonly bursts: readonly Burst[];
   readonly edits: readonly (readonly Edit[])[];
   readonly moments: readonly Moment[];
   readonly podsBytes: number;
@@ -71,6 +73,12 @@ async function measure(c: Cluster, rounds: number, calm: (what: string) => Promi
     adds.push(await measureAdds(c, PODS));
   }
   moments.push(await moment(c, `${PODS} pods on one node`));
+  const bursts: Burst[] = [];
+  for (let r = 0; r < rounds; r++) {
+    await settled(c);
+    await calm(`${PODS} requests at once`);
+    bursts.push(await measureBurst(c, PODS));
+  }
   await prepareEdits(c);
   const edits: (readonly Edit[])[] = [];
   for (let r = 0; r < rounds; r++) {
@@ -96,6 +104,7 @@ async function measure(c: Cluster, rounds: number, calm: (what: string) => Promi
   moments.push(await moment(c, 'after the restarts'));
   return {
     adds,
+    bursts,
     edits,
     moments,
     restarts,
@@ -107,6 +116,7 @@ async function measure(c: Cluster, rounds: number, calm: (what: string) => Promi
 function rowsOf(f: Findings): readonly Row[] {
   const adds = (of: (a: Adds) => number): number[] => f.adds.map(of);
   const edits = (of: (e: Edit) => number, share: number): number[] => f.edits.map((round) => quantile(round.map(of), share));
+  const bursts = (share: number): number[] => f.bursts.map((b) => quantile(b.answersMs, share));
   const memory = f.moments.flatMap((m) => [
     plainRow(
       `agent RSS, ${m.what}`,
@@ -143,6 +153,14 @@ function rowsOf(f: Findings): readonly Row[] {
       'ms',
       adds((a) => a.readyMs),
       { note: 'kubelet, API server and processes included' },
+    ),
+    plainRow('CNI ADD, answer to the socket, p50', 'ms', bursts(0.5), { note: `${PODS} requests in the same moment` }),
+    plainRow('CNI ADD, answer to the socket, p99', 'ms', bursts(0.99), { max: 250 }),
+    plainRow(
+      'agent CPU a request',
+      'ms',
+      f.bursts.map((b) => b.cpuMsEach),
+      { max: 10 },
     ),
     plainRow(
       'policy edit acknowledged by all nodes, p50',
