@@ -5,16 +5,16 @@ import { createMonitor, type Link, type Monitor, NetlinkSocket, type NetworkEven
 import { AppError, type Clock, describeError, type Health, type Log, type Timer } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
 import { findDevices } from './devices.ts';
-import { expedited } from './expedite.ts';
+import { expedited, settleExpedited } from './expedite.ts';
 import { type Attachment, cgroupAttachType, createLinks, type Links } from './links.ts';
 import { ensureNetwork, hostName, type NodeNetwork, netName, prepareDevice, vxlanName } from './network.ts';
 import type { NodeView } from './node-view.ts';
-import { type LoadedPrograms, loadPrograms } from './programs.ts';
+import { type ObjectSet, rejected } from './objects.ts';
+import { isPinned, type LoadedPrograms, type LoadOptions, loadPrograms } from './programs.ts';
 import { hostRows, masqueradePorts, nodeConfigRow, type Row } from './rows.ts';
 import { createTables, tableOf } from './tables.ts';
 
 export interface DatapathConfig {
-  readonly objectsDir: string;
   readonly bpffs: string;
   /** Empty: found. */
   readonly cgroupRoot: string;
@@ -23,6 +23,13 @@ export interface DatapathConfig {
   /** Quiet time after a foreign change before things are looked at. */
   readonly settleMs: number;
   readonly checkMs: number;
+}
+
+export interface DatapathObjects {
+  readonly builtin: ObjectSet;
+  /** What the operator named last; it runs if it is pinned or all of it is here. */
+  readonly named: ObjectSet | undefined;
+  readonly bytes: LoadOptions['bytes'];
 }
 
 export interface Datapath {
@@ -42,6 +49,13 @@ export interface Datapath {
   podPins(): readonly string[];
   /** Pins of programs no hook uses any more are dropped; call after all pods are attached again. */
   settle(): void;
+  /** The objects whose programs run. */
+  readonly running: ObjectSet;
+  /**
+   * Takes over other objects: verified first, then swapped in on every hook; `fill` and `attachPods` as for `configure` and `watch`.
+   * Returns how to go back, good until `settle`. Throws `agent/object-rejected` and changes nothing when they cannot run.
+   */
+  takeOver(set: ObjectSet, bytes: LoadOptions['bytes'], fill: () => void, attachPods: () => void): () => void;
   /** Reads what changed behind our back and repairs it, until `signal` aborts. `onRepair` runs after each pass. */
   watch(signal: AbortSignal, fill: () => void, onRepair: () => void): void;
   health(): Health;
@@ -72,14 +86,37 @@ function nodeAttachments(n: NodeNetwork, programs: LoadedPrograms, cgroup: strin
   ];
 }
 
+/** What the operator named last if this node still has it, else what the image has. */
+function firstPrograms(
+  { named, builtin, bytes }: DatapathObjects,
+  base: Omit<LoadOptions, 'objects' | 'bytes' | 'onMapMismatch'>,
+): LoadedPrograms {
+  const here =
+    named !== undefined && (isPinned({ ...base, objects: named }) || [...named.values()].every((hash) => bytes(hash) !== undefined));
+  if (named !== undefined && !here)
+    base.log.warn('the named datapath objects are not on this node any more, running those of the image', {});
+  if (here) {
+    try {
+      return loadPrograms({ ...base, objects: named, bytes, onMapMismatch: 'replace' });
+    } catch (error) {
+      base.log.error('the named datapath objects cannot run any more, running those of the image', { error });
+    }
+  }
+  return loadPrograms({ ...base, objects: builtin, bytes, onMapMismatch: 'replace' });
+}
+
 /** Loads or takes up the programs. Throws when this node cannot run the datapath. */
-export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): Datapath {
+export function createDatapath(config: DatapathConfig, objects: DatapathObjects, clock: Clock, log: Log): Datapath {
   ensureBpffs(config.bpffs);
+  settleExpedited();
   const root = `${config.bpffs}/axoneme`;
   const cgroup = config.cgroupRoot === '' ? findCgroup2() : config.cgroupRoot;
-  const programs = loadPrograms({ objectsDir: config.objectsDir, root, mapSizes: config.mapSizes, log });
-  const links: Links = createLinks(`${root}/links`, programs.program);
-  const tables = createTables(programs.maps);
+  const base = { root, mapSizes: config.mapSizes, log };
+  let programs = firstPrograms(objects, base);
+  let stale: LoadedPrograms[] = [];
+  const { maps } = programs;
+  const links: Links = createLinks(`${root}/links`, (name) => programs.program(name));
+  const tables = createTables(maps);
   const socket = new NetlinkSocket();
   let network: NodeNetwork | undefined;
   let view: NodeView | undefined;
@@ -89,7 +126,7 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
   if (programs.replacedMaps.includes('generation') || !programs.adopted) tables.startGeneration();
 
   const map = (name: string): BpfMap => {
-    const m = programs.maps.get(name);
+    const m = maps.get(name);
     if (m) return m;
     throw new AppError({ code: 'agent/no-map', message: `the datapath has no map ${name}` });
   };
@@ -126,6 +163,14 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
       throw e;
     }
   };
+  const use = (next: LoadedPrograms, fill: () => void, attachPods: () => void): void => {
+    programs = next;
+    if (view === undefined) return;
+    configure(view, fill);
+    attachPods();
+    // other programs may judge differently
+    tables.bumpGeneration();
+  };
 
   return {
     tables,
@@ -149,7 +194,38 @@ export function createDatapath(config: DatapathConfig, clock: Clock, log: Log): 
       for (const direction of ['ingress', 'egress']) links.remove(podPin(hostIfname, direction));
     },
     podPins: () => [...new Set(links.pins().flatMap((p) => /^pod-(.+)-(?:in|e)gress$/.exec(p)?.[1] ?? []))],
-    settle: () => programs.retire(),
+    settle() {
+      for (const s of stale) s.close();
+      stale = [];
+      programs.retire();
+    },
+    get running() {
+      return programs.set;
+    },
+    takeOver(set, bytes, fill, attachPods) {
+      const before = programs;
+      const back = (): void => {
+        const left = programs;
+        use(before, fill, attachPods);
+        left.close();
+        stale = stale.filter((s) => s !== before);
+        before.retire();
+      };
+      try {
+        const next = loadPrograms({ ...base, objects: set, bytes, onMapMismatch: 'fail' });
+        try {
+          use(next, fill, attachPods);
+        } catch (e) {
+          back();
+          throw e;
+        }
+      } catch (cause) {
+        throw rejected(`the objects cannot run here: ${describeError(cause)}`, cause);
+      }
+      stale.push(before);
+      log.info('datapath objects changed', { objects: Object.fromEntries(set) });
+      return back;
+    },
     watch(signal, fill, onRepair) {
       const repair = (): void => {
         if (view === undefined) return;

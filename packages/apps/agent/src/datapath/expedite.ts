@@ -14,6 +14,15 @@ export function expedited<T>(fn: () => T): T {
   }
 }
 
+/** An agent that was killed inside `expedited` left the knob on; who wants it on for good says so on the kernel's command line. */
+export function settleExpedited(): void {
+  try {
+    if (!readFileSync('/proc/cmdline', 'utf8').includes('rcu_expedited')) write('0', '1');
+  } catch {
+    // no such knob
+  }
+}
+
 /** Sets the knob if it reads `from`; an administrator who set it keeps it. */
 function write(to: string, from: string): boolean {
   try {
