@@ -56,10 +56,9 @@ function serveTunnel(transport: Duplex, open: Open): void {
 }
 
 async function serveChannels(req: IncomingMessage, socket: Duplex, head: Buffer, open: Open): Promise<void> {
-  const ports = new URL(req.url ?? '/', 'http://x').searchParams
-    .getAll('ports')
-    .flatMap((p) => p.split(','))
-    .map(Number);
+  const query = new URL(req.url ?? '/', 'http://x').searchParams;
+  // an API server passes `ports` on to the kubelet as `port`
+  const ports = [...query.getAll('ports'), ...query.getAll('port')].flatMap((p) => p.split(',')).map(Number);
   const ch = channelsOf(await acceptWebSocket(req, socket, head, CHANNEL));
   const children = ports.map((port, i) => {
     const child = open(port);

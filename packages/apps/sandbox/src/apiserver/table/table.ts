@@ -33,8 +33,9 @@ function customCell(o: KubeObject, c: PrinterColumn, nowMs: number): unknown {
   const found = jsonPath(o, c.jsonPath);
   if (found.length === 0 || found[0] === null) return c.type === 'string' || c.type === 'date' ? '' : null;
   if (c.type === 'date') return ageOf(found[0], nowMs);
-  if (c.type === 'string') return found.map((v) => (isObj(v) || Array.isArray(v) ? JSON.stringify(v) : String(v))).join(',');
+  // Kubernetes prints the first result only
   const v = found[0];
+  if (c.type === 'string') return isObj(v) || Array.isArray(v) ? JSON.stringify(v) : String(v);
   if (c.type === 'integer' || c.type === 'number') return typeof v === 'number' ? v : null;
   return v;
 }
