@@ -25,6 +25,9 @@ export interface FloodResult {
   readonly received: number;
   readonly failed: number;
   readonly gapMaxMs: number;
+  /** Unix milliseconds; 0 = never. */
+  readonly firstOkUnixMs: number;
+  readonly lastOkUnixMs: number;
 }
 
 /** Polls until `probe` returns something other than undefined; the error names what was awaited and what was last seen. */

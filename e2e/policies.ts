@@ -42,7 +42,7 @@ export function describePolicies(fixture: () => Fixture): void {
       await until('open again', 10_000, async () => ((await everywhere()).join() === '200' ? true : undefined));
     }, 30_000);
 
-    test('only the selected peer and port pass; edit and delete act within a second', async () => {
+    test('only the selected peer and port pass; edit and delete act', async () => {
       const f = fixture();
       await f.apply(
         policy('web', { endpointSelector: web, ingress: [{ fromEndpoints: [{ matchLabels: { role: 'client' } }], toPorts: onPort80 }] }),
@@ -55,18 +55,36 @@ export function describePolicies(fixture: () => Fixture): void {
       await f.apply(
         policy('web', { endpointSelector: web, ingress: [{ fromEndpoints: [{ matchLabels: { role: 'nobody' } }], toPorts: onPort80 }] }),
       );
-      const edited = performance.now();
-      await until('edit acts', 5_000, async () => ((await everywhere()).join() === 'timeout' ? true : undefined));
       await enforced('web');
-      // one probe needs 1 s to see a timeout; the change itself was acknowledged long before
-      expect(performance.now() - edited).toBeLessThan(4_000);
-
+      expect(await everywhere()).toEqual(['timeout']);
       await f.kubectl('delete', 'cnp', 'web');
-      const deleted = performance.now();
-      await until('delete acts', 5_000, async () =>
+      await until('delete acts', 10_000, async () =>
         (await f.curl(clients[0]!, `http://${servers[0]!.ipv4}/`)) === '200' ? true : undefined,
       );
-      expect(performance.now() - deleted).toBeLessThan(2_000);
+    }, 60_000);
+
+    test('an edit stops a live flow and a delete lets it go on, within a second, on both paths and families', async () => {
+      const f = fixture();
+      const floods = (seconds: number) =>
+        Promise.all(servers.flatMap((s) => [s.ipv4, s.ipv6].map((ip) => f.flood(clients[0]!, 'udp', ip, 7, 200, seconds))));
+      const flowing = floods(6);
+      await new Promise((r) => setTimeout(r, 1_500));
+      await f.apply(policy('live', { endpointSelector: web, ingress: [{ fromEndpoints: [{ matchLabels: { role: 'nobody' } }] }] }));
+      const closedMs = Date.now();
+      for (const r of await flowing) {
+        expect(r.firstOkUnixMs).toBeGreaterThan(0);
+        expect(r.firstOkUnixMs).toBeLessThan(closedMs);
+        expect(r.lastOkUnixMs - closedMs).toBeLessThan(1_000);
+      }
+      const blocked = floods(6);
+      await new Promise((r) => setTimeout(r, 1_500));
+      const beforeMs = Date.now();
+      await f.kubectl('delete', 'cnp', 'live');
+      const openedMs = Date.now();
+      for (const r of await blocked) {
+        expect(r.firstOkUnixMs).toBeGreaterThan(beforeMs);
+        expect(r.firstOkUnixMs - openedMs).toBeLessThan(1_000);
+      }
     }, 60_000);
 
     test('an edit is acknowledged by all nodes within a second', async () => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // flood: steady traffic with exact counts, for tests that kill things while packets flow. Ends after SECONDS or on SIGTERM/SIGINT
-// and prints one JSON line.
+// and prints one JSON line; times of the first and last answer are Unix milliseconds, 0 = never.
 //   flood udp     ADDR PORT RATE SECONDS   datagrams to an echo server; counts echoes and the longest gap
 //   flood tcp     ADDR PORT RATE SECONDS   one connection, one byte back and forth; counts round trips and resets
 //   flood connect ADDR PORT RATE SECONDS   a new connection each time, one byte back and forth
@@ -25,7 +25,7 @@
 
 static volatile sig_atomic_t stopping;
 static uint64_t sent, received, failed;
-static double gap_max_ms, last_ok_ms;
+static double gap_max_ms, first_ok_ms, last_ok_ms; /* 0 = never */
 
 static void on_signal(int s)
 {
@@ -45,6 +45,8 @@ static void ok(void)
 	double t = now_ms();
 	if (last_ok_ms > 0 && t - last_ok_ms > gap_max_ms)
 		gap_max_ms = t - last_ok_ms;
+	if (first_ok_ms == 0)
+		first_ok_ms = t;
 	last_ok_ms = t;
 	received++;
 }
@@ -157,10 +159,14 @@ int main(int argc, char **argv)
 		fprintf(stderr, "flood: %s port %s is no address\n", argv[2], argv[3]);
 		return 2;
 	}
+	struct timespec wall;
+	clock_gettime(CLOCK_REALTIME, &wall);
+	double to_wall = wall.tv_sec * 1e3 + wall.tv_nsec / 1e6 - now_ms();
 	signal(SIGTERM, on_signal);
 	signal(SIGINT, on_signal);
 	run(argv[1], a, atof(argv[4]), atof(argv[5]));
-	printf("{\"kind\":\"%s\",\"sent\":%llu,\"received\":%llu,\"failed\":%llu,\"gapMaxMs\":%.1f}\n", argv[1], (unsigned long long)sent,
-	       (unsigned long long)received, (unsigned long long)failed, gap_max_ms);
+	printf("{\"kind\":\"%s\",\"sent\":%llu,\"received\":%llu,\"failed\":%llu,\"gapMaxMs\":%.1f,\"firstOkUnixMs\":%.0f,\"lastOkUnixMs\":%.0f}\n",
+	       argv[1], (unsigned long long)sent, (unsigned long long)received, (unsigned long long)failed, gap_max_ms,
+	       first_ok_ms == 0 ? 0 : first_ok_ms + to_wall, last_ok_ms == 0 ? 0 : last_ok_ms + to_wall);
 	return 0;
 }
