@@ -8,6 +8,7 @@ import { describeKills } from './kills.ts';
 import { describeKubectl, describeUninstall } from './kubectl.ts';
 import { describePaths } from './paths.ts';
 import { describePolicies } from './policies.ts';
+import { describeProtocols } from './protocols.ts';
 import { describeTrust } from './trust.ts';
 
 /** Everything on this machine that still carries the sandbox's id. */
@@ -39,6 +40,8 @@ describe('Axoneme on a sandbox of two nodes', () => {
   }, 60_000);
 
   describePaths(get);
+  // VXLAN over IPv4
+  describeProtocols(get, 50);
   describeTrust(get);
   describeKubectl(get);
   describePolicies(get);
