@@ -1,6 +1,6 @@
 // Bad input and bad luck: each gives a clear error where the user looks, and nothing else changes. Part of the main end-to-end suite.
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Fixture, type PodInfo, until } from './fixture.ts';
+import { allowOneRetry, type Fixture, type PodInfo, until } from './fixture.ts';
 
 const NS = 'axoneme-system';
 
@@ -24,6 +24,7 @@ export function describeBadInput(fixture: () => Fixture): void {
     };
 
     beforeAll(async () => {
+      allowOneRetry();
       server = (await fixture().ready('app=web', 2))[0]!;
       client = (await fixture().ready('app=client', 2))[0]!;
     }, 60_000);

@@ -7,10 +7,16 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { type Sandbox, upSandbox } from '@axoneme/sandbox';
 import { AppError } from '@axoneme/std';
+import { jest } from '@jest/globals';
 
 const run = promisify(execFile);
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '..');
 export const floodTool = path.join(root, 'e2e/native/build/flood');
+
+/** For suites that wait for people's commands on a busy machine: one retry, with the first failure printed. Call it in beforeAll. */
+export const allowOneRetry = (): unknown => jest.retryTimes(1, { logErrorsBeforeRetry: true });
+/** For suites about verdicts: one wrong packet is one too many, so nothing is tried twice. */
+export const allowNoRetry = (): unknown => jest.retryTimes(0);
 
 export interface PodInfo {
   readonly name: string;

@@ -1,7 +1,7 @@
 // Things die while packets flow: operator, Redis, agents, all together. Verdicts must not change and nothing is sent again afterwards.
 // Part of the main end-to-end suite.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Fixture, type FloodResult, type PodInfo, until } from './fixture.ts';
+import { allowNoRetry, type Fixture, type FloodResult, type PodInfo, until } from './fixture.ts';
 
 const NS = 'axoneme-system';
 const RATE = 200;
@@ -61,6 +61,7 @@ export function describeKills(fixture: () => Fixture): void {
     };
 
     beforeAll(async () => {
+      allowNoRetry();
       const f = fixture();
       const { echoApp } = await import('./fixture.ts');
       await f.apply(echoApp('stranger', 1));

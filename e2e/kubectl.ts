@@ -3,8 +3,8 @@
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { describe, expect, test } from '@jest/globals';
-import { type Fixture, root, until } from './fixture.ts';
+import { beforeAll, describe, expect, test } from '@jest/globals';
+import { allowOneRetry, type Fixture, root, until } from './fixture.ts';
 
 const run = promisify(execFile);
 const NS = 'axoneme-system';
@@ -18,6 +18,10 @@ export function describeKubectl(fixture: () => Fixture): void {
     });
 
   describe('kubectl and the command line tool', () => {
+    beforeAll(() => {
+      allowOneRetry();
+    });
+
     test('our kinds print useful columns', async () => {
       const f = fixture();
       const endpoints = await until('endpoints exist', 10_000, async () => {

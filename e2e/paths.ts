@@ -1,6 +1,6 @@
 // Connectivity without policy: every path, both families, TCP, UDP and ICMP. Part of the main end-to-end suite.
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import { echoApp, type Fixture, type PodInfo, until, urlHost } from './fixture.ts';
+import { allowOneRetry, echoApp, type Fixture, type PodInfo, until, urlHost } from './fixture.ts';
 
 const service = JSON.stringify({
   apiVersion: 'v1',
@@ -17,6 +17,7 @@ export function describePaths(fixture: () => Fixture): void {
     let clients: PodInfo[];
 
     beforeAll(async () => {
+      allowOneRetry();
       const f = fixture();
       await f.apply(echoApp('web', 2));
       await f.apply(echoApp('client', 2, { role: 'client' }));

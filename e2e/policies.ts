@@ -1,7 +1,7 @@
 // Policies on real packets: allow lists, deny, both directions, CIDR, entities, edit and delete within a second, status, the reason of a drop.
 // Part of the main end-to-end suite.
 import { afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { type Fixture, type PodInfo, until, urlHost } from './fixture.ts';
+import { allowOneRetry, type Fixture, type PodInfo, until, urlHost } from './fixture.ts';
 
 const policy = (name: string, spec: unknown, namespace = 'default'): string =>
   JSON.stringify({ apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name, namespace }, spec });
@@ -33,6 +33,7 @@ export function describePolicies(fixture: () => Fixture): void {
     };
 
     beforeAll(async () => {
+      allowOneRetry();
       servers = await fixture().ready('app=web', 2);
       clients = await fixture().ready('app=client', 2);
     }, 60_000);

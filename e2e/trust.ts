@@ -4,7 +4,7 @@ import { X509Certificate } from 'node:crypto';
 import { createCsr, nodeIdentityOf } from '@axoneme/pki';
 import { bootstrapSign } from '@axoneme/stream';
 import { beforeAll, describe, expect, test } from '@jest/globals';
-import type { Fixture, PodInfo } from './fixture.ts';
+import { allowNoRetry, type Fixture, type PodInfo } from './fixture.ts';
 
 const NS = 'axoneme-system';
 
@@ -23,6 +23,7 @@ export function describeTrust(fixture: () => Fixture): void {
     };
 
     beforeAll(async () => {
+      allowNoRetry();
       const f = fixture();
       agents = await f.ready('app.kubernetes.io/component=agent', 2, NS);
       trust = (await f.json<{ data: Record<string, string> }>('get', 'configmap', 'axoneme-trust', '-n', NS)).data;
