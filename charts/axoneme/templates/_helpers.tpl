@@ -19,7 +19,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "axoneme.config" -}}
 {{- $v := .Values -}}
 {{- $url := $v.redis.url | default (printf "redis://axoneme-redis.%s.svc:6379" .Release.Namespace) -}}
-{{- dict
+{{- $config := dict
   "clusterName" $v.cluster.name
   "clusterId" (int $v.cluster.id)
   "routingMode" $v.routingMode
@@ -38,8 +38,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "metricsPort" (int $v.operator.metricsPort)
   "redisEnabled" $v.redis.enabled
   "redisUrl" (ternary $url "" $v.redis.enabled)
+  "datapathRollout" $v.datapath.rollout
   "logLevel" $v.logLevel
-  | toPrettyJson }}
+}}
+{{- if ne $v.datapath.objects "operator" }}{{ $_ := set $config "datapathObjectsDir" (ternary "" $v.datapath.objects (eq $v.datapath.objects "agent")) }}{{ end -}}
+{{- $config | toPrettyJson }}
 {{- end }}
 
 {{- /* What a schema cannot say: combinations that cannot work. */ -}}

@@ -3,16 +3,17 @@
 import { stat } from 'node:fs/promises';
 import { createRingReader, missingFeatures, probeKernel, type RingReader } from '@axoneme/bpf';
 import { SCHEMA_DIGEST } from '@axoneme/datapath';
-import { AppError, describeError, type Log, systemClock } from '@axoneme/std';
+import { AppError, describeError, err, type Log, ok, systemClock } from '@axoneme/std';
 import { createSyncClient, type SyncClient } from '@axoneme/stream';
 import { createHealthRegistry, createMetrics, createTelemetryServer } from '@axoneme/telemetry';
-import { type BlobChange, createApply } from './apply/apply.ts';
+import { type ApplyDeps, type BlobChange, createApply } from './apply/apply.ts';
 import { createNodeIdentity } from './bootstrap/identity.ts';
 import { createTrust } from './bootstrap/trust.ts';
 import { createCollector } from './collect.ts';
 import type { AgentConfig } from './config/config.ts';
 import { createDatapath, type Datapath } from './datapath/datapath.ts';
 import { readNodeView } from './datapath/node-view.ts';
+import { type BuiltinObjects, concernsObjects, datapathArtifact, objectPrefix, readBuiltin, readSet, sameSet } from './datapath/objects.ts';
 import { createAddresses } from './endpoints/addresses.ts';
 import { type CniPaths, installBinary, installConflist } from './endpoints/cni-install.ts';
 import { assertAlone, type CniHandler, createCniServer } from './endpoints/cni-server.ts';
@@ -24,7 +25,7 @@ import { createCounters } from './report/counters.ts';
 import { createFlows } from './report/flows.ts';
 import { createAnswers } from './report/relay.ts';
 import { createReporter } from './report/reporter.ts';
-import { createStore } from './store/store.ts';
+import { createStore, type Store } from './store/store.ts';
 import { createSyncHandlers } from './sync/handlers.ts';
 
 export interface Agent {
@@ -59,11 +60,49 @@ function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workload
   };
   return (changes: readonly BlobChange[]): void => {
     for (const { name, blob } of changes) {
+      // taken over before the commit
+      if (concernsObjects(name)) continue;
       if (name.startsWith(workloadPrefix)) workloads.set(name, blob);
       else if (blob === undefined) blobs.delete(name);
       else blobs.set(name, blob);
     }
     if (changes.some((c) => c.name === 'node/config' || c.name === 'routes')) configure();
+    else if (changes.some((c) => c.name === datapathArtifact)) datapath.settle();
+  };
+}
+
+/** The datapath runs what the operator names, else what the image has. */
+function createOwnDatapath(config: AgentConfig, builtin: BuiltinObjects, store: Store, log: Log): Datapath {
+  const blob = store.peek(datapathArtifact)?.blob;
+  const named = blob === undefined ? undefined : readSet(blob);
+  if (named?.ok === false) log.warn('the named datapath objects do not suit this agent', { reason: named.error.message });
+  const bytes = (hash: string): Buffer | undefined => builtin.bytes(hash) ?? store.peek(`${objectPrefix}${hash}`)?.blob;
+  const objects = { builtin: builtin.set, named: named?.ok ? named.value : undefined, bytes };
+  return createDatapath({ ...config, settleMs, checkMs }, objects, systemClock, log);
+}
+
+function createObjects(datapath: Datapath, builtin: BuiltinObjects, endpoints: () => EndpointManager): NonNullable<ApplyDeps['objects']> {
+  return {
+    concerns: concernsObjects,
+    take(find) {
+      const blob = find(datapathArtifact)?.blob;
+      const set = blob === undefined ? ok(builtin.set) : readSet(blob);
+      if (!set.ok) return set;
+      if (sameSet(set.value, datapath.running)) return ok(() => undefined);
+      const bytes = (hash: string): Buffer | undefined => builtin.bytes(hash) ?? find(`${objectPrefix}${hash}`)?.blob;
+      try {
+        return ok(
+          datapath.takeOver(
+            set.value,
+            bytes,
+            () => endpoints().fillRows(),
+            () => endpoints().restore(),
+          ),
+        );
+      } catch (e) {
+        return err(e instanceof AppError ? e : new AppError({ code: 'agent/object-rejected', message: describeError(e), cause: e }));
+      }
+    },
   };
 }
 
@@ -113,9 +152,11 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     const kernel = requireKernel(log);
     const health = createHealthRegistry();
     const metrics = createMetrics({ process: true });
-    const datapath = createDatapath({ ...config, settleMs, checkMs }, clock, log);
     const store = createStore(config.stateDir);
-    const apply = createApply({ store, tables: datapath.tables, clock, log });
+    const builtin = readBuiltin(config.objectsDir);
+    const datapath = createOwnDatapath(config, builtin, store, log);
+    const objects = createObjects(datapath, builtin, () => endpoints);
+    const apply = createApply({ store, tables: datapath.tables, objects, clock, log });
     const workloads = createWorkloads();
     const trust = createTrust(config.trustDir, config.stateDir, clock, log);
     const identity = createNodeIdentity({ ...config, trust, clock, log });
@@ -123,7 +164,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     let link: SyncClient | undefined;
     const collect = createCollector(clock);
     const connected = (): boolean => link?.link().connected ?? false;
-    const endpoints = createEndpointManager({
+    const endpoints: EndpointManager = createEndpointManager({
       datapath,
       registry: createRegistry(config.stateDir, log),
       addresses: createAddresses(),
@@ -178,6 +219,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       schemaDigest: SCHEMA_DIGEST,
       kernel,
       apply,
+      objects: { running: () => datapath.running, builtin: builtin.set },
       health: components,
       log,
     });

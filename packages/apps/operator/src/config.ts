@@ -1,6 +1,7 @@
 // The operator's configuration: one JSON document plus the pod's environment, parsed once, unknown keys rejected. Called by main.ts.
 import fs from 'node:fs';
 import os from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { AppError, fail, ok, type Result } from '@axoneme/std';
 
 export interface OperatorConfig {
@@ -27,12 +28,19 @@ export interface OperatorConfig {
   readonly redisEnabled: boolean;
   /** redis://host:port; empty = the Service `axoneme-redis` in the operator's namespace. */
   readonly redisUrl: string;
+  /** Directory of the eBPF objects nodes run; empty = each agent runs those of its image. */
+  readonly datapathObjectsDir: string;
+  /** How nodes change to other objects. */
+  readonly datapathRollout: 'all' | 'one-by-one';
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly podName: string;
   readonly podNamespace: string;
   /** Address agents reach this replica at. */
   readonly advertiseAddress: string;
 }
+
+/** Beside this code: the objects this operator was built with. */
+export const OWN_OBJECTS_DIR = fileURLToPath(new URL('../../../../bpf/build', import.meta.url));
 
 const DEFAULTS: OperatorConfig = {
   clusterName: 'default',
@@ -53,6 +61,8 @@ const DEFAULTS: OperatorConfig = {
   metricsPort: 9963,
   redisEnabled: true,
   redisUrl: '',
+  datapathObjectsDir: OWN_OBJECTS_DIR,
+  datapathRollout: 'one-by-one',
   logLevel: 'info',
   podName: os.hostname(),
   podNamespace: 'axoneme-system',
@@ -63,6 +73,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   routingMode: ['tunnel', 'native'],
   policyEnforcementMode: ['default', 'always', 'never'],
   logLevel: ['debug', 'info', 'warn', 'error'],
+  datapathRollout: ['all', 'one-by-one'],
 };
 
 function problemOf(key: string, value: unknown): string | undefined {

@@ -6,9 +6,10 @@ import { createNodeServer, type NodeServer, type NodeServerDeps } from '@axoneme
 import { createHealthRegistry, createLog, createMetrics, createTelemetryServer, type HealthRegistry } from '@axoneme/telemetry';
 import { connectKube, type KubeClient } from 'kopf-ts';
 import { type Compiler, createCompiler } from './compile/compiler.ts';
-import { createDispatcher } from './compile/dispatch.ts';
+import { createDatapathRollout, type DatapathRollout, readTargetObjects, type TargetObjects } from './compile/datapath.ts';
+import { createDispatcher, type Dispatcher } from './compile/dispatch.ts';
 import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
-import type { OperatorConfig } from './config.ts';
+import { type OperatorConfig, OWN_OBJECTS_DIR } from './config.ts';
 import { createLeader, type Leader, type Term } from './leader/leader.ts';
 import type { Reconciler } from './leader/reconciler.ts';
 import { ensureCa, ensureCliCertificate, issueReplicaCertificate, publishTrust, type TrustConfig } from './leader/trust.ts';
@@ -40,6 +41,7 @@ interface Parts {
   readonly sources: Sources;
   readonly compiler: Compiler;
   readonly health: HealthRegistry;
+  readonly rollout: DatapathRollout;
 }
 
 const trustConfigOf = (c: OperatorConfig): TrustConfig => ({
@@ -108,6 +110,7 @@ function nodeServerDeps(
   leader: () => Leader,
   loop: () => CompileLoop,
   epoch: () => number,
+  dispatcher: () => Dispatcher,
 ): Omit<NodeServerDeps, 'tls' | 'admin' | 'report'> {
   const signConfig: SignConfig = {
     clusterName: p.config.clusterName,
@@ -119,7 +122,7 @@ function nodeServerDeps(
   return {
     clock: p.clock,
     log: p.log,
-    artifacts: (name, digest) => p.compiler.body(name, digest),
+    artifacts: (name, digest) => p.compiler.body(name, digest) ?? p.rollout.body(name, digest),
     freshness: () => ({ epoch: epoch(), leader: leader().isLeader(), inputAgeMs: p.sources.ages() }),
     nodeOf: (peer) => {
       const id = nodeIdentityOf(peer);
@@ -142,24 +145,48 @@ function nodeServerDeps(
       return { certificatePem: r.value.certificatePem, caPem: r.value.caPem, notAfterUnixMs: r.value.notAfterMs };
     },
     events: {
-      connected: (_node, hello) => {
+      connected: (node, hello) => {
         loop().raiseRevision(hello.revision);
+        p.rollout.hello(node, hello);
+        // at once: the stream compares what the node holds with what it should hold right after this
+        dispatcher().refresh(node, { revision: loop().revision(), epoch: epoch() });
         loop().mark();
       },
-      ack: () => leader().poke(),
-      nack: () => leader().poke(),
+      disconnected: (node) => p.rollout.disconnected(node),
+      ack: (node, ack) => {
+        p.rollout.ack(node, ack);
+        leader().poke();
+      },
+      nack: (node, nack) => {
+        p.rollout.nack(node, nack);
+        leader().poke();
+      },
     },
   };
 }
 
-function createParts(config: OperatorConfig): Parts {
+/** Objects somebody asked for must be there; without our own, agents run theirs. */
+function targetObjects(dir: string, log: Log): TargetObjects | undefined {
+  if (dir === '') return undefined;
+  try {
+    return readTargetObjects(dir);
+  } catch (error) {
+    if (dir !== OWN_OBJECTS_DIR) throw error;
+    log.warn('this operator has no eBPF objects, agents run those of their images', { error });
+    return undefined;
+  }
+}
+
+function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   const clock = systemClock;
   const log = createLog({ app: 'operator', level: config.logLevel });
   const client = connectKube({ kind: 'default' }, { userAgent: 'axoneme-operator', clock });
   const world = createWorld();
   const sources = createSources({ client, world, log, clock });
   const health = createHealthRegistry();
-  return { config, client, clock, log, world, sources, compiler: createCompiler(config), health };
+  const target = targetObjects(config.datapathObjectsDir, log);
+  const rollout = createDatapathRollout({ target, mode: config.datapathRollout, onChange: onRollout });
+  return { config, client, clock, log, world, sources, compiler: createCompiler(config), health, rollout };
 }
 
 async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; loop: CompileLoop; server: NodeServer }> {
@@ -179,10 +206,12 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   );
   // a replica that does not lead passes on the epoch of the one that does: agents take an older one for a replica that is behind
   const epoch = (): number => leader.epoch() ?? Math.max(epochSeen, leader.epochSeen());
+  const { compiler, rollout } = p;
+  const dispatcher = createDispatcher({ tables: world.tables, compiler, hub: () => server.hub, rollout });
   const loop: CompileLoop = createCompileLoop({
     world,
-    compiler: p.compiler,
-    dispatcher: createDispatcher({ tables: world.tables, compiler: p.compiler, hub: () => server.hub }),
+    compiler,
+    dispatcher,
     clock,
     log,
     epoch,
@@ -198,6 +227,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     () => leader,
     () => loop,
     epoch,
+    () => dispatcher,
   );
   const tlsOf = async () => ({ ...(await issueReplicaCertificate(ca, trust)), caPem: ca.certPem });
   const server: NodeServer = createNodeServer(
@@ -235,13 +265,15 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   void renew().catch((error: unknown) => log.error('own certificate was not renewed', { error }));
   server.setWantFlows(true);
   p.health.register(mirror);
+  p.health.register(p.rollout);
   return { leader, loop, server };
 }
 
 export function createOperator(config: OperatorConfig): Operator {
   return {
     async run(signal) {
-      const p = createParts(config);
+      let changed = (): void => undefined;
+      const p = createParts(config, () => changed());
       p.log.info('operator starts', { config });
       const metrics = createMetrics({ process: true });
       p.health.register({ name: 'sources', health: () => p.sources.health() });
@@ -258,7 +290,8 @@ export function createOperator(config: OperatorConfig): Operator {
         { name: 'operator_artifact_bytes_sent', help: 'Bytes of artifacts sent to nodes' },
         () => server.hub.totals().sent.artifactBytes,
       );
-      p.world.onChange(() => loop.mark());
+      changed = () => loop.mark();
+      p.world.onChange(changed);
       await p.sources.start(signal);
       await p.sources.synced;
       p.log.info('inputs complete');

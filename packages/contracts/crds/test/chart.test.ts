@@ -112,6 +112,8 @@ describe('values', () => {
     ['ipv4.enabled=false,ipv6.enabled=false', 'one of them must be true'],
     ['operator.metricsPort=9443', 'must differ'],
     ['redis.url=localhost', 'url'],
+    ['datapath.rollout=two-by-two', 'rollout'],
+    ['datapath.objects=objects', 'objects'],
     ['agent.maxUnavailable=200%', 'maxUnavailable'],
     ['enableIPv4Masquerade=yes', 'enableIPv4Masquerade'],
   ])('%s is refused', async (set, named) => {
@@ -145,9 +147,20 @@ describe('values', () => {
       metricsPort: 9963,
       redisEnabled: true,
       redisUrl: 'redis://r:1',
+      datapathRollout: 'one-by-one',
       logLevel: 'info',
     });
     expect(documents(r.out).some((o) => o.metadata.name === 'axoneme-redis')).toBe(false);
+  });
+
+  test.each([
+    ['operator', undefined],
+    ['agent', ''],
+    ['/objects', '/objects'],
+  ])('datapath.objects=%s is the directory %s', async (value, dir) => {
+    const r = await template('--set', `datapath.objects=${value}`);
+    const config = JSON.parse(String(dig(one(documents(r.out), 'ConfigMap', 'axoneme-config'), 'data', 'config.json')));
+    expect(config.datapathObjectsDir).toBe(dir);
   });
 
   test('a changed configuration starts the operator anew, and nothing else', async () => {

@@ -91,6 +91,8 @@ export const blobTables = {
   workload: { kind: 'blob', name: 'workload', rank: 100 },
   node_config_blob: { kind: 'blob', name: 'node', rank: 101 },
   routes: { kind: 'blob', name: 'routes', rank: 102 },
+  object: { kind: 'blob', name: 'object', rank: 103 },
+  datapath: { kind: 'blob', name: 'datapath', rank: 104 },
 } as const satisfies Record<string, BlobTable>;
 
 /** The operator's kernel tables in upsert order. */

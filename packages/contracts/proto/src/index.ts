@@ -18,7 +18,7 @@ export {
   NodeStatus,
 } from './gen/axoneme/admin/v1/admin.ts';
 export * as blobsv1 from './gen/axoneme/node/v1/blobs.ts';
-export { NodeConfig, NodeRoute, Routes, RoutingMode, Workload } from './gen/axoneme/node/v1/blobs.ts';
+export { DatapathSet, NodeConfig, NodeRoute, Routes, RoutingMode, Workload } from './gen/axoneme/node/v1/blobs.ts';
 export type { MessageFns } from './gen/axoneme/node/v1/node.ts';
 export * as nodev1 from './gen/axoneme/node/v1/node.ts';
 export {
@@ -28,6 +28,7 @@ export {
   Commit,
   ComponentHealth,
   CounterDelta,
+  DatapathFacts,
   EndpointReport,
   FlowSample,
   Hello,

@@ -154,6 +154,7 @@ export class Agent {
       revision: this.revision,
       epoch: 1,
       features: [],
+      datapath: undefined,
     };
   }
   async commit(c: ReceivedCommit): Promise<Result<AckBody>> {

@@ -59,8 +59,19 @@ export interface Apply {
   onBlobs(listener: (changes: readonly BlobChange[]) => void): void;
 }
 
+/** Goes back to the objects before the commit. */
+export type ObjectsBack = () => void;
+
 export interface ApplyDeps {
   readonly store: Store;
+  /**
+   * Takes over the eBPF objects that the commit names, before anything of it is written. `find` gives the content an artifact has after
+   * the commit. Called only when an artifact that `concerns` says yes to comes, changes or goes.
+   */
+  readonly objects?: {
+    concerns(artifact: string): boolean;
+    take(find: (name: string) => ArtifactContent | undefined): Result<ObjectsBack>;
+  };
   readonly tables: Tables;
   readonly clock: Clock;
   readonly log: Log;
@@ -81,7 +92,7 @@ function checkUpsert(u: CommitUpsert, tables: Tables): Result<void> {
   return fail({ code: 'agent/malformed-artifact', message: `rows of ${u.name} do not fit table ${table}`, fields });
 }
 
-export function createApply({ store, tables, clock, log }: ApplyDeps): Apply {
+export function createApply({ store, tables, objects, clock, log }: ApplyDeps): Apply {
   let held: Held = createHeld();
   const listeners: ((changes: readonly BlobChange[]) => void)[] = [];
   let revision = 0;
@@ -173,11 +184,41 @@ export function createApply({ store, tables, clock, log }: ApplyDeps): Apply {
     if (refused) return err(refused);
     const upserts = fresh(c.upserts, held);
     const removes = c.removes.filter((n) => held.get(n) !== undefined);
-    const entries = upserts.map((u) => u.entry);
     if (kernel === 'drifted') reconcileHeld();
     const plans = kernel === 'equal' ? planAll(upserts, removes) : [];
     const room = checkCapacity(plans, tables);
     if (!room.ok) return room;
+    const taken = takeObjects(upserts, removes);
+    if (!taken.ok) return taken;
+    const done = await write(c, { upserts, removes, plans }).catch((e: unknown) => err(asAppError(e)));
+    if (!done.ok) {
+      taken.value();
+      return done;
+    }
+    tell(done.value);
+    return ok({ revision, epoch, heldDigest: held.digest(), applyUs: Math.round((clock.monotonicMs() - started) * 1000) });
+  };
+
+  /** Errors: `agent/object-rejected`; then the objects of before run. */
+  const takeObjects = (upserts: readonly Upsert[], removes: readonly string[]): Result<ObjectsBack> => {
+    const names = [...removes, ...upserts.map((u) => u.entry.name)];
+    if (objects === undefined || !names.some((n) => objects.concerns(n))) return ok(() => undefined);
+    return objects.take((name) => {
+      const upsert = upserts.find((u) => u.entry.name === name);
+      const old = removes.includes(name) ? undefined : held.get(name);
+      return upsert?.content ?? (old && read(old));
+    });
+  };
+
+  interface Change {
+    readonly upserts: readonly Upsert[];
+    readonly removes: readonly string[];
+    readonly plans: readonly TablePlan[];
+  }
+
+  /** Disk first, then the kernel; or nothing at all. */
+  const write = async (c: CommitRequest, { upserts, removes, plans }: Change): Promise<Result<readonly BlobChange[]>> => {
+    const entries = upserts.map((u) => u.entry);
     const oldKeys = new Map([...removes, ...entries.map((e) => e.name)].map((n) => [n, keysOf(n)]));
     const added = new Map(upserts.map((u) => [u.entry.digest, u.content]));
     const next = indexAfter(held, c.revision, c.epoch, entries, removes);
@@ -196,8 +237,7 @@ export function createApply({ store, tables, clock, log }: ApplyDeps): Apply {
     }
     revision = c.revision;
     epoch = c.epoch;
-    tell(changes);
-    return ok({ revision, epoch, heldDigest: held.digest(), applyUs: Math.round((clock.monotonicMs() - started) * 1000) });
+    return ok(changes);
   };
 
   const reconcileHeld = (): readonly Drift[] => {

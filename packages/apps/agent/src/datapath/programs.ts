@@ -1,11 +1,11 @@
 // The programs and maps of this node: loaded once, pinned, and taken up again by a restarted agent. Pins carry the digest of objects and
 // sizes in their path, so what is pinned is known without memory. Called by the datapath.
-import { readdirSync, readFileSync, rmdirSync } from 'node:fs';
+import { readdirSync, rmdirSync } from 'node:fs';
 import { type BpfMap, type BpfObject, type BpfProgram, openObject, pinnedMap, pinnedProgram, unpin } from '@axoneme/bpf';
 import { AppError, type Digest, digestOf, type Log } from '@axoneme/std';
 import { errnoOf } from '../store/errno.ts';
+import type { ObjectHash, ObjectSet } from './objects.ts';
 
-const objectNames = ['pod', 'netdev', 'overlay', 'host', 'sock'] as const;
 /** Pinned last: without it the directory is a load that was cut short. */
 const complete = 'complete';
 /** Maps the agent itself reads or writes. */
@@ -16,6 +16,7 @@ const neededMaps = [
 
 export interface LoadedPrograms {
   readonly digest: Digest;
+  readonly set: ObjectSet;
   readonly adopted: boolean;
   readonly maps: ReadonlyMap<string, BpfMap>;
   /** Maps that are new and empty because their size or layout changed. */
@@ -24,10 +25,16 @@ export interface LoadedPrograms {
   readonly names: readonly string[];
   /** Unpins programs of other digests; call when no link uses them any more. */
   retire(): void;
+  /** Closes the descriptors of the programs; what is attached or pinned stays. */
+  close(): void;
 }
 
 export interface LoadOptions {
-  readonly objectsDir: string;
+  readonly objects: ObjectSet;
+  /** Content of an object; asked only for objects that are not pinned. */
+  readonly bytes: (hash: ObjectHash) => Uint8Array | undefined;
+  /** What to do when a pinned map has another shape: an agent that starts fills new maps, one that runs cannot. */
+  readonly onMapMismatch: 'replace' | 'fail';
   /** `<bpffs>/axoneme` */
   readonly root: string;
   readonly mapSizes: Readonly<Record<string, number>>;
@@ -43,20 +50,32 @@ function list(dir: string): string[] {
   }
 }
 
-function readObjects(dir: string): Map<string, Buffer> {
-  try {
-    return new Map(objectNames.map((n) => [n, readFileSync(`${dir}/${n}.o`)]));
-  } catch (cause) {
-    throw new AppError({ code: 'agent/no-objects', message: `no eBPF objects in ${dir}`, hint: 'build them with make -C bpf', cause });
-  }
+function readObjects(o: LoadOptions): Map<string, Uint8Array> {
+  return new Map(
+    [...o.objects].map(([name, hash]) => {
+      const bytes = o.bytes(hash);
+      if (bytes === undefined) throw new AppError({ code: 'agent/no-objects', message: `object ${name} (${hash}) is not on this node` });
+      return [name, bytes];
+    }),
+  );
+}
+
+const setDigest = (o: Pick<LoadOptions, 'objects' | 'mapSizes'>): Digest =>
+  digestOf(JSON.stringify([[...o.objects].sort(), Object.entries(o.mapSizes).sort()]));
+
+/** Whether the programs of these objects are pinned and need not be loaded. */
+export function isPinned(o: Pick<LoadOptions, 'objects' | 'mapSizes' | 'root'>): boolean {
+  const pinned = new Set(list(`${o.root}/maps`));
+  return list(`${o.root}/progs/${setDigest(o)}`).includes(complete) && neededMaps.every((m) => pinned.has(m));
 }
 
 /** Opens one object; sizes of maps it does not have are left out. */
-function openSized(name: string, bytes: Buffer, mapsDir: string, sizes: Readonly<Record<string, number>>): BpfObject {
-  const wanted = { ...sizes };
+function openSized(name: string, bytes: Uint8Array, o: LoadOptions): BpfObject {
+  const wanted = { ...o.mapSizes };
+  const options = { name, pinRoot: `${o.root}/maps`, maxEntries: wanted, onPinMismatch: o.onMapMismatch };
   for (;;) {
     try {
-      return openObject(bytes, { name, pinRoot: mapsDir, maxEntries: wanted, onPinMismatch: 'replace' });
+      return openObject(bytes, options);
     } catch (e) {
       const missing =
         e instanceof AppError && e.code === 'bpf/no-map' ? Object.keys(wanted).find((n) => e.message.endsWith(` ${n}`)) : undefined;
@@ -71,19 +90,22 @@ function removeDirectory(dir: string): void {
   rmdirSync(dir);
 }
 
-function loadAndPin(objects: ReadonlyMap<string, Buffer>, dir: string, o: LoadOptions): string[] {
+function loadAndPin(objects: ReadonlyMap<string, Uint8Array>, dir: string, o: LoadOptions): string[] {
   if (list(dir).length > 0) removeDirectory(dir);
   const opened: BpfObject[] = [];
   const replaced: string[] = [];
   try {
     for (const [name, bytes] of objects) {
-      const object = openSized(name, bytes, `${o.root}/maps`, o.mapSizes);
+      const object = openSized(name, bytes, o);
       opened.push(object);
       replaced.push(...object.replacedPins.map((p) => p.slice(p.lastIndexOf('/') + 1)));
     }
     const programs = opened.flatMap((b) => [...b.programs.values()]);
     for (const p of programs) p.pin(`${dir}/${p.name}`);
     programs[0]?.pin(`${dir}/${complete}`);
+  } catch (e) {
+    if (list(dir).length > 0) removeDirectory(dir);
+    throw e;
   } finally {
     // pins keep everything; closing gives libbpf's memory back
     for (const b of opened) b.close();
@@ -101,21 +123,21 @@ function openMaps(dir: string): Map<string, BpfMap> {
 }
 
 export function loadPrograms(o: LoadOptions): LoadedPrograms {
-  const objects = readObjects(o.objectsDir);
-  const digest = digestOf(...[...objects].flat(), JSON.stringify(Object.entries(o.mapSizes).sort(([a], [b]) => (a < b ? -1 : 1))));
+  const digest = setDigest(o);
   const dir = `${o.root}/progs/${digest}`;
-  const pinned = new Set(list(`${o.root}/maps`));
-  const adopted = list(dir).includes(complete) && neededMaps.every((m) => pinned.has(m));
-  const replacedMaps = adopted ? [] : loadAndPin(objects, dir, o);
+  const adopted = isPinned(o);
+  const replacedMaps = adopted ? [] : loadAndPin(readObjects(o), dir, o);
   const programs = new Map<string, BpfProgram>();
   for (const name of list(dir)) {
     const p = name === complete ? undefined : pinnedProgram(`${dir}/${name}`);
     if (p) programs.set(name, p);
   }
-  const maps = openMaps(`${o.root}/maps`);
+  // an agent that runs has them open already
+  const maps = o.onMapMismatch === 'fail' ? new Map<string, BpfMap>() : openMaps(`${o.root}/maps`);
   o.log.info(adopted ? 'datapath programs taken up' : 'datapath programs loaded', { digest, programs: programs.size, replacedMaps });
   return {
     digest,
+    set: o.objects,
     adopted,
     maps,
     replacedMaps,
@@ -127,6 +149,9 @@ export function loadPrograms(o: LoadOptions): LoadedPrograms {
     },
     retire() {
       for (const other of list(`${o.root}/progs`)) if (other !== digest) removeDirectory(`${o.root}/progs/${other}`);
+    },
+    close() {
+      for (const p of programs.values()) p.close();
     },
   };
 }

@@ -23,6 +23,8 @@ export interface Prepared {
 }
 
 export interface Store {
+  /** One artifact of the stored commit, straight from disk; also before `load`. */
+  peek(name: string): ArtifactContent | undefined;
   /** Reads and verifies everything; call once, before anything else. */
   load(): LoadedStore;
   /** Errors: `agent/store-damaged`. */
@@ -82,6 +84,12 @@ export function createStore(stateDir: string): Store {
 
   return {
     read,
+    peek(name) {
+      const index = loadIndex(indexPath);
+      const entry = index.ok ? index.value?.artifacts.find((a) => a.name === name) : undefined;
+      const content = entry === undefined ? undefined : read(entry.digest);
+      return content?.ok ? content.value : undefined;
+    },
     load() {
       const index = loadIndex(indexPath);
       const named = index.ok ? (index.value?.artifacts ?? []) : [];

@@ -5,6 +5,7 @@ import { type ComponentHealth, digestToBytes, type Hello } from '@axoneme/proto'
 import { type Log, ok } from '@axoneme/std';
 import type { SyncHandlers } from '@axoneme/stream';
 import type { Apply } from '../apply/apply.ts';
+import { type ObjectSet, objectPrefix } from '../datapath/objects.ts';
 
 export interface HandlerDeps {
   readonly nodeName: string;
@@ -12,11 +13,12 @@ export interface HandlerDeps {
   readonly schemaDigest: string;
   readonly kernel: KernelFeatures;
   readonly apply: Apply;
+  readonly objects: { readonly running: () => ObjectSet; readonly builtin: ObjectSet };
   readonly health: () => readonly ComponentHealth[];
   readonly log: Log;
 }
 
-const features = ['reports', 'relay', 'chunks'];
+const features = ['reports', 'relay', 'chunks', 'objects'];
 
 function kernelFacts(k: KernelFeatures): Hello['kernel'] {
   const named = Object.entries(k).filter(([, v]) => v === true);
@@ -24,6 +26,10 @@ function kernelFacts(k: KernelFeatures): Hello['kernel'] {
 }
 
 export function createSyncHandlers(d: HandlerDeps): SyncHandlers {
+  const stored = (): [string, Buffer][] =>
+    [...d.apply.heldNames()].flatMap(([name, digest]) =>
+      name.startsWith(objectPrefix) ? [[name.slice(objectPrefix.length), digestToBytes(digest)] as [string, Buffer]] : [],
+    );
   return {
     hello: (full) => ({
       nodeName: d.nodeName,
@@ -35,13 +41,18 @@ export function createSyncHandlers(d: HandlerDeps): SyncHandlers {
       revision: d.apply.revision,
       epoch: d.apply.epoch,
       features,
+      datapath: {
+        running: Object.fromEntries(d.objects.running()),
+        builtin: Object.fromEntries(d.objects.builtin),
+        stored: Object.fromEntries(stored()),
+      },
     }),
     async commit(c) {
       const done = await d.apply.commit(c);
       if (!done.ok) return done;
       const { revision, heldDigest, applyUs } = done.value;
       d.log.debug('commit applied', { revision, upserts: c.upserts.length, removes: c.removes.length, applyUs });
-      return ok({ heldDigest, tables: d.apply.occupancy(), applyUs });
+      return ok({ heldDigest, tables: d.apply.occupancy(), applyUs, running: Object.fromEntries(d.objects.running()) });
     },
     heartbeat: () => ({ revision: d.apply.revision, rssBytes: process.memoryUsage.rss(), health: [...d.health()] }),
   };

@@ -7,14 +7,18 @@ import type { Hub, Position } from '@axoneme/stream';
 import type { Tables } from '../world/world.ts';
 import { workloadArtifactName } from './blobs.ts';
 import type { Compiled, Compiler } from './compiler.ts';
+import type { DatapathRollout } from './datapath.ts';
 
 export interface Dispatcher {
   /** Gives every node what the compile means for it. Nodes that are gone are forgotten. */
   dispatch(compiled: Compiled, at: Position): void;
+  /** Gives one node what changed in its own artifacts since, without a compile. */
+  refresh(node: string, at: Position): void;
   /** What a node must hold now. */
   desired(node: string): ReadonlyMap<string, Digest> | undefined;
 }
 
+type DispatchRollout = Pick<DatapathRollout, 'own' | 'plan'>;
 type DispatchHub = Pick<Hub, 'setDesired' | 'changeDesired' | 'forget' | 'status'>;
 
 /** Entries that differ from the call before, by key, and keys that are gone. */
@@ -28,13 +32,22 @@ function createDiff<T>(): (next: ReadonlyMap<string, readonly [text: string, val
   };
 }
 
-function spanNodes(compiled: Compiled, compiler: Compiler): Map<string, readonly [string, SpanNode]> {
-  const out = new Map<string, readonly [string, SpanNode]>();
+type NodeText = readonly [text: string, node: SpanNode];
+
+function spanNode(n: Compiled['nodes'][number], compiler: Compiler, rollout: DispatchRollout | undefined): NodeText | undefined {
+  const own = compiler.nodeConfig(n.name);
+  if (own === undefined) return undefined;
+  const config = { name: own.name, digest: own.digest, table: own.body.table };
+  const objects = rollout?.own(n.name) ?? { text: '', list: [] };
+  const node = { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config, ...objects.list] };
+  return [`${own.digest} ${n.podCidrs.join()} ${objects.text}`, node];
+}
+
+function spanNodes(compiled: Compiled, compiler: Compiler, rollout: DispatchRollout | undefined): Map<string, NodeText> {
+  const out = new Map<string, NodeText>();
   for (const n of compiled.nodes) {
-    const own = compiler.nodeConfig(n.name);
-    if (own === undefined) continue;
-    const config = { name: own.name, digest: own.digest, table: own.body.table };
-    out.set(n.name, [`${own.digest} ${n.podCidrs.join()}`, { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config] }]);
+    const node = spanNode(n, compiler, rollout);
+    if (node !== undefined) out.set(n.name, node);
   }
   return out;
 }
@@ -78,8 +91,9 @@ export function createDispatcher(deps: {
   readonly tables: Tables;
   readonly compiler: Compiler;
   readonly hub: () => DispatchHub;
+  readonly rollout?: DispatchRollout;
 }): Dispatcher {
-  const { tables, compiler } = deps;
+  const { tables, compiler, rollout } = deps;
   const span = createSpan();
   const nodeDiff = createDiff<SpanNode>();
   const workloadDiff = createDiff<SpanWorkload>();
@@ -87,10 +101,15 @@ export function createDispatcher(deps: {
   const peersOf = createPeerMemo();
   const known = new Set<string>();
   const nothing = { put: [], removed: [] };
+  /** Nodes given to the span past `nodeDiff`. */
+  const refreshed = new Set<string>();
   let placed: Compiled['pods'] | undefined;
+  let last: Compiled | undefined;
 
   const update = (compiled: Compiled, nodes: ReadonlyMap<string, readonly [string, SpanNode]>): ReadonlyMap<NodeName, SpanDiff> => {
     const n = nodeDiff(nodes);
+    const again = [...refreshed].flatMap((name) => nodes.get(name)?.[1] ?? []);
+    refreshed.clear();
     // placed anew whenever a pod or an endpoint changed
     const w = compiled.pods === placed ? nothing : workloadDiff(spanWorkloads(compiled, tables));
     placed = compiled.pods;
@@ -105,7 +124,7 @@ export function createDispatcher(deps: {
       }),
     );
     return span.update({
-      nodes: n.put,
+      nodes: [...n.put, ...again],
       removedNodes: n.removed as NodeName[],
       workloads: w.put,
       removedWorkloads: w.removed,
@@ -135,8 +154,17 @@ export function createDispatcher(deps: {
 
   return {
     desired: (node) => span.desired(node as NodeName),
+    refresh(node, at) {
+      const n = last?.nodes.find((a) => a.name === node);
+      const next = n && spanNode(n, compiler, rollout);
+      if (next === undefined || !known.has(node)) return;
+      refreshed.add(node);
+      tell(node, span.update({ nodes: [next[1]] }).get(node as NodeName), at);
+    },
     dispatch(compiled, at) {
-      const nodes = spanNodes(compiled, compiler);
+      last = compiled;
+      rollout?.plan(tables.nodes);
+      const nodes = spanNodes(compiled, compiler, rollout);
       const diffs = update(compiled, nodes);
       for (const node of nodes.keys()) tell(node, diffs.get(node as NodeName), at);
       for (const node of known) if (!nodes.has(node)) known.delete(node);

@@ -1,6 +1,6 @@
 // Answers of the admin service, from what the operator knows at this moment. Called by the node server for the CLI.
 
-import { dropReasonHubble } from '@axoneme/datapath';
+import { Drop, dropReasonHubble } from '@axoneme/datapath';
 import { ipFromBytes, reservedNameOf } from '@axoneme/model';
 import type { GetStatusResponse, ListTableRequest, MonitorRequest, MonitorResponse } from '@axoneme/proto';
 import { AppError, type NodeName } from '@axoneme/std';
@@ -33,13 +33,21 @@ function nameOf(deps: AdminDeps, address: string, identity: number, port: number
   return reserved === undefined ? at : `${reserved} (${at})`;
 }
 
+/** A forged address must not be blamed on its owner: the name is that of the pod that sent it. */
+function sourceOf(deps: AdminDeps, { flow, node }: NodeFlow): string {
+  const address = addressOf(flow.sourceAddress);
+  if (flow.dropReason !== Drop.invalidSourceIp) return nameOf(deps, address, flow.sourceIdentity, flow.sourcePort);
+  const sender = [...deps.world.tables.endpoints.values()].find((e) => e.node === node && e.endpointId === flow.endpointId);
+  return sender === undefined ? address : `${sender.namespace}/${sender.pod} (${address})`;
+}
+
 function describeFlow(deps: AdminDeps, f: NodeFlow): MonitorResponse {
   const { flow, node } = f;
   const origin = flow.ruleId === 0 ? undefined : deps.compiled()?.describeRule(flow.ruleId);
   return {
     node,
     flow,
-    source: nameOf(deps, addressOf(flow.sourceAddress), flow.sourceIdentity, flow.sourcePort),
+    source: sourceOf(deps, f),
     destination: nameOf(deps, addressOf(flow.destinationAddress), flow.destinationIdentity, flow.destinationPort),
     rule: origin ?? '',
     dropReasonName: flow.dropReason === 0 ? '' : dropReasonHubble(flow.dropReason),

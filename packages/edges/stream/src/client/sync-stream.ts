@@ -22,6 +22,8 @@ export interface AckBody {
   readonly heldDigest: Buffer;
   readonly tables: Readonly<Record<string, TableOccupancy>>;
   readonly applyUs: number;
+  /** eBPF objects that run now: SHA-256 by name. */
+  readonly running?: Readonly<Record<string, string>>;
 }
 
 export interface SyncHandlers {
@@ -135,8 +137,9 @@ function createTaker(
         return nack(m.revision, done.error);
       }
       heldRevision = m.revision;
-      const { heldDigest, tables, applyUs } = done.value;
-      say({ $case: 'ack', value: { revision: m.revision, epoch: m.epoch, heldDigest, tables: { ...tables }, applyUs } });
+      const { heldDigest, tables, applyUs, running } = done.value;
+      const { revision, epoch } = m;
+      say({ $case: 'ack', value: { revision, epoch, heldDigest, tables: { ...tables }, applyUs, running: { ...running } } });
     });
   };
   return ({ message: m }) => {

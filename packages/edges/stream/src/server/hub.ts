@@ -151,7 +151,7 @@ function createPumper(): (session: Session) => void {
 
 function linkOf(node: NodeName, r: NodeRecord): NodeLink {
   const desired = r.state.position();
-  const current = desired !== undefined && r.state.heldKnown() && r.state.lag().size === 0 && r.acked > 0 && r.lastNack === undefined;
+  const current = desired !== undefined && r.state.heldKnown() && r.state.lag().size === 0 && r.acked > 0;
   return {
     node,
     connected: r.session !== undefined,

@@ -64,6 +64,19 @@ export interface NodeRoute {
   addresses: string[];
 }
 
+/** Artifact `node/datapath`: the eBPF objects this node runs. Without it a node runs the objects of its own image. */
+export interface DatapathSet {
+  /** SHA-256 (hex) of each object by its name; the bytes are artifact `object/<sha256>`, or in the agent's image. */
+  objects: { [key: string]: string };
+  /** Struct layouts the objects were built with; an agent with other layouts refuses the set. */
+  schemaDigest: string;
+}
+
+export interface DatapathSet_ObjectsEntry {
+  key: string;
+  value: string;
+}
+
 function createBaseWorkload(): Workload {
   return { namespace: "", pod: "", podUid: "", identity: 0 };
 }
@@ -446,6 +459,151 @@ export const NodeRoute: MessageFns<NodeRoute> = {
     message.nodeName = object.nodeName ?? "";
     message.podCidrs = object.podCidrs?.map((e) => e) || [];
     message.addresses = object.addresses?.map((e) => e) || [];
+    return message;
+  },
+};
+
+function createBaseDatapathSet(): DatapathSet {
+  return { objects: {}, schemaDigest: "" };
+}
+
+export const DatapathSet: MessageFns<DatapathSet> = {
+  encode(message: DatapathSet, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.objects).forEach(([key, value]: [string, string]) => {
+      DatapathSet_ObjectsEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    if (message.schemaDigest !== "") {
+      writer.uint32(18).string(message.schemaDigest);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatapathSet {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatapathSet();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = DatapathSet_ObjectsEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.objects[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.schemaDigest = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DatapathSet>): DatapathSet {
+    return DatapathSet.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DatapathSet>): DatapathSet {
+    const message = createBaseDatapathSet();
+    message.objects = (globalThis.Object.entries(object.objects ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.schemaDigest = object.schemaDigest ?? "";
+    return message;
+  },
+};
+
+function createBaseDatapathSet_ObjectsEntry(): DatapathSet_ObjectsEntry {
+  return { key: "", value: "" };
+}
+
+export const DatapathSet_ObjectsEntry: MessageFns<DatapathSet_ObjectsEntry> = {
+  encode(message: DatapathSet_ObjectsEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatapathSet_ObjectsEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatapathSet_ObjectsEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DatapathSet_ObjectsEntry>): DatapathSet_ObjectsEntry {
+    return DatapathSet_ObjectsEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DatapathSet_ObjectsEntry>): DatapathSet_ObjectsEntry {
+    const message = createBaseDatapathSet_ObjectsEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };

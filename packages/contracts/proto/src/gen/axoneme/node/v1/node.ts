@@ -72,9 +72,35 @@ export interface Hello {
   revision: number;
   epoch: number;
   features: string[];
+  /** Set by agents with feature `objects`. */
+  datapath: DatapathFacts | undefined;
 }
 
 export interface Hello_HeldEntry {
+  key: string;
+  value: Buffer;
+}
+
+export interface DatapathFacts {
+  /** What runs: SHA-256 (hex) by object name. */
+  running: { [key: string]: string };
+  /** The objects of the agent's image: SHA-256 by name. They are never sent and not among `held`. */
+  builtin: { [key: string]: string };
+  /** Digests of the object artifacts on disk, by SHA-256. */
+  stored: { [key: string]: Buffer };
+}
+
+export interface DatapathFacts_RunningEntry {
+  key: string;
+  value: string;
+}
+
+export interface DatapathFacts_BuiltinEntry {
+  key: string;
+  value: string;
+}
+
+export interface DatapathFacts_StoredEntry {
   key: string;
   value: Buffer;
 }
@@ -127,11 +153,18 @@ export interface Ack {
   tables: { [key: string]: TableOccupancy };
   /** Time from Commit received to datapath updated. */
   applyUs: number;
+  /** eBPF objects that run after this commit: SHA-256 (hex) by object name. */
+  running: { [key: string]: string };
 }
 
 export interface Ack_TablesEntry {
   key: string;
   value: TableOccupancy | undefined;
+}
+
+export interface Ack_RunningEntry {
+  key: string;
+  value: string;
 }
 
 export interface TableOccupancy {
@@ -675,6 +708,7 @@ function createBaseHello(): Hello {
     revision: 0,
     epoch: 0,
     features: [],
+    datapath: undefined,
   };
 }
 
@@ -706,6 +740,9 @@ export const Hello: MessageFns<Hello> = {
     }
     for (const v of message.features) {
       writer.uint32(74).string(v!);
+    }
+    if (message.datapath !== undefined) {
+      DatapathFacts.encode(message.datapath, writer.uint32(82).fork()).join();
     }
     return writer;
   },
@@ -798,6 +835,14 @@ export const Hello: MessageFns<Hello> = {
             message.features.push(reader.string());
             continue;
           }
+          case 10: {
+            if (tag !== 82) {
+              break;
+            }
+
+            message.datapath = DatapathFacts.decode(reader, reader.uint32());
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -834,6 +879,9 @@ export const Hello: MessageFns<Hello> = {
     message.revision = object.revision ?? 0;
     message.epoch = object.epoch ?? 0;
     message.features = object.features?.map((e) => e) || [];
+    message.datapath = (object.datapath !== undefined && object.datapath !== null)
+      ? DatapathFacts.fromPartial(object.datapath)
+      : undefined;
     return message;
   },
 };
@@ -899,6 +947,319 @@ export const Hello_HeldEntry: MessageFns<Hello_HeldEntry> = {
   },
   fromPartial(object: DeepPartial<Hello_HeldEntry>): Hello_HeldEntry {
     const message = createBaseHello_HeldEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? Buffer.alloc(0);
+    return message;
+  },
+};
+
+function createBaseDatapathFacts(): DatapathFacts {
+  return { running: {}, builtin: {}, stored: {} };
+}
+
+export const DatapathFacts: MessageFns<DatapathFacts> = {
+  encode(message: DatapathFacts, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    globalThis.Object.entries(message.running).forEach(([key, value]: [string, string]) => {
+      DatapathFacts_RunningEntry.encode({ key: key as any, value }, writer.uint32(10).fork()).join();
+    });
+    globalThis.Object.entries(message.builtin).forEach(([key, value]: [string, string]) => {
+      DatapathFacts_BuiltinEntry.encode({ key: key as any, value }, writer.uint32(18).fork()).join();
+    });
+    globalThis.Object.entries(message.stored).forEach(([key, value]: [string, Buffer]) => {
+      DatapathFacts_StoredEntry.encode({ key: key as any, value }, writer.uint32(26).fork()).join();
+    });
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatapathFacts {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatapathFacts();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            const entry1 = DatapathFacts_RunningEntry.decode(reader, reader.uint32());
+            if (entry1.value !== undefined) {
+              message.running[entry1.key] = entry1.value;
+            }
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            const entry2 = DatapathFacts_BuiltinEntry.decode(reader, reader.uint32());
+            if (entry2.value !== undefined) {
+              message.builtin[entry2.key] = entry2.value;
+            }
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            const entry3 = DatapathFacts_StoredEntry.decode(reader, reader.uint32());
+            if (entry3.value !== undefined) {
+              message.stored[entry3.key] = entry3.value;
+            }
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DatapathFacts>): DatapathFacts {
+    return DatapathFacts.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DatapathFacts>): DatapathFacts {
+    const message = createBaseDatapathFacts();
+    message.running = (globalThis.Object.entries(object.running ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.builtin = (globalThis.Object.entries(object.builtin ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.stored = (globalThis.Object.entries(object.stored ?? {}) as [string, Buffer][]).reduce(
+      (acc: { [key: string]: Buffer }, [key, value]: [string, Buffer]) => {
+        if (value !== undefined) {
+          acc[key] = value;
+        }
+        return acc;
+      },
+      {},
+    );
+    return message;
+  },
+};
+
+function createBaseDatapathFacts_RunningEntry(): DatapathFacts_RunningEntry {
+  return { key: "", value: "" };
+}
+
+export const DatapathFacts_RunningEntry: MessageFns<DatapathFacts_RunningEntry> = {
+  encode(message: DatapathFacts_RunningEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatapathFacts_RunningEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatapathFacts_RunningEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DatapathFacts_RunningEntry>): DatapathFacts_RunningEntry {
+    return DatapathFacts_RunningEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DatapathFacts_RunningEntry>): DatapathFacts_RunningEntry {
+    const message = createBaseDatapathFacts_RunningEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseDatapathFacts_BuiltinEntry(): DatapathFacts_BuiltinEntry {
+  return { key: "", value: "" };
+}
+
+export const DatapathFacts_BuiltinEntry: MessageFns<DatapathFacts_BuiltinEntry> = {
+  encode(message: DatapathFacts_BuiltinEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatapathFacts_BuiltinEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatapathFacts_BuiltinEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DatapathFacts_BuiltinEntry>): DatapathFacts_BuiltinEntry {
+    return DatapathFacts_BuiltinEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DatapathFacts_BuiltinEntry>): DatapathFacts_BuiltinEntry {
+    const message = createBaseDatapathFacts_BuiltinEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
+    return message;
+  },
+};
+
+function createBaseDatapathFacts_StoredEntry(): DatapathFacts_StoredEntry {
+  return { key: "", value: Buffer.alloc(0) };
+}
+
+export const DatapathFacts_StoredEntry: MessageFns<DatapathFacts_StoredEntry> = {
+  encode(message: DatapathFacts_StoredEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value.length !== 0) {
+      writer.uint32(18).bytes(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): DatapathFacts_StoredEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseDatapathFacts_StoredEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = Buffer.from(reader.bytes());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<DatapathFacts_StoredEntry>): DatapathFacts_StoredEntry {
+    return DatapathFacts_StoredEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<DatapathFacts_StoredEntry>): DatapathFacts_StoredEntry {
+    const message = createBaseDatapathFacts_StoredEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? Buffer.alloc(0);
     return message;
@@ -1382,7 +1743,7 @@ export const Commit: MessageFns<Commit> = {
 };
 
 function createBaseAck(): Ack {
-  return { revision: 0, epoch: 0, heldDigest: Buffer.alloc(0), tables: {}, applyUs: 0 };
+  return { revision: 0, epoch: 0, heldDigest: Buffer.alloc(0), tables: {}, applyUs: 0, running: {} };
 }
 
 export const Ack: MessageFns<Ack> = {
@@ -1402,6 +1763,9 @@ export const Ack: MessageFns<Ack> = {
     if (message.applyUs !== 0) {
       writer.uint32(40).uint32(message.applyUs);
     }
+    globalThis.Object.entries(message.running).forEach(([key, value]: [string, string]) => {
+      Ack_RunningEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
     return writer;
   },
 
@@ -1461,6 +1825,17 @@ export const Ack: MessageFns<Ack> = {
             message.applyUs = reader.uint32();
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = Ack_RunningEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.running[entry6.key] = entry6.value;
+            }
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1491,6 +1866,15 @@ export const Ack: MessageFns<Ack> = {
       {},
     );
     message.applyUs = object.applyUs ?? 0;
+    message.running = (globalThis.Object.entries(object.running ?? {}) as [string, string][]).reduce(
+      (acc: { [key: string]: string }, [key, value]: [string, string]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.String(value);
+        }
+        return acc;
+      },
+      {},
+    );
     return message;
   },
 };
@@ -1560,6 +1944,73 @@ export const Ack_TablesEntry: MessageFns<Ack_TablesEntry> = {
     message.value = (object.value !== undefined && object.value !== null)
       ? TableOccupancy.fromPartial(object.value)
       : undefined;
+    return message;
+  },
+};
+
+function createBaseAck_RunningEntry(): Ack_RunningEntry {
+  return { key: "", value: "" };
+}
+
+export const Ack_RunningEntry: MessageFns<Ack_RunningEntry> = {
+  encode(message: Ack_RunningEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== "") {
+      writer.uint32(18).string(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Ack_RunningEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseAck_RunningEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.value = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Ack_RunningEntry>): Ack_RunningEntry {
+    return Ack_RunningEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Ack_RunningEntry>): Ack_RunningEntry {
+    const message = createBaseAck_RunningEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? "";
     return message;
   },
 };
