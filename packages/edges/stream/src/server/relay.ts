@@ -92,6 +92,8 @@ export function createRelay(clock: Clock, config: RelayConfig): Relay {
       if (rest.length > 0) yield rest.toString('utf8');
     } finally {
       stream.questions.delete(id);
+      // nobody else reads for a question that ended early: left paused, the stream would be deaf to all that follow
+      if (stream.call.isPaused()) stream.call.resume();
       if (!q.last) stream.call.write({ id, query: '', limit: 0, cancel: true });
     }
   }
