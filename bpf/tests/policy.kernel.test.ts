@@ -1,5 +1,6 @@
 // Policy between two pods of one node, through from_pod, for both families: who wins, who counts, what a change does.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { portPrefixes } from '../../packages/ground/model/src/index.ts';
 import { build, dp, type Lab, type PolicyRow, VERDICT } from './kit.ts';
 import { PROTO } from './names.ts';
 import { type PacketSpec, parse, TCP } from './packet.ts';
@@ -82,7 +83,7 @@ describe.each(FAMILIES)('IPv%i', (f) => {
 
   test('port ranges are prefixes; the longer prefix wins a tie, then the named peer', () => {
     const range = (first: number, last: number, rule: number, peer = 1002): PolicyRow[] =>
-      dp.portPrefixes(first, last).map((p) => ({ direction: 'egress', peer, proto: PROTO.tcp, rule, ...p }));
+      portPrefixes(first, last).map(({ port, len }) => ({ direction: 'egress', peer, proto: PROTO.tcp, rule, port, plen: len }));
     given([...range(1000, 2999, 11), ...range(2000, 2000, 12), ...range(1000, 1999, 13, 0)], 'none');
     for (const [dport, verdict, rule] of [
       [999, 2, 902],

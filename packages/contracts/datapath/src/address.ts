@@ -1,5 +1,5 @@
 // Addresses, port prefixes and precedences as the tables want them. Called by the operator's row mappers, agent and displays.
-import { type Cidr, cidrParts, familyBits, type IpAddr, type IpFamily, ipBytes, ipFamily, ipFromBytes } from '@axoneme/model';
+import { type Cidr, cidrParts, familyBits, type IpAddr, type IpFamily, ipBytes, ipFamily, ipFromBytes, maskPort } from '@axoneme/model';
 import { AppError, invariant } from '@axoneme/std';
 import { Dir, type EndpointKey, type IpcacheKey, Verdict } from './gen/index.ts';
 
@@ -40,27 +40,11 @@ export function parseDirPlen(byte: number): { readonly direction: Direction; rea
   return { direction: (byte & Dir.plenEgress) === 0 ? 'ingress' : 'egress', plen: byte & 0x1f };
 }
 
-/** Bits of `port` that a prefix of `plen` bits keeps. */
-export const maskPort = (port: number, plen: number): number => port & (0xffff << (16 - plen)) & 0xffff;
-
 /** First and last port of a prefix. */
 export const portRange = (port: number, plen: number): readonly [first: number, last: number] => [
   maskPort(port, plen),
   maskPort(port, plen) | (0xffff >>> plen),
 ];
-
-/** Fewest (port, plen) prefixes that cover `first`–`last` exactly. */
-export function portPrefixes(first: number, last: number): readonly { readonly port: number; readonly plen: number }[] {
-  invariant(first >= 0 && first <= last && last <= 0xffff, 'port range');
-  const out: { port: number; plen: number }[] = [];
-  for (let at = first; at <= last; ) {
-    let bits = at === 0 ? 16 : Math.min(16, 31 - Math.clz32(at & -at));
-    while (at + 2 ** bits - 1 > last) bits--;
-    out.push({ port: at, plen: 16 - bits });
-    at += 2 ** bits;
-  }
-  return out;
-}
 
 const PRECEDENCE_LOW = { deny: 255, allow: 1 } as const;
 

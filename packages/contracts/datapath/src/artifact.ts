@@ -1,8 +1,7 @@
-// Rows as artifacts: packing in canonical order and the content digest. Called by the operator's compilers and by tests.
-// Equal rows in any order give equal bytes, hence equal digests on every replica.
-import { createHash } from 'node:crypto';
+// Rows as artifacts: packing in canonical order. Called by the operator's compilers and by tests.
+// Equal rows in any order give equal bytes, hence equal digests on every replica (the digest itself is of the node protocol).
 import { compareBytes } from '@axoneme/model';
-import { AppError, type Digest, hash64 } from '@axoneme/std';
+import { AppError, hash64 } from '@axoneme/std';
 import { type KeyOf, type TableName, tables, type ValueOf } from './tables.ts';
 
 export interface PackedRows {
@@ -48,16 +47,6 @@ export function unpackRows<N extends TableName>(name: N, keys: Uint8Array, value
     { length: count },
     (_, i) => [key.decode(keys, i * key.size), value.decode(values, i * value.size)] as unknown as Row<N>,
   );
-}
-
-const EMPTY = new Uint8Array(0);
-
-/** Content hash of an artifact exactly as node.proto defines it. `keys` must be sorted (packRows does). */
-export function artifactDigest(table: string, keys: Uint8Array = EMPTY, values: Uint8Array = EMPTY, blob: Uint8Array = EMPTY): Digest {
-  const length = (n: number): Uint8Array => Uint8Array.of(n, n >>> 8, n >>> 16, n >>> 24);
-  const h = createHash('sha256').update(table).update('\0');
-  h.update(length(keys.length)).update(keys).update(length(values.length)).update(values).update(blob);
-  return h.digest('hex').slice(0, 32) as Digest;
 }
 
 /** Name of an immutable set of rows (`handle`, `set`): its rows with that field 0, hashed. Never 0. */

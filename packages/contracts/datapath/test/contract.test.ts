@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { parseCidr, parseIp } from '@axoneme/model';
 import { AppError, unwrap } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
@@ -6,7 +5,6 @@ import {
   addressKey,
   addressText,
   applyOrder,
-  artifactDigest,
   cidrOfIpcacheKey,
   contentHandle,
   Dir,
@@ -24,7 +22,6 @@ import {
   macText,
   packRows,
   parseDirPlen,
-  portPrefixes,
   portRange,
   precedence,
   type Row,
@@ -60,24 +57,10 @@ describe('ports', () => {
     expect(() => dirPlen('egress', 17)).toThrow(AppError);
   });
 
-  test('prefixes cover a range exactly, without overlap', () => {
-    expect(portPrefixes(80, 80)).toEqual([{ port: 80, plen: 16 }]);
-    expect(portPrefixes(0, 65_535)).toEqual([{ port: 0, plen: 0 }]);
-    for (const [first, last] of [
-      [1, 65_535],
-      [1000, 2000],
-      [0, 1],
-      [32_768, 60_999],
-      [65_535, 65_535],
-    ] as const) {
-      let next = first as number;
-      for (const p of portPrefixes(first, last)) {
-        const [a, b] = portRange(p.port, p.plen);
-        expect(a).toBe(next);
-        next = b + 1;
-      }
-      expect(next - 1).toBe(last);
-    }
+  test('a prefix keeps its upper bits', () => {
+    expect(portRange(80, 16)).toEqual([80, 80]);
+    expect(portRange(1025, 6)).toEqual([1024, 2047]);
+    expect(portRange(443, 0)).toEqual([0, 65_535]);
   });
 });
 
@@ -103,7 +86,6 @@ describe('artifacts', () => {
     const b = packRows('policy', [row(2, 80), row(300, 80), row(2, 443)]);
     expect(a).toEqual(b);
     expect(contentHandle(a)).toBe(contentHandle(b));
-    expect(artifactDigest('policy', a.keys, a.values)).toBe(artifactDigest('policy', b.keys, b.values));
     expect(unpackRows('policy', a.keys, a.values)).toHaveLength(3);
     for (let i = 1; i < a.count; i++)
       expect(Buffer.compare(a.keys.subarray((i - 1) * 16, i * 16), a.keys.subarray(i * 16, (i + 1) * 16))).toBe(-1);
@@ -111,18 +93,6 @@ describe('artifacts', () => {
 
   test('one key twice is refused', () => {
     expect(() => packRows('policy', [row(2, 80), row(2, 80)])).toThrow(expect.objectContaining({ code: 'datapath/duplicate-key' }));
-  });
-
-  test('the digest is the one node.proto describes', () => {
-    const expected = createHash('sha256')
-      .update('subject\0')
-      .update(Buffer.from([2, 0, 0, 0]))
-      .update('kk')
-      .update(Buffer.from([3, 0, 0, 0]))
-      .update('vvv')
-      .update('b');
-    expect(artifactDigest('subject', Buffer.from('kk'), Buffer.from('vvv'), Buffer.from('b'))).toBe(expected.digest('hex').slice(0, 32));
-    expect(artifactDigest('routes', undefined, undefined, Buffer.from('x'))).not.toBe(artifactDigest('routes', Buffer.from('x')));
   });
 
   test('torn rows are refused', () => {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Digest } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
 import { artifactDigest, createHeldDigest, digestFromBytes, digestToBytes } from '../src/index.ts';
@@ -29,6 +30,17 @@ describe('held digest', () => {
 
 describe('artifact digest', () => {
   const body = { table: 'policy', keys: Buffer.from('ab'), values: Buffer.from('cd'), blob: Buffer.alloc(0) };
+  test('is the one node.proto describes', () => {
+    const expected = createHash('sha256')
+      .update('policy\0')
+      .update(Buffer.from([2, 0, 0, 0]))
+      .update('ab')
+      .update(Buffer.from([3, 0, 0, 0]))
+      .update('cde')
+      .update('f');
+    const a = { ...body, values: Buffer.from('cde'), blob: Buffer.from('f') };
+    expect(artifactDigest(a)).toBe(expected.digest('hex').slice(0, 32));
+  });
   test('moves when bytes move between fields', () => {
     expect(artifactDigest({ ...body, keys: Buffer.from('abc'), values: Buffer.from('d') })).not.toBe(artifactDigest(body));
     expect(artifactDigest({ ...body, table: 'policyab' })).not.toBe(artifactDigest(body));
