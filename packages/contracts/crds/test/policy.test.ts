@@ -202,6 +202,7 @@ describe('what is refused, and where the user is sent', () => {
         ],
       }),
     );
-    expect(performance.now() - started).toBeLessThan(500);
+    // a check that backtracks takes minutes
+    expect(performance.now() - started).toBeLessThan(5_000);
   });
 });

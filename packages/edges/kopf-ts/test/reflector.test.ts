@@ -124,14 +124,14 @@ describe('faults', () => {
   });
 
   test('bookmarks keep a quiet watch alive and fresh', async () => {
-    const r = await start({ idleMs: 300 });
+    const r = await start({ idleMs: 1_000 });
     await until('watching', () => api.watchers() === 1);
     const beat = setInterval(() => api.bookmark(), 20);
     const before = performance.now();
-    await until('three idle periods have passed', () => performance.now() - before > 900);
+    await until('three idle periods have passed', () => performance.now() - before > 3_000);
     clearInterval(beat);
     expect(r.stats()).toMatchObject({ lists: 1, watches: 1, failures: 0 });
-    expect(r.ageMs()).toBeLessThan(300);
+    expect(r.ageMs()).toBeLessThan(1_000);
   });
 
   test('410: one list, then the watch goes on', async () => {
