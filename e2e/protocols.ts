@@ -117,6 +117,7 @@ export function describeProtocols(fixture: () => Fixture, overhead: number): voi
         }
       }
       const expected = [far, near].flatMap((t) => [`${other.ipv4} ${t.ipv4}`, `${other.ipv6} ${t.ipv6}`]).sort();
+      let senders: string[] = [];
       const seen = await until('forged packets are reported', 10_000, async () => {
         const out = await f.cli('monitor', '--type', 'drop', '--last', '500', '--no-follow', '-o', 'json');
         const drops = out
@@ -126,8 +127,11 @@ export function describeProtocols(fixture: () => Fixture, overhead: number): voi
           .filter((d) => d.time >= sentAt && d.dropReason === 'INVALID_SOURCE_IP' && d.node === client.node);
         const address = (text: string): string => /\(([^)]*)\)/.exec(text)?.[1] ?? text;
         const pairs = drops.map((d) => `${address(d.source)} ${address(d.destination)}`);
-        return new Set(pairs).size >= expected.length ? pairs : undefined;
+        senders = drops.map((d) => d.source.split(' ')[0]!);
+        return pairs.length >= 3 * expected.length ? pairs : undefined;
       });
+      // the sender is named, not the owner of the address
+      expect([...new Set(senders)]).toEqual([`default/${client.name}`]);
       // three of each, none missing: nothing was let through
       expect([...new Set(seen)].sort()).toEqual(expected);
       expect(seen).toHaveLength(3 * expected.length);

@@ -80,6 +80,9 @@ describe('election', () => {
     await until('another leads', () => all.some((c) => c !== first && c.election.isLeader()));
     const second = all.find((c) => c.election.isLeader());
     expect(second?.epochs[0]).toBeGreaterThan(first?.epochs[0] ?? 0);
+    const third = all.find((c) => c !== first && c !== second);
+    expect(third?.election.epoch()).toBeUndefined();
+    await until('the third knows of the new term', () => third?.election.epochSeen() === second?.epochs[0]);
   });
 
   test('a leader that dies in silence is replaced only after its lease has run out', async () => {
