@@ -60,8 +60,10 @@ function readObjects(o: LoadOptions): Map<string, Uint8Array> {
   );
 }
 
+const byName = ([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number => (a < b ? -1 : 1);
+
 const setDigest = (o: Pick<LoadOptions, 'objects' | 'mapSizes'>): Digest =>
-  digestOf(JSON.stringify([[...o.objects].sort(), Object.entries(o.mapSizes).sort()]));
+  digestOf(JSON.stringify([[...o.objects].sort(byName), Object.entries(o.mapSizes).sort(byName)]));
 
 /** Whether the programs of these objects are pinned and need not be loaded. */
 export function isPinned(o: Pick<LoadOptions, 'objects' | 'mapSizes' | 'root'>): boolean {
