@@ -5,7 +5,8 @@ export default {
   extensionsToTreatAsEsm: ['.ts'],
   testMatch: ['<rootDir>/packages/**/*.test.ts', '<rootDir>/e2e/**/*.test.ts', '<rootDir>/bpf/**/*.test.ts'],
   moduleFileExtensions: ['ts', 'mjs', 'js', 'json', 'node'],
-  testTimeout: 30_000,
+  // a limit against hanging, not a measure: suites also run on two busy cores
+  testTimeout: 60_000,
   watchman: false,
   // haste must not see generated or installed copies
   modulePathIgnorePatterns: ['<rootDir>/.tools', '<rootDir>/build', '<rootDir>/.sandbox'],

@@ -31,6 +31,9 @@ const DEBIAN_PACKAGES = {
   'util-linux': 'nsenter',
   unzip: 'unzip',
   'busybox-static': 'busybox',
+  // traffic programs and certificates of the tests
+  python3: 'python3',
+  openssl: 'openssl',
 };
 
 const step = (text) => process.stderr.write(`setup: ${text}\n`);

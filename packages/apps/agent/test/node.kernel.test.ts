@@ -137,7 +137,7 @@ describe('a restarted agent', () => {
     await until(() => operator.server.hub.link(node.name as NodeName)?.connected, 'the link');
     const sent = operator.server.hub.totals().sent.artifacts;
     await node.kill();
-    node.start(sizes);
+    node.start(sizes, '--identity-wait-ms=20000');
     const acks = operator.acks.length;
     await until(() => operator.acks.length > acks, 'an acknowledgement after the restart');
     expect(operator.server.hub.totals().sent.artifacts).toBe(sent);
@@ -151,7 +151,8 @@ describe('a restarted agent', () => {
     const late = pod('late');
     const before = performance.now();
     expect((await node.cni('ADD', late)).code).toBe(0);
-    expect(performance.now() - before).toBeLessThan(1000);
+    // it does not wait for an identity that cannot come
+    expect(performance.now() - before).toBeLessThan(10_000);
     expect(node.log()).toMatch(/"endpoint added".*waiting-for-identity/);
     expect(ask(late, '10.231.1.3')).toBe('timeout');
   });
