@@ -57,7 +57,7 @@ export const widePolicies = (count: number): readonly ParsedPolicy[] =>
       endpointSelector: { matchLabels: { app: `svc-${appOf(n)}` } },
       ingress: [
         {
-          fromEndpoints: [{ matchLabels: { app: `svc-${appOf(n + 7)}` } }],
+          fromEndpoints: [{ matchLabels: { app: `svc-${appOf(n + NAMESPACES)}` } }],
           toPorts: [{ ports: [443, 8000 + (n % 50)].map((port) => ({ port: String(port), protocol: 'TCP' })) }],
         },
       ],
