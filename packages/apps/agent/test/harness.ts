@@ -393,12 +393,16 @@ while True:
         d, a = s.recvfrom(2048)
         k = a[0].replace('::ffff:', '')
         c[k] = c.get(k, 0) + 1
+        if c[k] == 100:
+            print('100 from', k, flush=True)
     elif sys.stdin in r:
         break
 print(json.dumps(c), flush=True)
 `;
 
 export interface Running {
+  /** Whether it has printed this. */
+  said(text: string): boolean;
   /** Ends it and gives what it printed last. */
   finish(): Promise<string>;
 }
@@ -411,6 +415,7 @@ async function running(p: ChildProcess): Promise<Running> {
   await until(() => text.includes('up') || p.exitCode !== null, 'a traffic program');
   if (p.exitCode !== null) throw new Error(`a traffic program ended with ${p.exitCode}`);
   return {
+    said: (t) => text.includes(t),
     async finish() {
       const gone = new Promise((r) => p.once('close', r));
       p.stdin?.end();
@@ -424,5 +429,5 @@ async function running(p: ChildProcess): Promise<Running> {
 export const flood = (pod: TestPod, address: string, port = 7000): Promise<Running> =>
   running(pod.spawn('python3', '-c', udpSend, address, String(port)));
 
-/** Counts datagrams by source; `finish` gives `{address: count}`. */
+/** Counts datagrams by source; says `100 from ADDRESS`; `finish` gives `{address: count}`. */
 export const count = (pod: TestPod, port = 7000): Promise<Running> => running(pod.spawn('python3', '-c', udpCount, String(port)));
