@@ -20,15 +20,24 @@ import { client, denyRuleId, server, serverPolicy, stranger, workload, world } f
 const node = createNode();
 const pods: TestPod[] = [];
 let operator: TestOperator;
+const operators: TestOperator[] = [];
+/** Stopped at the end, also when a test fails before it does so. */
+const startOperator = async (
+  ...options: Parameters<typeof createOperator> extends [string, ...infer R] ? R : never
+): Promise<TestOperator> => {
+  const o = await createOperator(node.gateway, ...options);
+  operators.push(o);
+  return o;
+};
 
 beforeAll(async () => {
   build();
-  operator = await createOperator(node.gateway);
+  operator = await startOperator();
   node.start();
 });
 afterEach(stopTraffic);
 afterAll(async () => {
-  operator?.stop();
+  for (const o of operators) o.stop();
   for (const p of pods) p.close();
   await node.close();
 });
@@ -159,7 +168,7 @@ describe('a restarted agent', () => {
 
   test('obeys a new leader with a new CA, corrects the identity, refuses the old epoch', async () => {
     const allowed = { 'workload/default/late': workload('late', client) };
-    const next = await createOperator(node.gateway, { epoch: 2 });
+    const next = await startOperator({ epoch: 2 });
     next.set(node.name, { ...world(node), ...named, ...allowed });
     node.writeTrust(next);
     await until(() => next.acks.length > 0, 'the commit of the new leader');
@@ -168,7 +177,7 @@ describe('a restarted agent', () => {
     await until(() => ask(pods[3] as TestPod, '10.231.1.3') === 'pong', 'the new identity');
     await until(() => next.endpoints().get('default/late')?.identity === client, 'the report');
 
-    const old = await createOperator(node.gateway, { epoch: 1, ca: next.ca });
+    const old = await startOperator({ epoch: 1, ca: next.ca });
     old.set(node.name, { ...world(node) });
     next.stop();
     node.writeTrust(old);
@@ -177,7 +186,7 @@ describe('a restarted agent', () => {
     expect(ask(pods[3] as TestPod, '10.231.1.3')).toBe('pong');
     echo.kill();
     old.stop();
-    operator = await createOperator(node.gateway, { epoch: 3, ca: next.ca });
+    operator = await startOperator({ epoch: 3, ca: next.ca });
     operator.set(node.name, { ...world(node), ...named, ...allowed });
     node.writeTrust(operator);
     await until(() => operator.acks.length > 0, 'the commit of the last leader');
