@@ -11,6 +11,7 @@ import { type Container, type PodSpec, podSpecOf, type Volume } from './pod-type
 import { publishFiles, scratchDir, volumeFiles } from './volumes.ts';
 
 const ACCOUNT_PATH = '/var/run/secrets/kubernetes.io/serviceaccount';
+const ROOT_CA = 'kube-root-ca.crt';
 const ACCOUNT_VOLUME = 'kube-api-access-sandbox';
 const DNS_SERVICES = ['kube-dns', 'coredns'];
 
@@ -19,7 +20,7 @@ const accountVolume: Volume = {
   projected: {
     sources: [
       { serviceAccountToken: { path: 'token', expirationSeconds: 3607 } },
-      { configMap: { name: 'kube-root-ca.crt', optional: true, items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
+      { configMap: { name: ROOT_CA, optional: true, items: [{ key: 'ca.crt', path: 'ca.crt' }] } },
       { downwardAPI: { items: [{ path: 'namespace', fieldRef: { fieldPath: 'metadata.namespace' } }] } },
     ],
   },
@@ -42,13 +43,22 @@ export function effectiveSpec(pod: KubeObject): PodSpec {
   };
 }
 
+/** A foreign cluster publishes its own CA; pods reach its API server through a relay of the sandbox and must trust that too. */
+function trustRelay(config: KubeObject, caPem: string): KubeObject {
+  const held = (config.data as Record<string, string> | undefined)?.['ca.crt'] ?? '';
+  return held.includes(caPem.trim()) ? config : { ...config, data: { 'ca.crt': `${held.trimEnd()}\n${caPem}`.trimStart() } };
+}
+
 export function factsOf(d: KubeletDeps, pod: KubeObject, podIps: readonly string[]): PodFacts {
   const ns = nsOf(pod);
   return {
     pod,
     podIps,
     hostIps: [d.node.address.v4, d.node.address.v6],
-    configMap: (name) => d.caches.of(CONFIG_MAPS).get(ns, name),
+    configMap: (name) => {
+      const held = d.caches.of(CONFIG_MAPS).get(ns, name);
+      return name === ROOT_CA && held !== undefined ? trustRelay(held, d.cluster.caPem) : held;
+    },
     secret: (name) => d.caches.of(SECRETS).get(ns, name),
   };
 }
