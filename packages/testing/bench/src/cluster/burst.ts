@@ -17,8 +17,8 @@ export interface Burst {
 
 const START_TIMEOUT_MS = 30_000;
 
-/** Through the node's own file system. */
-const socketOf = (node: BenchNode): string => `/proc/${node.holderPid}/root/var/run/axoneme/agent.sock`;
+/** Through the node's own file system; `/var/run` would lead back to ours, it is an absolute link. */
+const socketOf = (node: BenchNode): string => `/proc/${node.holderPid}/root/run/axoneme/agent.sock`;
 
 const ask = (node: BenchNode, command: 'ADD' | 'DEL', pid: number): Promise<number> =>
   new Promise((resolve, reject) => {
@@ -28,7 +28,9 @@ const ask = (node: BenchNode, command: 'ADD' | 'DEL', pid: number): Promise<numb
     const request = { command, containerId: `burst${pid}`, netns: `/proc/${pid}/ns/net`, ifname: 'eth0', args: '', conf };
     const begin = performance.now();
     socket.write(`${JSON.stringify(request)}\n`);
-    createInterface(socket).once('line', (line) => {
+    const lines = createInterface(socket);
+    lines.on('error', reject); // it repeats the socket's
+    lines.once('line', (line) => {
       const took = performance.now() - begin;
       socket.end();
       const { error } = JSON.parse(line) as { readonly error?: { readonly msg: string } };
