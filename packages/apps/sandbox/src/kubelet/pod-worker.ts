@@ -2,7 +2,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { canonicalJson, createBackoff, describeError, type Timer } from '@axoneme/std';
+import { AppError, canonicalJson, createBackoff, describeError, err, type Timer } from '@axoneme/std';
 import type { KubeObject } from '../apiserver/types.ts';
 import { PODS } from '../client/kinds.ts';
 import { ignoreNotFound, isNotFound } from '../client/kube-client.ts';
@@ -21,6 +21,7 @@ import { startProbes } from './probes.ts';
 
 const RETRY_BASE_MS = 200;
 const RETRY_MAX_MS = 3000;
+const REFRESH_RETRY_MS = 10_000;
 const DEFAULT_GRACE_S = 30;
 const BASE_ENV = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', TERM: 'xterm' };
 
@@ -198,9 +199,13 @@ export class PodWorker {
   }
 
   async #refreshVolumes(): Promise<void> {
-    const r = await updateVolumes(this.#d, this.#pod, this.ips);
-    if (r.ok) this.#planRenewal(r.value.renewAtMs);
-    else this.#event('Warning', 'FailedMount', describeError(r.error));
+    // the API server may be away, or the token may be refused: what is mounted stays
+    const r = await updateVolumes(this.#d, this.#pod, this.ips).catch((e: unknown) =>
+      err(e instanceof AppError ? e : new AppError({ code: 'sandbox/volume', message: describeError(e), cause: e })),
+    );
+    if (r.ok) return this.#planRenewal(r.value.renewAtMs);
+    this.#event('Warning', 'FailedMount', describeError(r.error));
+    this.#planRenewal(this.#d.clock.nowMs() + REFRESH_RETRY_MS);
   }
 
   #planRenewal(atMs: number): void {
