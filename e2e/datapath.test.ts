@@ -75,7 +75,7 @@ describe('a new datapath', () => {
       'all nodes run the other objects',
       60_000,
       async () => {
-        const sets = [...pinnedSets()].sort().map(([, set]) => set);
+        const sets = [...pinnedSets()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, set]) => set);
         const now = sets.map((s) => (s === before ? 'old' : s.includes(before) ? 'moving' : 'new')).join(' ');
         if (seen.at(-1) !== now) seen.push(now);
         return sets.every((s) => s === sets[0] && s !== before && !s.includes(',')) ? true : undefined;
