@@ -2,6 +2,7 @@
 // Part of the main end-to-end suite.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { allowNoRetry, type Fixture, type FloodResult, type PodInfo, until } from './fixture.ts';
+import { clientsOnly, judgeFloods } from './verdicts.ts';
 
 const NS = 'axoneme-system';
 const RATE = 200;
@@ -49,17 +50,6 @@ export function describeKills(fixture: () => Fixture): void {
       await act();
       return { allowed: await Promise.all(allowed), forbidden: await Promise.all(forbidden) };
     };
-    const judge = ({ allowed, forbidden }: { allowed: FloodResult[]; forbidden: FloodResult[] }): void => {
-      for (const r of allowed) {
-        expect(r.sent).toBeGreaterThan(100);
-        expect({ ...r, gapMaxMs: 0 }).toEqual({ ...r, received: r.sent, failed: 0, gapMaxMs: 0 });
-      }
-      for (const r of forbidden) {
-        expect(r.sent).toBeGreaterThan(100);
-        expect(r.received).toBe(0);
-      }
-    };
-
     beforeAll(async () => {
       allowNoRetry();
       const f = fixture();
@@ -68,11 +58,7 @@ export function describeKills(fixture: () => Fixture): void {
       servers = await f.ready('app=web', 2);
       client = (await f.ready('app=client', 2))[0]!;
       stranger = (await f.ready('app=stranger', 1))[0]!;
-      const spec = {
-        endpointSelector: { matchLabels: { app: 'web' } },
-        ingress: [{ fromEndpoints: [{ matchLabels: { app: 'client' } }] }],
-      };
-      await f.apply(JSON.stringify({ apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'kills' }, spec }));
+      await f.apply(clientsOnly('kills'));
       await f.kubectl('wait', 'cnp/kills', '--for=condition=Enforced', '--timeout=20s');
     }, 120_000);
 
@@ -82,30 +68,30 @@ export function describeKills(fixture: () => Fixture): void {
 
     test('the operator', async () => {
       const before = await settled();
-      judge(await under(12, () => kill('operator')));
+      judgeFloods(await under(12, () => kill('operator')));
       const after = await settled();
       // the operator counts from its own start: nothing had to be sent again
       expect(after.nodes.map((n) => [n.name, n.artifactBytesSent])).toEqual(before.nodes.map((n) => [n.name, 0]));
     }, 120_000);
 
     test('Redis', async () => {
-      judge(await under(8, () => kill('redis')));
+      judgeFloods(await under(8, () => kill('redis')));
       await settled();
     }, 120_000);
 
     test('the agents', async () => {
-      judge(await under(12, () => kill('agent')));
+      judgeFloods(await under(12, () => kill('agent')));
       await settled();
     }, 120_000);
 
     test('operator and agents together', async () => {
-      judge(await under(12, async () => void (await Promise.all([kill('operator'), kill('agent')]))));
+      judgeFloods(await under(12, async () => void (await Promise.all([kill('operator'), kill('agent')]))));
       const s = await settled();
       expect(s.nodes.map((n) => n.artifactBytesSent)).toEqual(s.nodes.map(() => 0));
     }, 150_000);
 
     test('everything at once', async () => {
-      judge(await under(15, async () => void (await Promise.all([kill('operator'), kill('redis'), kill('agent')]))));
+      judgeFloods(await under(15, async () => void (await Promise.all([kill('operator'), kill('redis'), kill('agent')]))));
       const s = await settled();
       // Redis being away is a change of its own Service: that one backend set may travel, nothing else
       for (const n of s.nodes) expect(n.artifactBytesSent).toBeLessThan(1_500);
@@ -127,7 +113,7 @@ export function describeKills(fixture: () => Fixture): void {
             done += 1;
           }
         });
-        judge(result);
+        judgeFloods(result);
       }
       expect(done).toBe(restarts);
       await settled();

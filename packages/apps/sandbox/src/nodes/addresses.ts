@@ -1,4 +1,4 @@
-// The address plan of one sandbox: everything follows from its subnet number (0-255), so that several sandboxes never overlap.
+// The address plan of one sandbox: everything follows from its subnet number (1-255), so that several sandboxes never overlap.
 
 export const WORLD = { v4: '203.0.113.9', v6: '2001:db8:ffff::9', gatewayV4: '203.0.113.1', gatewayV6: '2001:db8:ffff::1' } as const;
 export const NODES_MAX = 200;

@@ -52,7 +52,8 @@ const taken = (subnet: number): boolean =>
 /** Claims a free subnet by creating its host link: the kernel refuses a second link of one name. */
 async function claimSubnet(preferred: number, routerPid: number): Promise<number> {
   for (let i = 0; i < SUBNETS; i++) {
-    const subnet = (preferred + i) % SUBNETS;
+    // never 0: fd30:0:0:0::b has a shorter form, and tools print that one
+    const subnet = 1 + ((preferred + i) % (SUBNETS - 1));
     if (taken(subnet)) continue;
     const r = await run('ip', ['link', 'add', hostLink(subnet), 'type', 'veth', 'peer', 'name', 'host0', 'netns', String(routerPid)]);
     if (r.code === 0) return subnet;
