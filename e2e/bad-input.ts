@@ -122,8 +122,8 @@ export function describeBadInput(fixture: () => Fixture): void {
     test('a full disk under an agent store: the node keeps its revision, the status names it', async () => {
       const f = fixture();
       const dir = '/var/lib/axoneme';
-      // the same files on a disk with no byte left
-      const fill = `set -e; cp -a ${dir} /tmp/store.$$; mount -t tmpfs -o size=32m tmpfs ${dir}; cp -a /tmp/store.$$/. ${dir}/; rm -r /tmp/store.$$; dd if=/dev/zero of=${dir}/fill bs=4k status=none || true`;
+      // the same files on a disk with no byte left; the agent may be tidying its store while they are copied
+      const fill = `set -e; for i in 1 2 3 4; do rm -rf /tmp/store.$$; cp -a ${dir} /tmp/store.$$ && break; done; mount -t tmpfs -o size=32m tmpfs ${dir}; cp -a /tmp/store.$$/. ${dir}/; rm -r /tmp/store.$$; dd if=/dev/zero of=${dir}/fill bs=4k status=none || true`;
       expect((await f.sandbox.nodeExec(server.node, ['sh', '-c', fill])).code).toBe(0);
       try {
         await f.apply(cnp('full', { endpointSelector: { matchLabels: { app: 'web' } }, ingress: [{}] }));
