@@ -1,7 +1,7 @@
 // Things die while packets flow: operator, Redis, agents, all together. Verdicts must not change and nothing is sent again afterwards.
 // Part of the main end-to-end suite.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { allowNoRetry, type Fixture, type FloodResult, type PodInfo, until } from './fixture.ts';
+import { allowNoRetry, echoApp, type Fixture, type FloodResult, type PodInfo, until } from './fixture.ts';
 import { clientsOnly, judgeFloods } from './verdicts.ts';
 
 const NS = 'axoneme-system';
@@ -53,7 +53,6 @@ export function describeKills(fixture: () => Fixture): void {
     beforeAll(async () => {
       allowNoRetry();
       const f = fixture();
-      const { echoApp } = await import('./fixture.ts');
       await f.apply(echoApp('stranger', 1));
       servers = await f.ready('app=web', 2);
       client = (await f.ready('app=client', 2))[0]!;

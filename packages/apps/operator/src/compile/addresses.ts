@@ -1,5 +1,6 @@
 // Who has which address: pods by identity, nodes, API servers, CIDR identities → ipcache artifacts. Called by the compiler.
-import { type Cidr, cidrOfIp, type IpAddr, ipFamily, parseCidr, parseIp, reservedIds } from '@axoneme/model';
+import { type Cidr, cidrOfIp, type IdentityId, type IpAddr, ipFamily, parseCidr, parseIp, reservedIds } from '@axoneme/model';
+import { ipcacheArtifact as ipcacheName } from '@axoneme/span';
 import type { Tables } from '../world/world.ts';
 import { type Artifact, type IpcacheRow, ipcacheArtifact } from './artifacts.ts';
 import { addressesOf, type PodView } from './pods.ts';
@@ -19,7 +20,8 @@ export interface NodeAddresses {
   readonly tunnel: IpAddr | undefined;
 }
 
-const ips = (texts: readonly string[]): IpAddr[] =>
+/** Canonical addresses; what is none is left out. */
+export const parseIps = (texts: readonly string[]): IpAddr[] =>
   texts.flatMap((t) => {
     const ip = parseIp(t);
     return ip.ok ? [ip.value] : [];
@@ -29,13 +31,13 @@ export function placePods(tables: Tables, views: readonly PodView[], identityOf:
   return views.map((view) => ({
     view,
     identity: identityOf(view.labels.text) ?? 0,
-    addresses: view.row.node === '' ? [] : ips(addressesOf(view.row, tables.endpoints)),
+    addresses: view.row.node === '' ? [] : parseIps(addressesOf(view.row, tables.endpoints)),
   }));
 }
 
 export function nodeAddresses(tables: Tables, tunnel: boolean): NodeAddresses[] {
   return [...tables.nodes.values()].map((n) => {
-    const addresses = ips(n.internalAddresses);
+    const addresses = parseIps(n.internalAddresses);
     const podCidrs = (tables.ciliumNodes.get(n.name)?.podCidrs ?? []).flatMap((c) => (parseCidr(c).ok ? [c as Cidr] : []));
     const v4 = addresses.find((a) => ipFamily(a) === 4);
     return { name: n.name, addresses, podCidrs, tunnel: tunnel ? (v4 ?? addresses[0]) : undefined };
@@ -48,7 +50,7 @@ export function apiServerAddresses(tables: Tables): ReadonlySet<IpAddr> {
   for (const [key, s] of tables.slices) {
     if (!key.startsWith('default/kubernetes')) continue;
     for (const e of (s.endpoints ?? []) as readonly { addresses?: readonly string[] }[])
-      for (const ip of ips(e.addresses ?? [])) out.add(ip);
+      for (const ip of parseIps(e.addresses ?? [])) out.add(ip);
   }
   return out;
 }
@@ -64,8 +66,6 @@ export interface IpcacheInput {
   readonly apiServers: ReadonlySet<IpAddr>;
   readonly cidrs: readonly CidrRow[];
 }
-
-export const ipcacheArtifactName = (identity: number): string => `ipcache/${identity}`;
 
 /** `ipcache/<identity>` for every pod identity with an address. Two pods that claim one address: the first by name keeps it. */
 export function podIpcache(input: IpcacheInput): Map<string, Artifact> {
@@ -84,7 +84,7 @@ export function podIpcache(input: IpcacheInput): Map<string, Artifact> {
       list.push({ cidr: cidrOfIp(ip), identity: p.identity, tunnel: tunnels.get(p.view.row.node) });
     }
   }
-  return new Map([...rows].map(([id, list]) => [ipcacheArtifactName(id), ipcacheArtifact(ipcacheArtifactName(id), list)]));
+  return new Map([...rows].map(([id, list]) => [ipcacheName(id as IdentityId), ipcacheArtifact(ipcacheName(id as IdentityId), list)]));
 }
 
 /** `ipcache/nodes`: blocks as `unlisted`, node addresses as remote-node, API servers as kube-apiserver. */

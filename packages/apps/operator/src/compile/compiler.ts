@@ -13,6 +13,7 @@ import {
 } from '@axoneme/service';
 import type { Digest } from '@axoneme/std';
 import type { OperatorConfig } from '../config.ts';
+import type { PodRow } from '../world/rows.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
 import {
   apiServerAddresses,
@@ -102,11 +103,21 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const workloads = createShelf(store);
   const single = createShelf(store);
   const nodeConfigs = new Map<string, Artifact>();
+  // rows are immutable: a pod that did not change keeps its encoded artifact
+  const workloadMemo = new WeakMap<PodRow, { readonly identity: number; readonly artifact: Artifact }>();
+  let apiServers: IpcacheInput['apiServers'] = new Set();
   let addressed: IpcacheInput | undefined;
   let placed: readonly PlacedPod[] = [];
   let nodes: readonly NodeAddresses[] = [];
   let podByAddress: ReadonlyMap<string, string> = new Map();
 
+  const workloadOf = (p: PlacedPod): Artifact => {
+    const held = workloadMemo.get(p.view.row);
+    if (held?.identity === p.identity) return held.artifact;
+    const artifact = workloadArtifact(p);
+    workloadMemo.set(p.view.row, { identity: p.identity, artifact });
+    return artifact;
+  };
   const placeAll = (tables: Tables): void => {
     const ids = identitiesByText(tables.identities.values(), labelsOfIdentity);
     placed = placePods(tables, views.list(tables), (text) => ids.get(text));
@@ -114,7 +125,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
       placed.flatMap((p) => p.addresses.map((a) => [String(a), `${p.view.row.namespace}/${p.view.row.name}`] as const)),
     );
     // a pod without identity yet is not told to its node: it starts under reserved:init until then
-    workloads(placed.filter((p) => p.view.row.node !== '' && p.identity !== 0).map(workloadArtifact));
+    workloads(placed.filter((p) => p.view.row.node !== '' && p.identity !== 0).map(workloadOf));
   };
   const placeNodes = (tables: Tables): void => {
     nodes = nodeAddresses(tables, config.routingMode === 'tunnel');
@@ -137,10 +148,11 @@ export function createCompiler(config: OperatorConfig): Compiler {
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
       const serviceTable = services(tables, dirty);
       const cidrs = policy.update(tables, dirty, placed);
-      const input: IpcacheInput = { pods: placed, nodes, apiServers: apiServerAddresses(tables), cidrs };
+      if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
+      const input: IpcacheInput = { pods: placed, nodes, apiServers, cidrs };
       const moved = addressed?.pods !== placed || addressed.nodes !== nodes;
       if (moved) ipcache([...podIpcache(input).values()]);
-      if (moved || addressed?.cidrs !== cidrs || touches(dirty, 'slices'))
+      if (moved || addressed?.cidrs !== cidrs || addressed.apiServers !== apiServers)
         single([nodeIpcache(input), cidrIpcache(input), routesArtifact(nodes)]);
       addressed = input;
       return {

@@ -1,10 +1,11 @@
 // From compiles to nodes: feeds the span engine with what changed and gives the hub each node's difference. Called by the loop.
-import { type Cidr, type IdentityId, parseIp } from '@axoneme/model';
+import type { Cidr, IdentityId } from '@axoneme/model';
 import { mentionedPeers, type PolicyRows, policyArtifactName } from '@axoneme/policy';
 import { createSpan, type SpanDiff, type SpanNode, type SpanSubject, type SpanWorkload } from '@axoneme/span';
 import type { Digest, NodeName } from '@axoneme/std';
 import type { Hub, Position } from '@axoneme/stream';
 import type { Tables } from '../world/world.ts';
+import { parseIps } from './addresses.ts';
 import { workloadArtifactName } from './blobs.ts';
 import type { Compiled, Compiler } from './compiler.ts';
 import type { DatapathRollout } from './datapath.ts';
@@ -65,11 +66,7 @@ function spanWorkloads(compiled: Compiled, tables: Tables): Map<string, readonly
   }
   // an endpoint keeps the policy it was made with until it is gone or renumbered
   for (const [key, e] of tables.endpoints) {
-    const addresses = e.addresses.flatMap((a) => {
-      const ip = parseIp(a);
-      return ip.ok ? [ip.value] : [];
-    });
-    add({ key: `endpoint ${key}`, node: e.node as NodeName, identity: e.identity as IdentityId, addresses });
+    add({ key: `endpoint ${key}`, node: e.node as NodeName, identity: e.identity as IdentityId, addresses: parseIps(e.addresses) });
   }
   return out;
 }

@@ -1,9 +1,8 @@
 // Compiled subjects → artifacts: one `policy/<handle>` per distinct set of rows, one `subject/<identity>` row. Called by the compiler.
 import { dirPlen, type Row, SubjectFlag, Verdict } from '@axoneme/datapath';
 import { type PolicyRows, rowsOf, type SubjectPolicy } from '@axoneme/policy';
+import { subjectArtifact as subjectName } from '@axoneme/span';
 import { type Artifact, rowArtifact } from './artifacts.ts';
-
-export const subjectArtifactName = (identity: number): string => `subject/${identity}`;
 
 export function policyArtifact(name: string, rows: PolicyRows): Artifact {
   const pairs = rowsOf(rows).map(
@@ -33,5 +32,5 @@ export function subjectArtifact(s: SubjectPolicy): Artifact {
       flags,
     },
   ];
-  return rowArtifact(subjectArtifactName(s.identity), 'subject', [row]);
+  return rowArtifact(subjectName(s.identity), 'subject', [row]);
 }

@@ -12,6 +12,7 @@ import {
   type Rule,
   type SubjectPolicy,
 } from '@axoneme/policy';
+import { subjectArtifact as subjectName } from '@axoneme/span';
 import type { OperatorConfig } from '../config.ts';
 import type { PolicyRow } from '../world/rows.ts';
 import type { Dirty, Tables } from '../world/world.ts';
@@ -19,7 +20,7 @@ import type { PlacedPod } from './addresses.ts';
 import type { ArtifactStore } from './artifacts.ts';
 import { labelsOfIdentity } from './pods.ts';
 import { createPolicyParser, type PolicyParser } from './policies.ts';
-import { policyArtifact, subjectArtifact, subjectArtifactName } from './policy-artifacts.ts';
+import { policyArtifact, subjectArtifact } from './policy-artifacts.ts';
 
 export interface PolicyPart {
   readonly parser: PolicyParser;
@@ -108,7 +109,7 @@ function parseDirty(parser: PolicyParser, tables: Tables, dirty: Dirty) {
 function publish(store: ArtifactStore, delta: PolicyDelta): void {
   for (const rows of delta.addedPolicies) if (rows.count > 0) store.put(policyArtifact(policyArtifactName(rows.handle), rows));
   for (const s of delta.subjects) store.put(subjectArtifact(s));
-  for (const id of delta.removedSubjects) store.remove(subjectArtifactName(id));
+  for (const id of delta.removedSubjects) store.remove(subjectName(id));
   for (const handle of delta.removedPolicies) store.remove(policyArtifactName(handle));
 }
 

@@ -1,7 +1,7 @@
 // One reflector per kind the operator reads; each projects objects to rows and notes changes in the world. Called by wiring.ts.
 
 import type { Clock, Health, Living, Log } from '@axoneme/std';
-import { type Change, createReflector, type KubeClient, type KubeObject, keyOf, type Reflector, type Resource, resources } from 'kopf-ts';
+import { type Change, createReflector, type KubeClient, type KubeObject, type Reflector, type Resource, resources } from 'kopf-ts';
 import { projectCiliumNode, projectIdentity, projectNamespace, projectNode, projectPod, projectPolicy } from '../world/project.ts';
 import type { TableName, World } from '../world/world.ts';
 
@@ -102,5 +102,3 @@ export function createSources(deps: {
     oldestMs: () => Math.max(...reflectors.map((r) => r.ageMs())),
   };
 }
-
-export { keyOf };
