@@ -9,14 +9,38 @@ export type RuleId = Brand<number, 'RuleId'>;
 export type Direction = 'ingress' | 'egress';
 export const directions = ['ingress', 'egress'] as const;
 
-/** `redirect`: allowed under a condition that only a proxy can check; today nothing checks it, so it blocks. `pass` is reserved. */
-export type Action = 'allow' | 'deny' | 'redirect';
+/** Where a rule stands before all others; docs/design/policy.md. admin and baseline: AdminNetworkPolicy and its kin. normal: everything else. */
+export type Tier = 'admin' | 'normal' | 'baseline';
+export const tiers = ['admin', 'normal', 'baseline'] as const;
+
+/** shadow: judged and reported, never enforced. Annotation `policy.axoneme.io/mode`. */
+export type PolicyMode = 'enforce' | 'shadow';
+export const modeAnnotation = 'policy.axoneme.io/mode';
+
+/**
+ * `redirect`: allowed under a condition that only a proxy can check; today nothing checks it, so it blocks.
+ * `pass`: tier admin only; the next tier decides.
+ */
+export type Action = 'allow' | 'deny' | 'redirect' | 'pass';
 
 export type PeerSelector =
   | { readonly kind: 'any' }
   | { readonly kind: 'labels'; readonly selector: Selector }
   /** Addresses outside the cluster only; never a pod or a node. */
-  | { readonly kind: 'cidr'; readonly cidr: Cidr; readonly except: readonly Cidr[] };
+  | { readonly kind: 'cidr'; readonly cidr: Cidr; readonly except: readonly Cidr[] }
+  /** Addresses, whoever has them: pods, nodes, the outside. */
+  | { readonly kind: 'block'; readonly cidr: Cidr; readonly except: readonly Cidr[] }
+  /** Nodes by label, the local one included; never a pod, whatever its labels. */
+  | { readonly kind: 'nodes'; readonly selector: Selector };
+
+/** Peers that name other objects; `bindRules` turns them into peers. Absent and empty results differ from "any": nobody. */
+export type PeerReference =
+  /** Services of one namespace (empty: of every namespace), by name or by label. */
+  | { readonly kind: 'service'; readonly namespace: string; readonly name: string; readonly clusterName: string }
+  | { readonly kind: 'service'; readonly namespace: string; readonly selector: Selector; readonly clusterName: string }
+  /** CiliumCIDRGroup by name or by label. */
+  | { readonly kind: 'cidrGroup'; readonly name: string; readonly except: readonly Cidr[] }
+  | { readonly kind: 'cidrGroup'; readonly selector: Selector; readonly except: readonly Cidr[] };
 
 /** `protocol` 0 = every protocol (then first 0, last 65535). ICMP types are ports of protocol 1 and 58. */
 export type PortMatch =
@@ -26,15 +50,18 @@ export type PortMatch =
 
 export const allTraffic: PortMatch = { kind: 'range', protocol: 0, first: 0, last: 65_535 };
 
+/** Order inside a tier; lower is stronger. 0 … priorityMax; 0 in tier normal. */
+export const priorityMax = 0xff_ffff;
+
 /** Peers are ORed, ports are ORed, both must match. An empty list matches nothing. */
 export interface RuleEntry {
   readonly id: RuleId;
   readonly direction: Direction;
   readonly action: Action;
-  /** 0 = admin … ; all of today's APIs use tier 0 and priority 0. Lower is stronger. */
-  readonly tier: number;
   readonly priority: number;
   readonly peers: readonly PeerSelector[];
+  /** Not bound yet; a rule that is compiled has none. ORed with `peers`. */
+  readonly references?: readonly PeerReference[] | undefined;
   readonly ports: readonly PortMatch[];
   /** Set with `redirect`. `l7` yields to an equal plain allow and to a missing default deny; `other` never does. */
   readonly condition?: 'l7' | 'other' | undefined;
@@ -51,6 +78,10 @@ export interface PolicySource {
 /** One `spec` of one object. */
 export interface Rule {
   readonly source: PolicySource;
+  readonly tier: Tier;
+  readonly mode: PolicyMode;
+  /** nodes: a host policy; `subject` selects by node labels. */
+  readonly subjectKind: 'endpoints' | 'nodes';
   /** Only pods, init, health and ingress can be subjects; the namespace of a namespaced policy is already in here. */
   readonly subject: Selector;
   readonly entries: readonly RuleEntry[];
@@ -90,7 +121,10 @@ export function peerText(p: PeerSelector): string {
     case 'labels':
       return `labels ${p.selector.text}`;
     case 'cidr':
-      return `cidr ${p.cidr} ${p.except.join(' ')}`;
+    case 'block':
+      return `${p.kind} ${p.cidr} ${p.except.join(' ')}`;
+    case 'nodes':
+      return `nodes ${p.selector.text}`;
   }
 }
 
