@@ -49,10 +49,11 @@ export const backendsArtifactName = (set: bigint): string => `backends/${set.toS
 /** `service/<namespace>/<name>` */
 export const serviceArtifactName = (key: ObjectKey): string => `service/${key}`;
 
-export function compileService(service: ServiceInput, slices: readonly SliceInput[]): CompiledService {
+/** `owns` says whether the service may answer on one of its addresses; see claims.ts. */
+export function compileService(service: ServiceInput, slices: readonly SliceInput[], owns: (ip: IpAddr) => boolean): CompiledService {
   const sets = new Map<bigint, BackendSet>();
   const frontends: Frontend[] = [];
-  for (const ip of [...new Set(service.clusterIps)].sort(compareIp)) {
+  for (const ip of [...new Set(service.clusterIps)].filter(owns).sort(compareIp)) {
     for (const port of uniquePorts(service.ports)) {
       const backends = selectBackends(port, ipFamily(ip), slices);
       const set = backends.length === 0 ? undefined : createSet(port.protocol, backends);

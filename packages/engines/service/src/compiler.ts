@@ -1,5 +1,6 @@
 // compileAll is the truth, update is the speed. Called by the operator's compile loop.
 import type { ObjectKey } from '@axoneme/model';
+import { type AddressConflict, createClaims } from './claims.ts';
 import { type BackendSet, type CompiledService, compileService } from './compile.ts';
 import type { ServiceInput, SliceInput } from './inputs.ts';
 
@@ -17,8 +18,11 @@ export interface ServiceTable {
 export function compileAll(snapshot: ServiceSnapshot): ServiceTable {
   const services = new Map<ObjectKey, CompiledService>();
   const sets = new Map<bigint, BackendSet>();
+  const claims = createClaims();
+  for (const s of snapshot.services) claims.put(s);
   for (const s of snapshot.services) {
-    const compiled = compileService(s, snapshot.slices.filter((slice) => slice.service === s.key).sort(bySliceKey));
+    const own = snapshot.slices.filter((slice) => slice.service === s.key).sort(bySliceKey);
+    const compiled = compileService(s, own, (ip) => claims.owns(s.key, ip));
     if (compiled.frontends.length === 0) continue;
     services.set(s.key, compiled);
     for (const set of compiled.sets) sets.set(set.id, set);
@@ -44,11 +48,14 @@ export interface ServiceDelta {
 export interface ServiceCompiler {
   update(changes: ServiceChanges): ServiceDelta;
   table(): ServiceTable;
+  /** Addresses that several Services ask for. */
+  conflicts(): readonly AddressConflict[];
 }
 
 /** Holds private indexes; its table equals compileAll of the same objects after any history. */
 export function createServiceCompiler(): ServiceCompiler {
   const inputs = new Map<ObjectKey, ServiceInput>();
+  const claims = createClaims();
   const slices = new Map<ObjectKey, SliceInput>();
   const slicesOf = new Map<ObjectKey, Map<ObjectKey, SliceInput>>();
   const services = new Map<ObjectKey, CompiledService>();
@@ -77,17 +84,17 @@ export function createServiceCompiler(): ServiceCompiler {
     const dirty = new Set<ObjectKey>();
     for (const key of changes.removedSlices ?? []) dropSlice(key, dirty);
     for (const slice of changes.slices ?? []) putSlice(slice, dirty);
-    for (const key of changes.removedServices ?? []) if (inputs.delete(key)) dirty.add(key);
+    for (const key of changes.removedServices ?? []) if (inputs.delete(key)) for (const k of claims.drop(key)) dirty.add(k);
     for (const s of changes.services ?? []) {
       inputs.set(s.key, s);
-      dirty.add(s.key);
+      for (const k of claims.put(s)) dirty.add(k);
     }
     return dirty;
   };
   const recompile = (key: ObjectKey): CompiledService | undefined => {
     const input = inputs.get(key);
     if (input === undefined) return undefined;
-    const compiled = compileService(input, [...(slicesOf.get(key)?.values() ?? [])].sort(bySliceKey));
+    const compiled = compileService(input, [...(slicesOf.get(key)?.values() ?? [])].sort(bySliceKey), (ip) => claims.owns(key, ip));
     return compiled.frontends.length === 0 ? undefined : compiled;
   };
   const count = (set: BackendSet, delta: 1 | -1): void => {
@@ -106,6 +113,7 @@ export function createServiceCompiler(): ServiceCompiler {
   };
   return {
     table: () => ({ services: new Map(services), sets: new Map(sets) }),
+    conflicts: claims.conflicts,
     update(changes) {
       touched.clear();
       const changed: CompiledService[] = [];

@@ -19,6 +19,8 @@ export interface ServicePort {
 
 export interface ServiceInput {
   readonly key: ObjectKey;
+  /** When the object was made; of two that ask for one address the older keeps it. */
+  readonly createdMs: number;
   /** Empty for headless and ExternalName services. */
   readonly clusterIps: readonly IpAddr[];
   readonly ports: readonly ServicePort[];
@@ -42,7 +44,13 @@ export interface SliceInput {
 
 /** The part of a v1 Service that is read. */
 export interface RawService {
-  readonly metadata?: { readonly name?: string | undefined; readonly namespace?: string | undefined } | undefined;
+  readonly metadata?:
+    | {
+        readonly name?: string | undefined;
+        readonly namespace?: string | undefined;
+        readonly creationTimestamp?: string | Date | undefined;
+      }
+    | undefined;
   readonly spec?:
     | {
         readonly type?: string | undefined;
@@ -94,6 +102,7 @@ export function readService(raw: RawService): ServiceInput {
   const ips = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
   return {
     key: objectKey(raw.metadata?.namespace ?? '', raw.metadata?.name ?? ''),
+    createdMs: new Date(raw.metadata?.creationTimestamp ?? 0).getTime() || 0,
     clusterIps: spec.type === 'ExternalName' ? [] : readIps(ips),
     ports: readPorts(spec.ports ?? []),
     affinitySeconds:

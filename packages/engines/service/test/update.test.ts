@@ -17,6 +17,7 @@ const portArb = fc.constantFrom(
 );
 const serviceArb: fc.Arbitrary<ServiceInput> = fc.record({
   key: fc.constantFrom(...services),
+  createdMs: fc.constantFrom(1, 2),
   clusterIps: fc.subarray(['10.96.0.1', 'fd00::1'] as IpAddr[]),
   ports: fc.uniqueArray(portArb, { selector: (p) => p.name }),
   affinitySeconds: fc.constantFrom(0, 60),
