@@ -15,6 +15,7 @@ const commands = {
   axoneme: ['packages/apps/cli/src/main.ts'],
   bench: ['packages/testing/bench/src/main.ts'],
   test: ['scripts/test.mjs'],
+  nightly: ['scripts/nightly.mjs'],
   check: ['scripts/check.mjs'],
   generate: ['scripts/generate.mjs'],
 };
