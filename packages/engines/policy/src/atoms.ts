@@ -1,7 +1,7 @@
 // Rules that select one subject → atoms: one peer selector with the rows it brings. Shared by both compilers.
 import { type NamedPort, portPrefixes, protocolNumbers } from '@axoneme/model';
 import { precedenceOf, precedences, type RowTemplate, templateKey } from './rows.ts';
-import { type PeerSelector, type PortMatch, peerText, portText, type Rule, type RuleEntry } from './rules.ts';
+import { type Action, type PeerSelector, type PortMatch, peerText, portText, type Rule, type RuleEntry } from './rules.ts';
 
 export interface NamedMatch {
   /** 0 = TCP, UDP and SCTP. */
@@ -33,6 +33,10 @@ export interface Isolation {
   readonly ingress: boolean;
   readonly egress: boolean;
 }
+
+/** What blocks: a condition that nothing can check yet does too. */
+export const isBlocking = (action: Action): boolean => action === 'deny' || action === 'redirect';
+const verdictOf = (action: Action): RowTemplate['verdict'] => (action === 'redirect' ? 'deny' : action);
 
 export const selectionText = (peer: PeerSelector, deny: boolean): string =>
   peer.kind === 'cidr' && deny ? `deny ${peerText(peer)}` : peerText(peer);
@@ -75,9 +79,8 @@ function createAtom(entry: RuleEntry, peer: PeerSelector, ports: readonly PortMa
     direction: entry.direction,
     protocol: 0,
     prefix: { port: 0, len: 0 },
-    precedence: precedenceOf(entry.action, entry.tier, entry.priority),
-    // A condition that nothing can check yet blocks.
-    verdict: entry.action === 'allow' ? 'allow' : 'deny',
+    precedence: precedenceOf(entry.action, entry.priority),
+    verdict: verdictOf(entry.action),
     proxyPort: 0,
     ruleId: entry.id,
   };
@@ -88,7 +91,7 @@ function createAtom(entry: RuleEntry, peer: PeerSelector, ports: readonly PortMa
     else if (entry.direction === 'egress') named.push({ protocol: port.protocol, name: port.name });
     else templates.push(...namedTemplates(base, port, subjectPorts));
   }
-  return { peer, selection: selectionText(peer, entry.action !== 'allow'), templates, named, base };
+  return { peer, selection: selectionText(peer, isBlocking(entry.action)), templates, named, base };
 }
 
 function rangeTemplates(base: RowTemplate, protocol: number, first: number, last: number): RowTemplate[] {

@@ -82,6 +82,9 @@ function selectsPeer(atom: Atom, peer: Peer, table: PrefixTable<IdentityId>): bo
       return matchesSelector(atom.peer.selector, peer.labels);
     case 'cidr':
       return cidrMatches(atom.peer, atom.base.verdict === 'deny', peer, table);
+    case 'block':
+    case 'nodes':
+      return false;
   }
 }
 

@@ -1,6 +1,6 @@
 // Private state of the incremental compiler and its bookkeeping: rules, handles, origins. Changed only by compiler*.ts.
 import type { IdentityId, NamedPort } from '@axoneme/model';
-import { selectionText } from './atoms.ts';
+import { isBlocking, selectionText } from './atoms.ts';
 import { createMultiMap, type MultiMap } from './label-index.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
 import type { PolicyKey, Rule, RuleId, RuleOrigin } from './rules.ts';
@@ -83,7 +83,7 @@ export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId
   const subjectText = `labels ${rule.subject.text}`;
   state.selection.acquire(subjectText, { kind: 'labels', selector: rule.subject }, false);
   for (const e of rule.entries) {
-    const deny = e.action !== 'allow';
+    const deny = isBlocking(e.action);
     for (const peer of e.peers) {
       if (peer.kind === 'any') continue;
       const text = selectionText(peer, deny);

@@ -122,6 +122,9 @@ function peerMatches(selector: PeerSelector, peer: Peer): boolean {
       const inside = (c: Cidr): boolean => ip !== undefined && cidrContainsIp(c, ip);
       return inside(selector.cidr) && !selector.except.some(inside);
     }
+    case 'block':
+    case 'nodes':
+      return false;
   }
 }
 

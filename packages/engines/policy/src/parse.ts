@@ -125,7 +125,17 @@ function parseSpec(ctx: SpecContext, spec: JsonObject): Rule | undefined {
     return ruleIdOf(text);
   });
   if (!enforced) return undefined;
-  return { source: ctx.source, subject, entries, defaultDeny, defaultDenyIds: { ingress: ids[0]!, egress: ids[1]! }, origins };
+  return {
+    source: ctx.source,
+    tier: 'normal',
+    mode: 'enforce',
+    subjectKind: 'endpoints',
+    subject,
+    entries,
+    defaultDeny,
+    defaultDenyIds: { ingress: ids[0]!, egress: ids[1]! },
+    origins,
+  };
 }
 
 /** Not enforced: the rest is still read, so that one look shows everything that is wrong. */
@@ -216,7 +226,7 @@ function parseEntry(ctx: EntryContext, raw: JsonObject): Omit<RuleEntry, 'id'>[]
   }
   const parts: ParsedPorts = ports ?? { plain: [allTraffic], l7: [], other: [] };
   const to: readonly PeerSelector[] = peers ?? [{ kind: 'any' }];
-  const base = { direction: ctx.direction, tier: 0, priority: 0, peers: to };
+  const base = { direction: ctx.direction, priority: 0, peers: to };
   if (ctx.deny) return [{ ...base, action: 'deny', ports: parts.plain }];
   if (auth) return [{ ...base, action: 'redirect', condition: 'other', ports: [...parts.plain, ...parts.l7, ...parts.other] }];
   const out: Omit<RuleEntry, 'id'>[] = [{ ...base, action: 'allow', ports: parts.plain }];

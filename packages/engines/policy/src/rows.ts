@@ -1,12 +1,13 @@
 // Logical rows of the policy table and their packed, canonical form. The handle of a policy is a hash of that form.
 
 import { type IdentityId, type PortPrefix, portPrefixCovers } from '@axoneme/model';
-import { type Brand, hash64 } from '@axoneme/std';
-import type { Direction, RuleId } from './rules.ts';
+import { AppError, type Brand, hash64 } from '@axoneme/std';
+import { type Action, type Direction, priorityMax, type RuleId } from './rules.ts';
 
 /** Name of an immutable set of rows. 0 is the empty set. */
 export type PolicyHandle = Brand<bigint, 'PolicyHandle'>;
-export type Verdict = 'allow' | 'deny';
+/** pass: the next tier decides. */
+export type Verdict = 'allow' | 'deny' | 'pass';
 
 export interface PolicyRow {
   /** 0 = any peer. */
@@ -15,7 +16,7 @@ export interface PolicyRow {
   /** 0 = every protocol, then the prefix is that of every port. */
   readonly protocol: number;
   readonly prefix: PortPrefix;
-  /** Low 8 bits: deny 255, redirect 2, allow 1. Upper 24 bits: inverted tier and priority. Unsigned. */
+  /** Low 8 bits: deny 255, pass 3, redirect 2, allow 1. Upper 24 bits: inverted priority. Unsigned. */
   readonly precedence: number;
   readonly verdict: Verdict;
   /** 0 until redirects exist. */
@@ -26,17 +27,19 @@ export interface PolicyRow {
 /** Everything but the peer: many peers share one. */
 export type RowTemplate = Omit<PolicyRow, 'peer'>;
 
-export const precedences = { deny: 255, redirect: 2, allow: 1 } as const;
+export const precedences: Readonly<Record<Action, number>> = { deny: 255, pass: 3, redirect: 2, allow: 1 };
 
-/** Tier and priority are 0 today; a lower one is stronger, so they are inverted. */
-export function precedenceOf(action: keyof typeof precedences, tier: number, priority: number): number {
-  const rank = Math.min(tier, 0xff) * 0x1_0000 + Math.min(priority, 0xffff);
-  return (0xff_ffff - rank) * 0x100 + precedences[action];
+/** A lower priority is stronger, so it is inverted. Out of range is refused: cutting it off would make two priorities one. */
+export function precedenceOf(action: Action, priority: number): number {
+  if (!Number.isInteger(priority) || priority < 0 || priority > priorityMax)
+    throw new AppError({ code: 'policy/priority-out-of-range', message: 'priority of a rule is out of range', fields: { priority } });
+  return (priorityMax - priority) * 0x100 + precedences[action];
 }
 
 /** Peer, direction, protocol, length, pad, port, pad | precedence, rule id, proxy port, verdict, pad. Big-endian, so bytes sort as rows do. */
 export const rowSize = 24;
-const verdictNumbers = { allow: 1, deny: 2 } as const;
+const verdictNumbers = { allow: 1, deny: 2, pass: 4 } as const;
+const verdictNames: readonly (Verdict | undefined)[] = [undefined, 'allow', 'deny', undefined, 'pass'];
 
 /** Number that orders templates and is equal for equal keys. */
 export const templateKey = (direction: Direction, protocol: number, prefix: PortPrefix): number =>
@@ -76,7 +79,7 @@ export function unpackRow(packed: Buffer, index: number): PolicyRow {
     precedence: packed.readUInt32BE(at + 12),
     ruleId: packed.readUInt32BE(at + 16) as RuleId,
     proxyPort: packed.readUInt16BE(at + 20),
-    verdict: packed[at + 22] === verdictNumbers.deny ? 'deny' : 'allow',
+    verdict: verdictNames[packed[at + 22]!]!,
   };
 }
 

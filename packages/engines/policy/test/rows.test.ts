@@ -16,6 +16,7 @@ import {
   parsePolicy,
   policyArtifactName,
   precedenceOf,
+  priorityMax,
   type RuleId,
   type RuleOrigin,
   rowsOf,
@@ -109,10 +110,18 @@ describe('rows', () => {
     expect(d.table.origins.get(named.ruleId)?.index).toBe(1);
   });
 
-  test('precedence leaves room for tiers', () => {
-    expect(precedenceOf('deny', 0, 0)).toBe(0xffff_ffff);
-    expect(precedenceOf('deny', 1, 0)).toBeLessThan(precedenceOf('allow', 0, 0));
-    expect(precedenceOf('redirect', 0, 0)).toBeGreaterThan(precedenceOf('allow', 0, 0));
+  test('C29: 100000 priorities keep their order, and what does not fit is refused', () => {
+    expect(precedenceOf('deny', 0)).toBe(0xffff_ffff);
+    let above = Number.POSITIVE_INFINITY;
+    for (let priority = 0; priority < 100_000; priority++) {
+      const own = (['deny', 'pass', 'redirect', 'allow'] as const).map((a) => precedenceOf(a, priority));
+      for (const p of own) {
+        if (p >= above) throw new RangeError(`priority ${priority}: ${p} is not below ${above}`);
+        above = p;
+      }
+    }
+    expect(precedenceOf('allow', priorityMax)).toBe(1);
+    for (const bad of [-1, priorityMax + 1, 0.5, Number.NaN]) expect(() => precedenceOf('allow', bad)).toThrow('out of range');
   });
 });
 
