@@ -1,5 +1,6 @@
 // Policy objects → parsed rules, remembered per object version; what each object's status will say. Called by the compiler.
-import { type ParsedPolicy, type PolicyIssue, type PolicyObject, parsePolicy, type Rule, renderIssue } from '@axoneme/policy';
+import { type PolicyIssue, type PolicyObject, parsePolicy, type Rule, renderIssue } from '@axoneme/policy';
+import { describeError } from '@axoneme/std';
 import type { PolicyRow } from '../world/rows.ts';
 
 export interface ParsedRow {
@@ -11,20 +12,30 @@ export interface ParsedRow {
   readonly warnings: readonly string[];
 }
 
+const isObject = (v: unknown): v is Readonly<Record<string, unknown>> => typeof v === 'object' && v !== null && !Array.isArray(v);
+
 const texts = (issues: readonly PolicyIssue[], severity: PolicyIssue['severity']): string[] =>
   issues.filter((i) => i.severity === severity).map(renderIssue);
 
-function parseRow(row: PolicyRow, clusterName: string): ParsedRow {
-  const parsed = parsePolicy({ kind: row.kind, ...row.object } as unknown as PolicyObject, { clusterName });
-  const issues = parsed.ok ? (parsed.value as ParsedPolicy).issues : parsed.error;
-  return {
-    row,
-    rules: parsed.ok ? parsed.value.rules : [],
-    problems: parsed.ok ? [] : texts(issues, 'error'),
-    unsupported: texts(issues, 'unsupported'),
-    warnings: texts(issues, 'lint'),
-  };
+/** What is to be said of one policy object, whatever it is. Admission and compiler both ask here, so they cannot disagree. */
+export function readPolicy(kind: string, object: Readonly<Record<string, unknown>>, clusterName: string): Omit<ParsedRow, 'row'> {
+  try {
+    const metadata = isObject(object.metadata) ? object.metadata : {};
+    const parsed = parsePolicy({ ...object, kind, metadata } as unknown as PolicyObject, { clusterName });
+    const issues = parsed.ok ? parsed.value.issues : parsed.error;
+    return {
+      rules: parsed.ok ? parsed.value.rules : [],
+      problems: parsed.ok ? [] : texts(issues, 'error'),
+      unsupported: texts(issues, 'unsupported'),
+      warnings: texts(issues, 'lint'),
+    };
+  } catch (error) {
+    // one object that cannot be read must not stop all others
+    return { rules: [], problems: [`the object cannot be read: ${describeError(error)}`], unsupported: [], warnings: [] };
+  }
 }
+
+const parseRow = (row: PolicyRow, clusterName: string): ParsedRow => ({ row, ...readPolicy(row.kind, row.object, clusterName) });
 
 export interface PolicyParser {
   /** Parses one object; status-only changes keep the result of before. */
