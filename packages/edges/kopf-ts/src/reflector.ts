@@ -58,6 +58,8 @@ export interface ReflectorOptions<T> extends Selection {
   /** Server-side life of a watch (between 1× and 2×). Short, because servers send a bookmark before the end: it bounds `ageMs`. */
   readonly watchSeconds?: number;
   readonly backoff?: { readonly baseMs: number; readonly maxMs: number };
+  /** A collection the server does not serve (its CRD is not installed) is empty until it appears; it is asked for again after so long. */
+  readonly absentMs?: number;
 }
 
 interface Entry<T> {
@@ -194,6 +196,17 @@ function judge(error: unknown, s: Sync, nowMs: number): boolean {
   return true;
 }
 
+/** The server knows no such collection: that is an answer too. What we held of it is gone. */
+async function becomeAbsent<T>(o: ReflectorOptions<T>, copy: Copy<T>, s: Sync, onListed: () => void, signal: AbortSignal): Promise<void> {
+  const clock = o.clock ?? systemClock;
+  const random = o.random ?? Math.random;
+  s.position = undefined;
+  s.mark += 1;
+  s.counts.swept += await copy.sweep(s.mark, createYielder(8));
+  onListed();
+  await clock.sleep((o.absentMs ?? 0) * (0.8 + 0.4 * random()), signal);
+}
+
 /** One life of a watch, from our position to its end. */
 async function watchOnce<T>(o: ReflectorOptions<T>, copy: Copy<T>, s: Sync, backoff: Backoff, signal: AbortSignal): Promise<void> {
   const clock = o.clock ?? systemClock;
@@ -221,6 +234,7 @@ async function follow<T>(o: ReflectorOptions<T>, copy: Copy<T>, s: Sync, onListe
   const clock = o.clock ?? systemClock;
   const backoff = createBackoff(o.backoff ?? { baseMs: 250, maxMs: 30_000 }, o.random);
   const failed = async (error: unknown): Promise<void> => {
+    if (o.absentMs !== undefined && isKubeError(error, 'kube/not-found')) return becomeAbsent(o, copy, s, onListed, signal);
     s.counts.failures += 1;
     const wait = judge(error, s, clock.monotonicMs());
     const reason = error instanceof Error ? error.message : String(error);

@@ -83,6 +83,22 @@ describe('following', () => {
     expect(seen).toEqual(['upsert {"v":1}', 'delete {"v":1}', 'upsert {"v":2}']);
   });
 
+  test('an optional collection that is not served is empty, and followed once it appears', async () => {
+    api.put('pods', pod('a'));
+    api.faults.refuse.push({ match: 'GET /api/v1/pods', times: 2, status: 404, reason: 'NotFound' });
+    const r = await start({ absentMs: 20 });
+    expect(r.isSynced()).toBe(true);
+    expect(r.health()).toEqual({ state: 'ok' });
+    expect([...r.store.keys()]).toEqual([]);
+    await until('served and seen', () => r.store.has('n/a'));
+    await until('watching', () => api.watchers() === 1);
+    api.faults.refuse.push({ match: 'GET /api/v1/pods', times: 2, status: 404, reason: 'NotFound' });
+    api.endWatches();
+    await until('gone with its collection', () => changes.includes('delete n/a'));
+    await until('back', () => r.store.has('n/a'));
+    expect(r.stats().failures).toBe(0);
+  });
+
   test('a throwing handler neither stops the watch nor loses the object', async () => {
     const r = await start({
       onChange: () => {
