@@ -185,7 +185,11 @@ export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<Runn
   const native = buildNative(join(sandboxesDir(), 'bin'));
   const fabricCgroup = createCgroup(join(cgroup, 'fabric'));
   const fabric = await createFabric({ sbx: native.sbx, demo: native.demo, cgroup: fabricCgroup }, hash32(c.id) % 256);
-  const link = { subnet: fabric.subnet, hostLink: hostLink(fabric.subnet) };
+  const link = {
+    subnet: fabric.subnet,
+    hostLink: hostLink(fabric.subnet),
+    fabric: { routerPid: fabric.router.pid, worldPid: fabric.world.pid },
+  };
   writeState(c.stateDir, { ...base, ...link });
 
   const abort = new AbortController();

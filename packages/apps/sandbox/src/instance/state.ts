@@ -13,6 +13,12 @@ export interface NodeRecord {
   readonly holderPid: number;
 }
 
+/** Processes that hold what lies between the nodes. */
+export interface FabricRecord {
+  readonly routerPid: number;
+  readonly worldPid: number;
+}
+
 export interface SandboxState {
   readonly id: string;
   readonly phase: Phase;
@@ -21,6 +27,7 @@ export interface SandboxState {
   readonly cgroup: string;
   readonly hostLink?: string;
   readonly subnet?: number;
+  readonly fabric?: FabricRecord;
   readonly apiUrl?: string;
   readonly external: boolean;
   readonly nodes: readonly NodeRecord[];

@@ -7,7 +7,7 @@ import { AppError } from '@axoneme/std';
 import { repoRoot } from '../images/registry.ts';
 import { type RunOptions, type RunResult, run } from '../nodes/run.ts';
 import { takeDown } from './down.ts';
-import { isAlive, kubeconfigPath, logPath, type NodeRecord, readState, type SandboxState, stateDirOf } from './state.ts';
+import { type FabricRecord, isAlive, kubeconfigPath, logPath, type NodeRecord, readState, type SandboxState, stateDirOf } from './state.ts';
 
 export interface UpOptions {
   /** Default `default`. Several sandboxes with different ids run side by side. */
@@ -30,12 +30,15 @@ export interface Sandbox {
   readonly stateDir: string;
   readonly kubeconfigPath: string;
   readonly nodes: readonly NodeRecord[];
+  readonly fabric: FabricRecord | undefined;
   /** Standard output; a non-zero exit code is thrown. */
   kubectl(args: readonly string[], opts?: RunOptions): Promise<string>;
   kubectlResult(args: readonly string[], opts?: RunOptions): Promise<RunResult>;
   helm(args: readonly string[], opts?: RunOptions): Promise<RunResult>;
   /** Runs a program in all namespaces of a node. */
   nodeExec(node: string, argv: readonly string[], opts?: RunOptions): Promise<RunResult>;
+  /** Runs a program in the network of what lies outside the cluster, or of the router between it and the nodes. */
+  fabricExec(where: keyof FabricRecord, argv: readonly string[], opts?: RunOptions): Promise<RunResult>;
   /** Installs or upgrades charts/axoneme and waits for it. */
   install(helmArgs?: readonly string[]): Promise<void>;
   down(): Promise<void>;
@@ -122,6 +125,7 @@ export function attachSandbox(state: SandboxState, stateDir: string): Sandbox {
     stateDir,
     kubeconfigPath: kubeconfigPath(stateDir),
     nodes: state.nodes,
+    fabric: state.fabric,
     kubectl: (args, o) => must('kubectl', args, o),
     kubectlResult: (args, o) => tool('kubectl', args, o),
     helm: (args, o) => tool('helm', args, o),
@@ -129,6 +133,7 @@ export function attachSandbox(state: SandboxState, stateDir: string): Sandbox {
       const pid = String(state.nodes.find((n) => n.name === node)?.holderPid ?? 0);
       return run('nsenter', ['-t', pid, '-n', '-m', '-u', '--', ...argv], o);
     },
+    fabricExec: (where, argv, o) => run('nsenter', ['-t', String(state.fabric?.[where] ?? 0), '-n', '--', ...argv], o),
     async install(helmArgs = []) {
       const args = [
         'upgrade',
