@@ -2,7 +2,16 @@
 
 import type { Clock, Health, Living, Log } from '@axoneme/std';
 import { type Change, createReflector, type KubeClient, type KubeObject, type Reflector, type Resource, resources } from 'kopf-ts';
-import { projectCiliumNode, projectIdentity, projectNamespace, projectNode, projectPod, projectPolicy } from '../world/project.ts';
+import {
+  projectCidrGroup,
+  projectCiliumNode,
+  projectIdentity,
+  projectNamespace,
+  projectNode,
+  projectPod,
+  projectPolicy,
+} from '../world/project.ts';
+import { type PolicyKind, policyRowKey } from '../world/rows.ts';
 import type { TableName, World } from '../world/world.ts';
 
 const cilium = (plural: string, kind: string, namespaced: boolean): Resource => ({
@@ -13,6 +22,10 @@ const cilium = (plural: string, kind: string, namespaced: boolean): Resource => 
   namespaced,
 });
 
+function tiered(version: string, plural: string, kind: string): Resource {
+  return { group: 'policy.networking.k8s.io', version, plural, kind, namespaced: false };
+}
+
 /** The collections of the policy API group that the operator reads and writes. */
 export const ciliumResources = {
   networkPolicies: cilium('ciliumnetworkpolicies', 'CiliumNetworkPolicy', true),
@@ -20,7 +33,26 @@ export const ciliumResources = {
   identities: cilium('ciliumidentities', 'CiliumIdentity', false),
   endpoints: cilium('ciliumendpoints', 'CiliumEndpoint', true),
   nodes: cilium('ciliumnodes', 'CiliumNode', false),
+  cidrGroups: cilium('ciliumcidrgroups', 'CiliumCIDRGroup', false),
 } as const;
+
+/** Where each kind of policy object is stored. */
+export const policyResources: Readonly<Record<PolicyKind, Resource>> = {
+  CiliumNetworkPolicy: ciliumResources.networkPolicies,
+  CiliumClusterwideNetworkPolicy: ciliumResources.clusterwidePolicies,
+  NetworkPolicy: { group: 'networking.k8s.io', version: 'v1', plural: 'networkpolicies', kind: 'NetworkPolicy', namespaced: true },
+  AdminNetworkPolicy: tiered('v1alpha1', 'adminnetworkpolicies', 'AdminNetworkPolicy'),
+  BaselineAdminNetworkPolicy: tiered('v1alpha1', 'baselineadminnetworkpolicies', 'BaselineAdminNetworkPolicy'),
+  ClusterNetworkPolicy: tiered('v1alpha2', 'clusternetworkpolicies', 'ClusterNetworkPolicy'),
+};
+
+export const invariantResource: Resource = {
+  group: 'axoneme.io',
+  version: 'v1alpha1',
+  plural: 'reachabilityinvariants',
+  kind: 'ReachabilityInvariant',
+  namespaced: false,
+};
 
 type Raw = Readonly<Record<string, unknown>>;
 
@@ -29,7 +61,20 @@ interface SourceSpec {
   readonly table: TableName;
   readonly keyPrefix?: string;
   readonly project: (o: Raw) => unknown;
+  /** Its CRD need not be installed: empty until it is. */
+  readonly optional?: boolean;
 }
+
+/** How soon a kind is noticed whose CRD is installed later. */
+const ABSENT_MS = 5_000;
+
+const policySource = (kind: PolicyKind, optional = false): SourceSpec => ({
+  resource: policyResources[kind],
+  table: 'policies',
+  keyPrefix: policyRowKey(kind, ''),
+  project: (o) => projectPolicy(kind, o),
+  optional,
+});
 
 function withoutNoise(o: Raw): Raw {
   const { managedFields: _dropped, ...metadata } = (o.metadata ?? {}) as Raw;
@@ -42,18 +87,14 @@ const specs: readonly SourceSpec[] = [
   { resource: resources.pods, table: 'pods', project: projectPod },
   { resource: resources.services, table: 'services', project: withoutNoise },
   { resource: resources.endpointSlices, table: 'slices', project: withoutNoise },
-  {
-    resource: ciliumResources.networkPolicies,
-    table: 'policies',
-    keyPrefix: 'CiliumNetworkPolicy:',
-    project: (o) => projectPolicy('CiliumNetworkPolicy', o),
-  },
-  {
-    resource: ciliumResources.clusterwidePolicies,
-    table: 'policies',
-    keyPrefix: 'CiliumClusterwideNetworkPolicy:',
-    project: (o) => projectPolicy('CiliumClusterwideNetworkPolicy', o),
-  },
+  policySource('CiliumNetworkPolicy'),
+  policySource('CiliumClusterwideNetworkPolicy'),
+  policySource('NetworkPolicy'),
+  policySource('AdminNetworkPolicy', true),
+  policySource('BaselineAdminNetworkPolicy', true),
+  policySource('ClusterNetworkPolicy', true),
+  { resource: ciliumResources.cidrGroups, table: 'cidrGroups', project: projectCidrGroup, optional: true },
+  { resource: invariantResource, table: 'invariants', project: withoutNoise, optional: true },
   { resource: ciliumResources.identities, table: 'identities', project: projectIdentity },
   { resource: ciliumResources.nodes, table: 'ciliumNodes', project: projectCiliumNode },
 ];
@@ -81,6 +122,7 @@ export function createSources(deps: {
       resource: s.resource,
       log,
       clock,
+      ...(s.optional === true ? { absentMs: ABSENT_MS } : {}),
       project: (o: KubeObject) => s.project(o as unknown as Raw),
       onChange: (c: Change<unknown>) => {
         if (c.kind === 'delete') world.remove(s.table, prefix + c.key);

@@ -3,7 +3,7 @@
 
 import { type Clock, canonicalJson } from '@axoneme/std';
 import { isKubeError, type KubeClient } from 'kopf-ts';
-import { ciliumResources } from '../sources/sources.ts';
+import { policyResources } from '../sources/sources.ts';
 import type { PolicyRow } from '../world/rows.ts';
 import type { World } from '../world/world.ts';
 
@@ -105,13 +105,11 @@ const essence = (s: PolicyStatus | undefined): string =>
   });
 
 export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Promise<void> {
-  const resourceOf = (p: PolicyRow) =>
-    p.kind === 'CiliumNetworkPolicy' ? ciliumResources.networkPolicies : ciliumResources.clusterwidePolicies;
   const write = async (p: PolicyRow, status: PolicyStatus): Promise<void> => {
     deps.assertLeader();
     const ref = p.namespace === '' ? { name: p.name } : { name: p.name, namespace: p.namespace };
     try {
-      await deps.client.patchStatus(resourceOf(p), ref, status);
+      await deps.client.patchStatus(policyResources[p.kind], ref, status);
     } catch (e) {
       if (!isKubeError(e, 'kube/not-found')) throw e;
     }
@@ -126,6 +124,8 @@ export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Pr
       settled.delete(key);
     }
     for (const [key, p] of deps.world.tables.policies) {
+      // it has no status
+      if (p.kind === 'NetworkPolicy') continue;
       const v = deps.verdict(key);
       // what was enforced everywhere stays so: acknowledged revisions only grow
       if (v === undefined || v.generation !== p.generation || settled.get(key) === v) continue;

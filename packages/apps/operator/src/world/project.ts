@@ -1,5 +1,5 @@
 // From API objects to rows: reads only what compilers need and trusts nothing. Called by the sources.
-import type { CiliumNodeRow, IdentityRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
+import type { CidrGroupRow, CiliumNodeRow, IdentityRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
 
 /** Mark of the identity garbage collector: since when nobody uses the number (RFC 3339). */
 export const UNUSED_SINCE_ANNOTATION = 'axoneme.io/unused-since';
@@ -80,7 +80,19 @@ export function projectPolicy(kind: PolicyRow['kind'], o: Json): PolicyRow {
     name: str(meta.name),
     uid: str(meta.uid),
     generation: num(meta.generation),
+    createdMs: timeMs(meta.creationTimestamp),
     object: { ...o, metadata: meta },
+  };
+}
+
+export function projectCidrGroup(o: Json): CidrGroupRow {
+  const meta = obj(o.metadata);
+  return {
+    name: str(meta.name),
+    uid: str(meta.uid),
+    labels: strings(meta.labels),
+    cidrs: list(obj(o.spec).externalCIDRs).map(str).filter(Boolean),
+    createdMs: timeMs(meta.creationTimestamp),
   };
 }
 

@@ -34,14 +34,39 @@ export interface NodeRow {
   readonly podCidrs: readonly string[];
 }
 
+export const policyKinds = [
+  'CiliumNetworkPolicy',
+  'CiliumClusterwideNetworkPolicy',
+  'NetworkPolicy',
+  'AdminNetworkPolicy',
+  'BaselineAdminNetworkPolicy',
+  'ClusterNetworkPolicy',
+] as const;
+export type PolicyKind = (typeof policyKinds)[number];
+
+/** Key of a row of `policies`; `key` is `namespace/name`, or `name` for cluster-wide kinds. */
+export const policyRowKey = (kind: PolicyKind, key: string): string => `${kind}:${key}`;
+
 /** A policy object as the API server holds it, without managedFields. */
 export interface PolicyRow {
-  readonly kind: 'CiliumNetworkPolicy' | 'CiliumClusterwideNetworkPolicy';
+  readonly kind: PolicyKind;
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
   readonly generation: number;
+  /** 0 if unknown. Older objects are admitted first. */
+  readonly createdMs: number;
   readonly object: Readonly<Record<string, unknown>>;
+}
+
+/** A CiliumCIDRGroup: a name for prefixes. */
+export interface CidrGroupRow {
+  readonly name: string;
+  readonly uid: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** As written, not parsed. */
+  readonly cidrs: readonly string[];
+  readonly createdMs: number;
 }
 
 export interface IdentityRow {

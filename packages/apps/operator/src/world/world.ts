@@ -1,6 +1,6 @@
 // The operator's view of the cluster: one mutable set of tables of immutable rows, and what changed since the last compile.
 // Written by the sources and by agents' reports; read by the compile loop.
-import type { CiliumNodeRow, EndpointRow, IdentityRow, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
+import type { CidrGroupRow, CiliumNodeRow, EndpointRow, IdentityRow, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
 
 export interface Tables {
   readonly pods: Map<string, PodRow>;
@@ -9,7 +9,11 @@ export interface Tables {
   /** Raw Service and EndpointSlice objects: the service engine parses them. */
   readonly services: Map<string, Readonly<Record<string, unknown>>>;
   readonly slices: Map<string, Readonly<Record<string, unknown>>>;
+  /** Key `Kind:namespace/name`, without the namespace for cluster-wide kinds. */
   readonly policies: Map<string, PolicyRow>;
+  readonly cidrGroups: Map<string, CidrGroupRow>;
+  /** Raw ReachabilityInvariant objects. */
+  readonly invariants: Map<string, Readonly<Record<string, unknown>>>;
   readonly identities: Map<string, IdentityRow>;
   readonly ciliumNodes: Map<string, CiliumNodeRow>;
   /** Key `node|namespace/pod|uid`. */
@@ -39,6 +43,8 @@ export function createWorld(): World {
     services: new Map(),
     slices: new Map(),
     policies: new Map(),
+    cidrGroups: new Map(),
+    invariants: new Map(),
     identities: new Map(),
     ciliumNodes: new Map(),
     endpoints: new Map(),
