@@ -14,6 +14,7 @@ const byCode: Readonly<Record<string, number>> = {
   'cli/no-operator': exitCodes.unreachable,
   'cli/no-certificate': exitCodes.unreachable,
   'cli/usage': exitCodes.usage,
+  'cli/no-file': exitCodes.usage,
   'stream/unavailable': exitCodes.unreachable,
   'stream/timeout': exitCodes.unreachable,
   'stream/forbidden': exitCodes.forbidden,

@@ -6,6 +6,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { listTable } from './commands/bpf.ts';
 import { renderEndpoints, renderIdentities } from './commands/lists.ts';
 import { monitor } from './commands/monitor.ts';
+import { addPolicyCommands, type Outcome } from './commands/policy.ts';
 import { renderStatus } from './commands/status.ts';
 import { type ConnectOptions, withOperator } from './connect.ts';
 import { exitCodeOf, exitCodes, failureText } from './failure.ts';
@@ -16,6 +17,8 @@ export interface CliIo {
   readonly err: Output;
   /** Aborts on Ctrl-C. */
   readonly signal: AbortSignal;
+  /** Whole standard input; the process's own if absent. */
+  readonly stdin?: (() => string) | undefined;
 }
 
 type GlobalOptions = ConnectOptions & { readonly output: 'text' | 'json' };
@@ -114,7 +117,7 @@ function optionsOf(command: Command): object {
   return { ...(command.parent === null ? {} : optionsOf(command.parent)), ...own };
 }
 
-export function createProgram(io: CliIo): Command {
+export function createProgram(io: CliIo, outcome: Outcome): Command {
   const program = new Command('axoneme')
     .description('Looks into an Axoneme installation through its operator.')
     .option('-n, --namespace <name>', "the operator's namespace", 'axoneme-system')
@@ -136,12 +139,15 @@ export function createProgram(io: CliIo): Command {
   addLists(program, io, run);
   addBpf(program, io, run);
   addMonitor(program, io, run);
+  const policy = program.command('policy').description('network policies: check them, ask them, plan a change');
+  addPolicyCommands(policy, io, outcome, optionsOf);
   // `-o json` may stand anywhere on the line.
   const inherit = (c: Command): void => {
     for (const sub of c.commands) {
       sub.copyInheritedSettings(c);
       if (sub.commands.length === 0) {
-        sub.addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']));
+        if (!sub.options.some((o) => o.long === '--output'))
+          sub.addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']));
         sub.addOption(new Option('-n, --namespace <name>', "the operator's namespace"));
       }
       inherit(sub);
@@ -153,9 +159,10 @@ export function createProgram(io: CliIo): Command {
 
 /** Runs one command line; the result is the exit code. */
 export async function runCli(argv: readonly string[], io: CliIo): Promise<number> {
+  const outcome: Outcome = { code: exitCodes.done };
   try {
-    await createProgram(io).parseAsync([...argv], { from: 'user' });
-    return exitCodes.done;
+    await createProgram(io, outcome).parseAsync([...argv], { from: 'user' });
+    return outcome.code;
   } catch (e) {
     if (e instanceof CommanderError) return e.exitCode === 0 ? exitCodes.done : exitCodes.usage;
     if (io.signal.aborted) return exitCodes.done;

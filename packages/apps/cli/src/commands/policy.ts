@@ -1,0 +1,54 @@
+// The `policy` commands that work on manifests: names, options, help. Called by program.ts.
+import { readFileSync } from 'node:fs';
+import { type Command, Option } from 'commander';
+import type { Output } from '../output.ts';
+import { readDocuments } from '../policy/documents.ts';
+import type { WorldConfig } from '../policy/world.ts';
+import { type ValidateQuery, validatePolicies } from './policy-validate.ts';
+
+export interface PolicyCommandsIo {
+  readonly out: Output;
+  readonly err: Output;
+  /** Whole standard input; the process's own if absent. */
+  readonly stdin?: (() => string) | undefined;
+}
+
+export interface Outcome {
+  /** Exit code of a command that did what it was asked and has something to say. */
+  code: number;
+}
+
+export interface WorldOptions {
+  readonly clusterName: string;
+  readonly defaultNamespace: string;
+}
+
+export const withWorldOptions = (c: Command): Command =>
+  c
+    .option('--cluster-name <name>', 'name of the cluster the manifests are for', 'default')
+    .option('--default-namespace <name>', 'namespace of objects that name none', 'default');
+
+export const worldConfig = (o: WorldOptions): WorldConfig => ({ clusterName: o.clusterName, defaultNamespace: o.defaultNamespace });
+export const stdinOf = (io: PolicyCommandsIo): (() => string) => io.stdin ?? (() => readFileSync(0, 'utf8'));
+
+/** Options of the whole line; what stands closer to the command wins over defaults of its parents. */
+export type OptionsOf = (command: Command) => object;
+
+export function addPolicyCommands(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
+  addValidate(policy, io, outcome, optionsOf);
+}
+
+function addValidate(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
+  withWorldOptions(policy.command('validate'))
+    .description(
+      'checks policies offline, with the parser the operator uses; exit code 0 clean or warnings, 1 warnings with --strict, 2 errors',
+    )
+    .argument('<path...>', 'files and directories of manifests; - is standard input')
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json', 'sarif']))
+    .option('--strict', 'warnings fail too', false)
+    .action((paths: readonly string[], _own: object, command: Command) => {
+      const o = optionsOf(command) as WorldOptions & { output: ValidateQuery['format']; strict: boolean };
+      const documents = readDocuments(paths, stdinOf(io));
+      outcome.code = validatePolicies(documents, worldConfig(o), { format: o.output, strict: o.strict }, io.out);
+    });
+}
