@@ -87,6 +87,7 @@ static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 
 	s->src.endpoint = s->story.src_endpoint = ep->id;
 	s->src.ifindex = ek.ifindex;
 	s->src.kind = SIDE_POD;
+	s->src.flags = ep->flags;
 	__builtin_memcpy(s->src.mac, ep->mac, 6);
 	__builtin_memcpy(s->src.host_mac, ep->host_mac, 6);
 

@@ -10,6 +10,7 @@ AXO_TYPE(subject_key);
 AXO_TYPE(subject_value);
 AXO_TYPE(ipcache_key);
 AXO_TYPE(ipcache_value);
+AXO_TYPE(addr_class_value);
 AXO_TYPE(endpoint_key);
 AXO_TYPE(endpoint_value);
 AXO_TYPE(endpoint_if_key);

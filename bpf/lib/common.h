@@ -49,6 +49,8 @@
 #define IDENTITY_WORLD4 9
 #define IDENTITY_WORLD6 10
 #define IDENTITY_CIDR 0x01000000u
+#define CLASS_BITS 24 /* peers whose upper bits are 2 are address classes */
+#define CLASS_SPACE 2
 
 /* Set on packets our programs have judged, for our programs on the next device. Scrubbed when a packet changes netns. */
 #define AXO_MARK 0x0a50e000u

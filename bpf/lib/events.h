@@ -17,37 +17,12 @@ inline_always void count_drop(__u32 reason, __u32 direction, __u32 length)
 	v->bytes += length;
 }
 
-inline_always void count_judgement(__u32 subject, __u32 peer, __u32 rule_id, __be16 port, __u8 proto, __u8 dir_verdict,
-				   __u32 length)
-{
-	struct counter_key key = {
-		.subject = subject, .peer = peer, .rule_id = rule_id, .port = port, .proto = proto, .dir_verdict = dir_verdict,
-	};
-	struct counter_value *v = bpf_map_lookup_elem(&counters, &key);
-	struct counter_value first = { .packets = 1, .bytes = length };
-
-	if (v) {
-		v->packets++;
-		v->bytes += length;
-		return;
-	}
-	/* another CPU may create the row between the two: then it exists now, and this CPU's part is still zero */
-	if (!bpf_map_update_elem(&counters, &key, &first, BPF_NOEXIST))
-		return;
-	v = bpf_map_lookup_elem(&counters, &key);
-	if (v) {
-		v->packets++;
-		v->bytes += length;
-	} else {
-		count_drop(AXO_INFO_COUNTERS_FULL, dir_verdict >> 7, length);
-	}
-}
-
 /* Everything of an event that the packet itself does not say. */
 struct story {
 	__u32 src_identity;
 	__u32 dst_identity;
 	__u32 rule_id[2];
+	__u32 shadow_rule[2];
 	__u32 ifindex;
 	__u16 src_endpoint;
 	__u16 dst_endpoint;
@@ -58,6 +33,8 @@ struct story {
 	__u8 hook;
 	__u8 flags;
 	__u8 next_hop;
+	__u8 shadow[2];
+	__u8 pad[2];
 };
 
 inline_always bool sampled_out(__u32 one_of)
@@ -110,7 +87,10 @@ proven_alone int emit(const struct packet *p, const struct story *s)
 	e->next_hop = s->next_hop;
 	e->pad = 0;
 	e->nat_port = s->nat_port;
-	e->pad2 = 0;
+	e->shadow[0] = s->shadow[0];
+	e->shadow[1] = s->shadow[1];
+	e->shadow_rule[0] = s->shadow_rule[0];
+	e->shadow_rule[1] = s->shadow_rule[1];
 	/* The reader comes by itself while it is busy. Past a quarter it is called; the last bits of the clock make that
 	 * a question for one event in 64, because asking costs as much as the event.
 	 */

@@ -18,6 +18,8 @@ struct side {
 	__u8 tunnel[16];
 	__u8 mac[6];
 	__u8 host_mac[6];
+	__u16 flags; /* AXO_ENDPOINT_, of ends on this node */
+	__u16 pad;
 };
 
 inline_always __u32 world_of(__u8 family)
@@ -40,6 +42,7 @@ proven_alone int resolve(const struct addr16 *addr, __u32 family, struct side *s
 		s->identity = ep->identity;
 		s->ifindex = ep->ifindex;
 		s->endpoint = ep->id;
+		s->flags = ep->flags;
 		s->kind = ep->flags & AXO_ENDPOINT_HOST ? SIDE_HOST : SIDE_POD;
 		__builtin_memcpy(s->mac, ep->mac, 6);
 		__builtin_memcpy(s->host_mac, ep->host_mac, 6);

@@ -31,6 +31,7 @@
 AXO_MAP_TABLE(policy, BPF_MAP_TYPE_HASH, struct policy_key, struct policy_value, 262144, AXO_RO_GROW);
 AXO_MAP_TABLE(subject, BPF_MAP_TYPE_HASH, struct subject_key, struct subject_value, 65536, AXO_RO_GROW);
 AXO_MAP_TABLE(ipcache, BPF_MAP_TYPE_LPM_TRIE, struct ipcache_key, struct ipcache_value, 524288, AXO_RO_GROW);
+AXO_MAP_TABLE(addr_class, BPF_MAP_TYPE_LPM_TRIE, struct ipcache_key, struct addr_class_value, 65536, AXO_RO_GROW);
 AXO_MAP_TABLE(lb_frontend, BPF_MAP_TYPE_HASH, struct lb_frontend_key, struct lb_frontend_value, 65536, AXO_RO_GROW);
 AXO_MAP_TABLE(lb_slot, BPF_MAP_TYPE_HASH, struct lb_slot_key, struct lb_slot_value, 262144, AXO_RO_GROW);
 AXO_MAP_TABLE(endpoint, BPF_MAP_TYPE_HASH, struct endpoint_key, struct endpoint_value, 4096, AXO_RO_GROW);

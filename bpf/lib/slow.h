@@ -42,6 +42,8 @@ struct slow {
 	struct flow_value v;
 	struct flow6_key back;
 	struct related related;
+	struct policy_query query;
+	struct verdict verdict;
 };
 
 /*
@@ -105,42 +107,53 @@ inline_always __be16 judged_port(const struct slow *s)
 	return s->reply ? p->key.sport : p->key.dport;
 }
 
+/* One end, as the subject of policy, about the other one. 0 or a drop reason. */
+call_only int judge_end(struct slow *s, const struct side *subject, const struct side *peer, __u32 direction)
+{
+	struct policy_query *q = &s->query;
+	struct verdict *v = &s->verdict;
+
+	direction &= 1;
+	__builtin_memset(q, 0, sizeof(*q));
+	__builtin_memset(v, 0, sizeof(*v));
+	q->subject = subject->identity;
+	q->peer = peer->identity;
+	q->proto = s->p.key.proto;
+	q->direction = direction;
+	q->port = judged_port(s);
+	q->length = s->p.length;
+	q->family = s->p.family;
+	q->audit = !!(subject->flags & AXO_ENDPOINT_AUDIT);
+	copy16(q->addr, peer == &s->src ? s->p.key.saddr : s->p.key.daddr);
+	judge(q, v);
+	s->story.flags |= direction == AXO_DIR_EGRESS ? AXO_EVENT_F_EGRESS : AXO_EVENT_F_INGRESS;
+	s->story.direction = direction;
+	s->story.rule_id[direction] = v->rule_id;
+	if (v->audit)
+		s->story.flags |= AXO_EVENT_F_AUDIT;
+	if (unlikely(v->shadow)) {
+		s->story.shadow[direction] = v->shadow;
+		s->story.shadow_rule[direction] = v->shadow_rule;
+		if (v->shadow != AXO_SHADOW_SAME)
+			s->story.flags |= AXO_EVENT_F_SHADOW;
+	}
+	return v->reason;
+}
+
 /* Both ends that are pods of this node, in the direction the flow was opened. 0 or a drop reason. */
 inline_always int judge_flow(struct slow *s, const __u32 hook)
 {
 	struct side *from = s->reply ? &s->dst : &s->src;
 	struct side *to = s->reply ? &s->src : &s->dst;
-	struct policy_query q = { .proto = s->p.key.proto, .port = judged_port(s), .length = s->p.length };
-	struct verdict v = {};
+	int r;
 
 	/* through the node's stack a pod's packet comes here a second time: its egress was judged when it left */
 	if (from->kind == SIDE_POD && (s->reply || hook == AXO_HOOK_FROM_POD)) {
-		q.subject = from->identity;
-		q.peer = to->identity;
-		q.direction = AXO_DIR_EGRESS;
-		s->story.flags |= AXO_EVENT_F_EGRESS;
-		judge(&q, &v);
-		s->story.rule_id[AXO_DIR_EGRESS] = v.rule_id;
-		s->story.direction = AXO_DIR_EGRESS;
-		if (v.audit)
-			s->story.flags |= AXO_EVENT_F_AUDIT;
-		if (v.reason)
-			return v.reason;
+		r = judge_end(s, from, to, AXO_DIR_EGRESS);
+		if (r)
+			return r;
 	}
-	if (to->kind == SIDE_POD) {
-		__builtin_memset(&v, 0, sizeof(v));
-		q.subject = to->identity;
-		q.peer = from->identity;
-		q.direction = AXO_DIR_INGRESS;
-		s->story.flags |= AXO_EVENT_F_INGRESS;
-		judge(&q, &v);
-		s->story.rule_id[AXO_DIR_INGRESS] = v.rule_id;
-		s->story.direction = AXO_DIR_INGRESS;
-		if (v.audit)
-			s->story.flags |= AXO_EVENT_F_AUDIT;
-		return v.reason;
-	}
-	return 0;
+	return to->kind == SIDE_POD ? judge_end(s, to, from, AXO_DIR_INGRESS) : 0;
 }
 
 /* Native routing and the world: the node's own routing table, asked once per flow. 0 or a drop reason. */
@@ -350,7 +363,7 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	v->packets++;
 	v->bytes += s->p.length;
 	flow_write(&s->p.key, s->p.family, v, BPF_ANY);
-	if (!s->rejudged && !s->reply) {
+	if ((!s->rejudged && !s->reply) || s->story.flags & AXO_EVENT_F_SHADOW) {
 		s->story.type = AXO_EVENT_VERDICT;
 		s->story.next_hop = v->action;
 		if (v->flags & AXO_FLOW_SNAT)

@@ -22,10 +22,11 @@
 #define AXO_VERDICT_ALLOW 1
 #define AXO_VERDICT_DENY 2
 #define AXO_VERDICT_REDIRECT 3
+#define AXO_VERDICT_PASS 4 /* tier admin: the next tier decides */
 
 struct policy_key {
 	__u64 handle;
-	__u32 peer;     /* 0 = any */
+	__u32 peer;     /* identity or address class, 0 = any */
 	__u8 proto;     /* 0 = any, only with prefix length 0 */
 	__u8 dir_plen;  /* bit 7 egress, bits 0-4 port prefix length */
 	__be16 port;    /* masked to the prefix; ICMP: htons(type), prefix 16 */
@@ -43,9 +44,21 @@ struct policy_value {
 #define AXO_SUBJECT_DENY_INGRESS 1 /* default deny */
 #define AXO_SUBJECT_DENY_EGRESS 2
 #define AXO_SUBJECT_AUDIT 4
+#define AXO_SUBJECT_HAS_ADMIN 8     /* the layer after this one exists */
+#define AXO_SUBJECT_HAS_BASELINE 16 /* the layer after that one exists */
+#define AXO_SUBJECT_HAS_SHADOW 32   /* layer 0: layer 3 exists */
+#define AXO_SUBJECT_CLASSES 64      /* the layer has rows for address classes */
+
+#define AXO_LAYER_NORMAL 0
+#define AXO_LAYER_ADMIN 1
+#define AXO_LAYER_BASELINE 2
+#define AXO_LAYER_SHADOW_NORMAL 3
+#define AXO_LAYER_SHADOW_ADMIN 4
+#define AXO_LAYER_SHADOW_BASELINE 5
 
 struct subject_key {
 	__u32 identity;
+	__u32 layer; /* AXO_LAYER_ */
 };
 
 struct subject_value {
@@ -74,7 +87,13 @@ struct ipcache_value {
 	__u8 tunnel[16];
 };
 
-#define AXO_ENDPOINT_HOST 1 /* an address of this node, not of a pod */
+/* `addr_class`, keyed like `ipcache`: what selectors of address blocks and of nodes see of an address. */
+struct addr_class_value {
+	__u32 class; /* 0x02000000 + n */
+};
+
+#define AXO_ENDPOINT_HOST 1  /* an address of this node, not of a pod */
+#define AXO_ENDPOINT_AUDIT 2 /* what policy would drop passes */
 
 struct endpoint_key {
 	__u8 addr[16];
@@ -160,6 +179,8 @@ struct lb_sock_value {
 #define AXO_NODE_MASQUERADE4 2
 #define AXO_NODE_MASQUERADE6 4
 #define AXO_NODE_NO_EVENTS 8     /* counters only */
+#define AXO_NODE_AUDIT 16        /* what policy would drop passes */
+#define AXO_NODE_HOST_POLICY 32  /* the node is a subject: row {1, 0} of `subject` exists */
 
 struct node_config {
 	__u8 node_ip4[4]; /* also the masquerade source; zero = none */
@@ -266,6 +287,8 @@ struct frag_value {
 #define AXO_COUNT_DEFAULT_DENY 3 /* drop 133 */
 #define AXO_COUNT_AUDIT 4        /* would have been dropped */
 #define AXO_COUNT_UNKNOWN 5      /* no subject row, drop 165 */
+#define AXO_COUNT_SHADOW_DROP 6  /* the shadow layers would drop what the others let pass; rule_id is theirs */
+#define AXO_COUNT_SHADOW_ALLOW 7 /* the other way round */
 
 struct counter_key {
 	__u32 subject;
@@ -303,6 +326,13 @@ struct drop_value {
 #define AXO_EVENT_F_AUDIT 8       /* would have been dropped */
 #define AXO_EVENT_F_REJUDGED 16   /* a known flow, judged again after a change */
 #define AXO_EVENT_F_MASQUERADE 32
+#define AXO_EVENT_F_SHADOW 64     /* the shadow layers disagree, see shadow[] */
+
+/* event.shadow[direction]; 0 = not judged */
+#define AXO_SHADOW_SAME 1
+#define AXO_SHADOW_DEFAULT_DENY 2 /* would be dropped for want of a row */
+#define AXO_SHADOW_DENY 3         /* would be dropped by a row */
+#define AXO_SHADOW_PASS 4         /* would pass */
 
 struct event {
 	__u64 time_ns; /* CLOCK_MONOTONIC */
@@ -330,7 +360,8 @@ struct event {
 	__u8 next_hop;      /* AXO_ACT_ of an allowed flow */
 	__u8 pad;
 	__be16 nat_port;    /* masqueraded source port */
-	__u16 pad2;
+	__u8 shadow[2];     /* [direction], AXO_SHADOW_ */
+	__u32 shadow_rule[2]; /* [direction], where they disagree */
 };
 
 /* ---- sizes ----------------------------------------------------------------------------------------------- */
@@ -338,10 +369,11 @@ struct event {
 #define AXO_SIZE(t, n) _Static_assert(sizeof(struct t) == (n), #t)
 AXO_SIZE(policy_key, 16);
 AXO_SIZE(policy_value, 16);
-AXO_SIZE(subject_key, 4);
+AXO_SIZE(subject_key, 8);
 AXO_SIZE(subject_value, 40);
 AXO_SIZE(ipcache_key, 24);
 AXO_SIZE(ipcache_value, 24);
+AXO_SIZE(addr_class_value, 4);
 AXO_SIZE(endpoint_key, 20);
 AXO_SIZE(endpoint_value, 24);
 AXO_SIZE(endpoint_if_key, 4);
@@ -361,6 +393,6 @@ AXO_SIZE(frag_value, 4);
 AXO_SIZE(counter_key, 16);
 AXO_SIZE(counter_value, 16);
 AXO_SIZE(drop_value, 16);
-AXO_SIZE(event, 88);
+AXO_SIZE(event, 96);
 
 #endif

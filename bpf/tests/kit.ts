@@ -116,9 +116,9 @@ function policyWriters(map: Find, put: Put) {
           flags: 0,
         });
       }
-      put(dp.tables.subject, { identity }, { handle, denyRule, peerMask: masks.peer, anyMask: masks.any, flags });
+      put(dp.tables.subject, { identity, layer: 0 }, { handle, denyRule, peerMask: masks.peer, anyMask: masks.any, flags });
     },
-    forget: (identity: number): void => void map('subject').delete(dp.subjectKey.encode({ identity })),
+    forget: (identity: number): void => void map('subject').delete(dp.subjectKey.encode({ identity, layer: 0 })),
   };
 }
 

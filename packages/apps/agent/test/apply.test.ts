@@ -59,13 +59,14 @@ describe('commits', () => {
     const all = {
       i: rowsArtifact('ipcache', { 1: 1 }),
       s: rowsArtifact('subject', { 1: 1 }),
+      c: rowsArtifact('addr_class', { 1: 1 }),
       p: rowsArtifact('policy', { 1: 1 }),
       f: rowsArtifact('lb_frontend', { 1: 1 }),
       b: rowsArtifact('lb_slot', { 1: 1 }),
     };
     unwrap(await apply.commit(s.commit(all)));
     unwrap(await apply.commit(s.commit({ p2: rowsArtifact('policy', { 2: 2 }) }, Object.keys(all))));
-    const up = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'ipcache'];
+    const up = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache'];
     expect(ops).toEqual([...up.map((t) => `put ${t}`), 'put policy', ...[...up].reverse().map((t) => `remove ${t}`)]);
   });
 

@@ -9,7 +9,14 @@ export interface FakeTables extends Tables {
   fault: ((table: string, op: 'put' | 'remove') => void) | undefined;
 }
 
-export const fakeSpecs = { lb_slot: [4, 2], lb_frontend: [3, 4], policy: [4, 4], subject: [2, 4], ipcache: [5, 4] } as const;
+export const fakeSpecs = {
+  lb_slot: [4, 2],
+  lb_frontend: [3, 4],
+  policy: [4, 4],
+  subject: [2, 4],
+  addr_class: [5, 4],
+  ipcache: [5, 4],
+} as const;
 
 export function createFakeTables(capacity = 1000): FakeTables {
   const rows = new Map<string, Map<string, string>>(Object.keys(fakeSpecs).map((n) => [n, new Map()]));

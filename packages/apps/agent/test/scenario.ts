@@ -43,7 +43,7 @@ export const subject = (identity: number, closed: boolean): ArtifactContent =>
   rows(
     packRows('subject', [
       [
-        { identity },
+        { identity, layer: 0 },
         {
           handle: closed ? handle : 0n,
           denyRule: closed ? [denyRuleId, 0] : [0, 0],

@@ -55,7 +55,7 @@ export function precedence(verdict: 'allow' | 'deny', tier = 0): number {
 }
 
 export const verdictText = (v: number): string =>
-  ({ [Verdict.allow]: 'allow', [Verdict.deny]: 'deny', [Verdict.redirect]: 'redirect' })[v] ?? String(v);
+  ({ [Verdict.allow]: 'allow', [Verdict.deny]: 'deny', [Verdict.redirect]: 'redirect', [Verdict.pass]: 'pass' })[v] ?? String(v);
 
 /** `02:00:00:00:00:01` ↔ 6 bytes. */
 export const macText = (b: Uint8Array): string => Array.from(b, (x) => x.toString(16).padStart(2, '0')).join(':');

@@ -2,7 +2,7 @@
 import { addressText, cidrOfIpcacheKey, macText, parseDirPlen, portRange, verdictText } from './address.ts';
 import { unpackRows } from './artifact.ts';
 import { dropReasonText } from './drops.ts';
-import { CountVerdict, FlowAction, FlowFlag, FlowOrigin, NodeFlag, SubjectFlag } from './gen/index.ts';
+import { CountVerdict, FlowAction, FlowFlag, FlowOrigin, Layer, NodeFlag, SubjectFlag } from './gen/index.ts';
 import { type KeyOf, type TableName, tables, type ValueOf } from './tables.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
@@ -19,6 +19,9 @@ export function flagNames(flags: number, names: Readonly<Record<string, number>>
 }
 const nameOf = (value: number, names: Readonly<Record<string, number>>): string =>
   Object.entries(names).find(([, n]) => n === value)?.[0] ?? String(value);
+
+/** `normal`, `shadow admin`: which of a subject's rows it is. */
+export const layerText = (layer: number): string => nameOf(layer, Layer).replace(/[A-Z]/g, (c) => ` ${c.toLowerCase()}`);
 
 function portText(proto: number, port: number, plen: number): Json {
   if (plen === 0) return 'any';
@@ -75,6 +78,7 @@ const renderers: Renderers = {
   },
   subject: (k, v) => ({
     identity: k.identity,
+    layer: layerText(k.layer),
     handle: handleText(v.handle),
     flags: flagNames(v.flags, SubjectFlag),
     denyRules: { ingress: ruleText(v.denyRule[0]), egress: ruleText(v.denyRule[1]) },
@@ -87,6 +91,7 @@ const renderers: Renderers = {
     tunnel: addressText(v.tunnel, v.tunnelFamily) ?? null,
     flags: v.flags,
   }),
+  addr_class: (k, v) => ({ cidr: cidrOfIpcacheKey(k), class: v.class }),
   lb_frontend: (k, v) => ({
     address: addressText(k.addr, k.family) ?? '',
     port: k.port,

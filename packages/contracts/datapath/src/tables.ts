@@ -2,6 +2,7 @@
 // the agent's apply loop and every `bpf … list`.
 import type { Codec } from './codec.ts';
 import {
+  addrClassValue,
   counterKey,
   counterValue,
   dropValue,
@@ -70,7 +71,8 @@ export const tables = {
   lb_frontend: table('lb_frontend', lbFrontendKey, lbFrontendValue, { rank: 1, writer: 'operator' }),
   policy: table('policy', policyKey, policyValue, { rank: 2, writer: 'operator', bumps: true }),
   subject: table('subject', subjectKey, subjectValue, { rank: 3, writer: 'operator', bumps: true }),
-  ipcache: table('ipcache', ipcacheKey, ipcacheValue, { rank: 4, writer: 'operator', bumps: true }),
+  addr_class: table('addr_class', ipcacheKey, addrClassValue, { rank: 4, writer: 'operator', bumps: true }),
+  ipcache: table('ipcache', ipcacheKey, ipcacheValue, { rank: 5, writer: 'operator', bumps: true }),
   endpoint: table('endpoint', endpointKey, endpointValue, { writer: 'agent', bumps: true }),
   endpoint_if: table('endpoint_if', endpointIfKey, endpointIfValue, { writer: 'agent', bumps: true }),
   node_config: table('node_config', u32Index, nodeConfig, { writer: 'agent', bumps: true }),

@@ -35,7 +35,7 @@ const ip = (s: string) => unwrap(parseIp(s));
 const cidr = (s: string) => unwrap(parseCidr(s));
 
 test('upserts go from what is referred to, to what refers', () => {
-  expect(applyOrder).toEqual(['lb_slot', 'lb_frontend', 'policy', 'subject', 'ipcache']);
+  expect(applyOrder).toEqual(['lb_slot', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache']);
   expect(applyOrder.every((n) => tables[n].writer === 'operator')).toBe(true);
   expect(tableByName('policy')).toBe(tables.policy);
   expect(tableByName('toString')).toBeUndefined();
@@ -129,7 +129,7 @@ describe('display', () => {
 
   test('every table can be shown and is JSON', () => {
     for (const t of Object.values(tables)) {
-      const key = t.name === 'ipcache' ? ipcacheKeyOf(cidr('fd00::/64')) : t.key.decode(new Uint8Array(t.key.size).fill(4));
+      const key = t.key === tables.ipcache.key ? ipcacheKeyOf(cidr('fd00::/64')) : t.key.decode(new Uint8Array(t.key.size).fill(4));
       const shown = displayRow(t.name as 'policy', key as never, t.value.decode(new Uint8Array(t.value.size).fill(4)) as never);
       expect(JSON.parse(JSON.stringify(shown))).toEqual(shown);
       expect(Object.keys(shown).length).toBeGreaterThan(1);

@@ -19,7 +19,7 @@ const everywherePrefixes: readonly string[] = ['service/', 'backends/'];
 export const isEverywhere = (name: string): boolean => everywhereNames.has(name) || everywherePrefixes.some((p) => name.startsWith(p));
 
 /** Upserts run in this order and removes in reverse: what is pointed at before what points, policy before addresses. */
-const tableOrder: readonly string[] = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'ipcache'];
+const tableOrder: readonly string[] = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache'];
 
 /** Blobs come last. */
 export function tableRank(table: string): number {

@@ -10,7 +10,7 @@ import type { ObjectHash, ObjectSet } from './objects.ts';
 const complete = 'complete';
 /** Maps the agent itself reads or writes. */
 const neededMaps = [
-  ...['policy', 'subject', 'ipcache', 'lb_frontend', 'lb_slot', 'endpoint', 'endpoint_if', 'generation', 'node_config'],
+  ...['policy', 'subject', 'addr_class', 'ipcache', 'lb_frontend', 'lb_slot', 'endpoint', 'endpoint_if', 'generation', 'node_config'],
   ...['flow4', 'flow6', 'counters', 'drops', 'events', 'events_lost'],
 ];
 

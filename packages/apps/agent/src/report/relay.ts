@@ -12,7 +12,7 @@ export interface RelaySources {
 
 /** Questions by the names the command line uses; a table name is a question too. */
 const aliases: Readonly<Record<string, readonly TableName[]>> = {
-  policy: ['policy', 'subject'],
+  policy: ['policy', 'subject', 'addr_class'],
   ct: ['flow4', 'flow6'],
   lb: ['lb_frontend', 'lb_slot'],
 };

@@ -1,5 +1,5 @@
 // Compiled subjects → artifacts: one `policy/<handle>` per distinct set of rows, one `subject/<identity>` row. Called by the compiler.
-import { dirPlen, type Row, SubjectFlag, Verdict } from '@axoneme/datapath';
+import { dirPlen, Layer, type Row, SubjectFlag, Verdict } from '@axoneme/datapath';
 import { type PolicyRows, rowsOf, type SubjectPolicy } from '@axoneme/policy';
 import { subjectArtifact as subjectName } from '@axoneme/span';
 import { type Artifact, rowArtifact } from './artifacts.ts';
@@ -23,7 +23,7 @@ export function policyArtifact(name: string, rows: PolicyRows): Artifact {
 export function subjectArtifact(s: SubjectPolicy): Artifact {
   const flags = (s.defaultDeny.ingress ? SubjectFlag.denyIngress : 0) | (s.defaultDeny.egress ? SubjectFlag.denyEgress : 0);
   const row: Row<'subject'> = [
-    { identity: s.identity },
+    { identity: s.identity, layer: Layer.normal },
     {
       handle: s.rows.handle,
       denyRule: [s.denyRules[0], s.denyRules[1]],

@@ -12,6 +12,7 @@ export const Verdict = {
   allow: 1,
   deny: 2,
   redirect: 3,
+  pass: 4,
 } as const;
 
 /** `subject_value.flags`. */
@@ -19,11 +20,26 @@ export const SubjectFlag = {
   denyIngress: 1,
   denyEgress: 2,
   audit: 4,
+  hasAdmin: 8,
+  hasBaseline: 16,
+  hasShadow: 32,
+  classes: 64,
+} as const;
+
+/** `subject_key.layer`. */
+export const Layer = {
+  normal: 0,
+  admin: 1,
+  baseline: 2,
+  shadowNormal: 3,
+  shadowAdmin: 4,
+  shadowBaseline: 5,
 } as const;
 
 /** `endpoint_value.flags`. */
 export const EndpointFlag = {
   host: 1,
+  audit: 2,
 } as const;
 
 /** `node_config.flags`. */
@@ -32,6 +48,8 @@ export const NodeFlag = {
   masquerade4: 2,
   masquerade6: 4,
   noEvents: 8,
+  audit: 16,
+  hostPolicy: 32,
 } as const;
 
 /** `flow4_key.kind`, `flow6_key.kind`. */
@@ -73,6 +91,16 @@ export const CountVerdict = {
   defaultDeny: 3,
   audit: 4,
   unknown: 5,
+  shadowDrop: 6,
+  shadowAllow: 7,
+} as const;
+
+/** `event.shadow`. */
+export const Shadow = {
+  same: 1,
+  defaultDeny: 2,
+  deny: 3,
+  pass: 4,
 } as const;
 
 /** `event.flags`. */
@@ -83,6 +111,7 @@ export const EventFlag = {
   audit: 8,
   rejudged: 16,
   masquerade: 32,
+  shadow: 64,
 } as const;
 
 /** `event.type`. */

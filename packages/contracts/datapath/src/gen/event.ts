@@ -1,7 +1,7 @@
 // Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBe16, getBytes, getU16, getU32, getU64, getU8, putArray, putBe16, putBytes, putU16, putU32, putU64, putU8, room, type Codec } from '../codec.ts';
 
-/** `struct event`, 88 bytes. */
+/** `struct event`, 96 bytes. */
 export interface Event {
   readonly timeNs: bigint;
   /** 16 bytes. */
@@ -32,13 +32,16 @@ export interface Event {
   readonly nextHop: number;
   /** Network order in the table, plain number here. */
   readonly natPort: number;
+  /** 2 bytes. */
+  readonly shadow: Uint8Array;
+  readonly shadowRule: readonly [number, number];
 }
 
 export const event: Codec<Event> = {
   name: 'event',
-  size: 88,
+  size: 96,
   encode(v, out, at = 0) {
-    const b = room(out, at, 88);
+    const b = room(out, at, 96);
     putU64(b, at, v.timeNs, 'event.time_ns');
     putBytes(b, at + 8, v.saddr, 16, 'event.saddr');
     putBytes(b, at + 24, v.daddr, 16, 'event.daddr');
@@ -63,6 +66,8 @@ export const event: Codec<Event> = {
     putU8(b, at + 81, v.icmpCode, 'event.icmp_code');
     putU8(b, at + 82, v.nextHop, 'event.next_hop');
     putBe16(b, at + 84, v.natPort, 'event.nat_port');
+    putBytes(b, at + 86, v.shadow, 2, 'event.shadow');
+    putArray(b, at + 88, v.shadowRule, { length: 2, size: 4, put: putU32, name: 'event.shadow_rule' });
     return b;
   },
   decode(b, at = 0) {
@@ -91,6 +96,8 @@ export const event: Codec<Event> = {
       icmpCode: getU8(b, at + 81),
       nextHop: getU8(b, at + 82),
       natPort: getBe16(b, at + 84),
+      shadow: getBytes(b, at + 86, 2),
+      shadowRule: [getU32(b, at + 88), getU32(b, at + 92)],
     };
   },
 };

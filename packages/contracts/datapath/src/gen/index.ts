@@ -1,4 +1,5 @@
 // Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
+export * from './addr-class-value.ts';
 export * from './constants.ts';
 export * from './counter-key.ts';
 export * from './counter-value.ts';

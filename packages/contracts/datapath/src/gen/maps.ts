@@ -2,6 +2,7 @@
 
 /** Every map of the objects as declared in bpf/lib/maps.h; key and value name a struct or an integer. */
 export const maps = {
+  addr_class: { name: 'addr_class', type: 'lpmTrie', key: 'ipcache_key', value: 'addr_class_value', maxEntries: 65536, flags: 129 },
   counters: { name: 'counters', type: 'percpuHash', key: 'counter_key', value: 'counter_value', maxEntries: 16384, flags: 0 },
   drops: { name: 'drops', type: 'percpuArray', key: 'u32', value: 'drop_value', maxEntries: 512, flags: 0 },
   endpoint: { name: 'endpoint', type: 'hash', key: 'endpoint_key', value: 'endpoint_value', maxEntries: 4096, flags: 129 },

@@ -156,7 +156,7 @@ function setPolicy(world: World, n: number): void {
     const mask = 1 << PLEN_PORT;
     world.write('subject', [
       [
-        { identity: subject },
+        { identity: subject, layer: 0 },
         {
           handle,
           denyRule: [0xdead, 0xdead],

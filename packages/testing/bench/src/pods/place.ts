@@ -166,7 +166,12 @@ function fillPolicy(world: World, ends: readonly End[]): void {
     world.write('policy', rows);
     const mask = (1 << 1) | (1 << 16);
     const flags = SubjectFlag.denyIngress | SubjectFlag.denyEgress;
-    world.write('subject', [[{ identity: identityOf(e) }, { handle, denyRule: [0, 0], peerMask: [mask, mask], anyMask: [0, 0], flags }]]);
+    world.write('subject', [
+      [
+        { identity: identityOf(e), layer: 0 },
+        { handle, denyRule: [0, 0], peerMask: [mask, mask], anyMask: [0, 0], flags },
+      ],
+    ]);
   }
   world.bumpGeneration();
 }
