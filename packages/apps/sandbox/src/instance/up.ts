@@ -1,5 +1,5 @@
 // `up` from outside: starts the sandbox's process in the background, waits for it, installs Axoneme with Helm, hands out a handle.
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -35,6 +35,8 @@ export interface Sandbox {
   kubectl(args: readonly string[], opts?: RunOptions): Promise<string>;
   kubectlResult(args: readonly string[], opts?: RunOptions): Promise<RunResult>;
   helm(args: readonly string[], opts?: RunOptions): Promise<RunResult>;
+  /** A tool on this cluster that keeps running; the caller ends it. */
+  start(tool: 'kubectl' | 'helm', args: readonly string[]): ChildProcess;
   /** Runs a program in all namespaces of a node. */
   nodeExec(node: string, argv: readonly string[], opts?: RunOptions): Promise<RunResult>;
   /** Runs a program in the network of what lies outside the cluster, or of the router between it and the nodes. */
@@ -129,6 +131,7 @@ export function attachSandbox(state: SandboxState, stateDir: string): Sandbox {
     kubectl: (args, o) => must('kubectl', args, o),
     kubectlResult: (args, o) => tool('kubectl', args, o),
     helm: (args, o) => tool('helm', args, o),
+    start: (name, args) => spawn(toolPath(name), args, { env: env() }),
     nodeExec(node, argv, o) {
       const pid = String(state.nodes.find((n) => n.name === node)?.holderPid ?? 0);
       return run('nsenter', ['-t', pid, '-n', '-m', '-u', '--', ...argv], o);
