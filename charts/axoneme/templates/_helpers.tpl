@@ -36,6 +36,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "bootstrapPort" (int $v.operator.bootstrapPort)
   "adminPort" (int $v.operator.adminPort)
   "metricsPort" (int $v.operator.metricsPort)
+  "webhookPort" (ternary (int $v.operator.webhookPort) 0 $v.admissionWebhook.enabled)
   "redisEnabled" $v.redis.enabled
   "redisUrl" (ternary $url "" $v.redis.enabled)
   "datapathRollout" $v.datapath.rollout
@@ -59,6 +60,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- $ports := list (int $v.operator.port) (int $v.operator.bootstrapPort) (int $v.operator.adminPort) (int $v.operator.metricsPort) }}
-{{- if ne (len ($ports | uniq)) (len $ports) }}{{ fail "operator: port, bootstrapPort, adminPort and metricsPort must differ" }}{{ end }}
+{{- $ports := list (int $v.operator.port) (int $v.operator.bootstrapPort) (int $v.operator.adminPort) (int $v.operator.metricsPort) (int $v.operator.webhookPort) }}
+{{- if ne (len ($ports | uniq)) (len $ports) }}{{ fail "operator: port, bootstrapPort, adminPort, metricsPort and webhookPort must differ" }}{{ end }}
 {{- end }}

@@ -25,6 +25,8 @@ export interface OperatorConfig {
   readonly bootstrapPort: number;
   readonly adminPort: number;
   readonly metricsPort: number;
+  /** Admission webhook; 0 = none. */
+  readonly webhookPort: number;
   readonly redisEnabled: boolean;
   /** redis://host:port; empty = the Service `axoneme-redis` in the operator's namespace. */
   readonly redisUrl: string;
@@ -59,6 +61,7 @@ const DEFAULTS: OperatorConfig = {
   bootstrapPort: 9444,
   adminPort: 9445,
   metricsPort: 9963,
+  webhookPort: 9446,
   redisEnabled: true,
   redisUrl: '',
   datapathObjectsDir: OWN_OBJECTS_DIR,

@@ -5,6 +5,8 @@ import { AppError, type Clock, err, type Log, type NodeName, ok, systemClock } f
 import { createNodeServer, type NodeServer, type NodeServerDeps } from '@axoneme/stream';
 import { createHealthRegistry, createLog, createMetrics, createTelemetryServer, type HealthRegistry } from '@axoneme/telemetry';
 import { connectKube, type KubeClient } from 'kopf-ts';
+import { createCaBundleWriter } from './admission/ca-bundle.ts';
+import { createWebhookServer, type WebhookServer, type WebhookTls } from './admission/server.ts';
 import { type Compiler, createCompiler } from './compile/compiler.ts';
 import { createDatapathRollout, type DatapathRollout, readTargetObjects, type TargetObjects } from './compile/datapath.ts';
 import { createDispatcher, type Dispatcher } from './compile/dispatch.ts';
@@ -87,6 +89,10 @@ function createOwnLeader(
           await publishTrust(p.client, ca, trust, replicaAddresses(p));
           await ensureCliCertificate(p.client, ca, trust, p.clock.nowMs());
         }),
+        t.reconciler(
+          'webhook trust',
+          createCaBundleWriter({ client: p.client, clock: p.clock, caPem: ca.certPem, assertLeader: t.assertLeader }),
+        ),
         t.reconciler(
           'policy status',
           createPolicyStatusWriter({
@@ -189,6 +195,15 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   return { config, client, clock, log, world, sources, compiler: createCompiler(config), health, rollout };
 }
 
+async function startWebhook(p: Parts, tls: WebhookTls, signal: AbortSignal): Promise<WebhookServer | undefined> {
+  const { webhookPort, clusterName } = p.config;
+  if (webhookPort === 0) return undefined;
+  const webhook = createWebhookServer({ log: p.log }, { host: '::', port: webhookPort, clusterName }, tls);
+  await webhook.start(signal);
+  p.health.register(webhook);
+  return webhook;
+}
+
 async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; loop: CompileLoop; server: NodeServer }> {
   const { config, client, log, clock, world } = p;
   const trust = trustConfigOf(config);
@@ -230,10 +245,12 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     () => dispatcher,
   );
   const tlsOf = async () => ({ ...(await issueReplicaCertificate(ca, trust)), caPem: ca.certPem });
+  const tls = await tlsOf();
+  const webhook = await startWebhook(p, tls, signal);
   const server: NodeServer = createNodeServer(
     {
       ...base,
-      tls: await tlsOf(),
+      tls,
       report: createReportHandler(world, flows),
       events: {
         ...base.events,
@@ -259,7 +276,10 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   const renew = async (): Promise<void> => {
     while (!signal.aborted) {
       await clock.sleep(RENEW_OWN_CERTIFICATE_MS, signal);
-      if (!signal.aborted) server.updateTls(await tlsOf());
+      if (signal.aborted) return;
+      const next = await tlsOf();
+      server.updateTls(next);
+      webhook?.updateTls(next);
     }
   };
   void renew().catch((error: unknown) => log.error('own certificate was not renewed', { error }));

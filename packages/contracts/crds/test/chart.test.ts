@@ -145,6 +145,7 @@ describe('values', () => {
       bootstrapPort: 9444,
       adminPort: 9445,
       metricsPort: 9963,
+      webhookPort: 9446,
       redisEnabled: true,
       redisUrl: 'redis://r:1',
       datapathRollout: 'one-by-one',

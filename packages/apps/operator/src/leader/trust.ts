@@ -17,6 +17,8 @@ export interface TrustConfig {
 export const CA_SECRET = 'axoneme-ca';
 export const CLI_SECRET = 'axoneme-cli';
 export const TRUST_CONFIG_MAP = 'axoneme-trust';
+/** The API server asks for the webhook by this name. */
+const WEBHOOK_SERVICE = 'axoneme-webhook';
 const CA_DAYS = 3650;
 const CLI_DAYS = 90;
 const SERVER_DAYS = 30;
@@ -66,7 +68,7 @@ export async function ensureCa(client: KubeClient, c: TrustConfig, log: Log): Pr
 
 export async function issueReplicaCertificate(ca: Ca, c: TrustConfig): Promise<{ certPem: string; keyPem: string }> {
   return issueServer(ca, {
-    dnsNames: [operatorServerName, 'axoneme-operator', 'localhost'],
+    dnsNames: [operatorServerName, 'axoneme-operator', 'localhost', `${WEBHOOK_SERVICE}.${c.namespace}.svc`],
     ips: [...new Set([c.advertiseAddress, '127.0.0.1', '::1'])],
     ttlMs: SERVER_DAYS * DAY_MS,
   });

@@ -1,0 +1,50 @@
+// Which objects are judged on their way in, and by whom: policies by the very function the compiler reads them with. Called by review.ts.
+import { AppError, canonicalJson } from '@axoneme/std';
+import { readPolicy } from '../compile/policies.ts';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+export const asObject = (v: unknown): Json => (typeof v === 'object' && v !== null && !Array.isArray(v) ? (v as Json) : {});
+
+export interface Reading {
+  /** Empty when valid; each `field: problem (fix)`. */
+  readonly problems: readonly string[];
+  /** Accepted but not as the author may think. */
+  readonly warnings: readonly string[];
+}
+
+type Reader = (kind: string, object: Json, clusterName: string) => Reading;
+
+const policy: Reader = (kind, object, clusterName) => {
+  const r = readPolicy(kind, object, clusterName);
+  return { problems: r.problems, warnings: [...r.unsupported, ...r.warnings] };
+};
+
+const readers: Readonly<Record<string, Reader>> = {
+  'cilium.io/CiliumNetworkPolicy': policy,
+  'cilium.io/CiliumClusterwideNetworkPolicy': policy,
+  'networking.k8s.io/NetworkPolicy': policy,
+  'policy.networking.k8s.io/AdminNetworkPolicy': policy,
+  'policy.networking.k8s.io/BaselineAdminNetworkPolicy': policy,
+  'policy.networking.k8s.io/ClusterNetworkPolicy': policy,
+};
+
+/** Undefined: not a kind of ours. */
+export function readObject(group: string, kind: string, object: Json, clusterName: string): Reading | undefined {
+  const key = `${group}/${kind}`;
+  const read = Object.hasOwn(readers, key) ? readers[key] : undefined;
+  if (read === undefined) return undefined;
+  try {
+    return read(kind, object, clusterName);
+  } catch (error) {
+    const why = error instanceof AppError || error instanceof Error ? error.message : String(error);
+    return { problems: [`the object cannot be read: ${why}`], warnings: [] };
+  }
+}
+
+/** What decides about an object's meaning. A change of anything else, a finalizer say, must never be refused. */
+export function meaningOf(object: Json): string {
+  const { metadata, status: _status, ...rest } = object;
+  const annotations = Object.entries(asObject(asObject(metadata).annotations)).filter(([k]) => k.startsWith('policy.axoneme.io/'));
+  return canonicalJson({ ...rest, annotations: Object.fromEntries(annotations) });
+}
