@@ -2,12 +2,14 @@
 
 import type { EntryContext } from './entry-context.ts';
 import type { IssueList } from './issues.ts';
-import { isPresent, type JsonObject, listLength, readList, readObject, readString } from './read.ts';
+import { checkFields, isPresent, type JsonObject, listLength, readList, readObject, readString, shown, textOf } from './read.ts';
 
 const families = ['http', 'kafka', 'dns', 'l7proto'] as const;
-const nameText = /^([-a-zA-Z0-9_]+[.]?)+$/;
-const patternText = /^([-a-zA-Z0-9_*]+[.]?)+$/;
-const serverNameText = /^(\*?\*\.)?([-a-zA-Z0-9_]+\.?)+$/;
+// Written without nested repetition: linear on every text.
+const nameText = /^[-a-zA-Z0-9_]+([.][-a-zA-Z0-9_]+)*[.]?$/;
+const patternText = /^[-a-zA-Z0-9_*]+([.][-a-zA-Z0-9_*]+)*[.]?$/;
+const serverNameText = /^(\*?\*\.)?[-a-zA-Z0-9_]+([.][-a-zA-Z0-9_]+)*[.]?$/;
+const regexLengthMax = 4096;
 
 /** True if any L7 family is written, even with an empty list. */
 export function hasL7(item: JsonObject): boolean {
@@ -21,6 +23,7 @@ export const otherConditions = (item: JsonObject): string[] =>
 
 export function checkL7(ctx: EntryContext, path: string, item: JsonObject): void {
   const rules = readObject(ctx.issues, `${path}.rules`, item.rules) ?? {};
+  checkFields(ctx.issues, `${path}.rules`, rules, [...families, 'l7']);
   const used = families.filter((f) => isPresent(rules[f]));
   if (used.length > 1) ctx.issues.error(`${path}.rules`, `combines ${used.join(' and ')}`, 'one toPorts item has one kind of L7 rules');
   if (isPresent(rules.l7) && !isPresent(rules.l7proto)) ctx.issues.error(`${path}.rules.l7`, 'needs l7proto', 'name the parser in l7proto');
@@ -38,10 +41,10 @@ function checkL7Ports(ctx: EntryContext, path: string, item: JsonObject, dns: bo
   for (const [i, port] of ports.entries()) {
     const raw = (typeof port === 'object' && port !== null ? port : {}) as JsonObject;
     const at = `${path}.ports[${i}]`;
-    const protocol = String(raw.protocol ?? 'ANY');
+    const protocol = textOf(raw.protocol) || 'ANY';
     if (dns ? protocol === 'SCTP' : protocol !== 'TCP')
       ctx.issues.error(`${at}.protocol`, `L7 rules are not possible on ${protocol}`, dns ? 'use UDP, TCP or ANY' : 'write protocol: TCP');
-    if (String(raw.port ?? '0') === '0') ctx.issues.error(`${at}.port`, 'L7 rules need a port', 'name the ports of the service');
+    if (['', '0'].includes(textOf(raw.port))) ctx.issues.error(`${at}.port`, 'L7 rules need a port', 'name the ports of the service');
     if (dns && isPresent(raw.endPort) && Number(raw.endPort) !== 0) ctx.issues.error(`${at}.endPort`, 'DNS rules cannot have a port range');
   }
 }
@@ -56,6 +59,7 @@ export function checkFqdns(issues: IssueList, path: string, list: readonly unkno
   for (const [i, item] of list.entries()) {
     const at = `${path}[${i}]`;
     const raw = readObject(issues, at, item) ?? {};
+    checkFields(issues, at, raw, ['matchName', 'matchPattern']);
     const name = readString(issues, `${at}.matchName`, raw.matchName) ?? '';
     const pattern = readString(issues, `${at}.matchPattern`, raw.matchPattern) ?? '';
     if ((name === '') === (pattern === '')) issues.error(at, 'needs exactly one of matchName and matchPattern');
@@ -70,6 +74,7 @@ function checkHttp(issues: IssueList, path: string, value: unknown): void {
   for (const [i, item] of (readList(issues, path, value) ?? []).entries()) {
     const at = `${path}[${i}]`;
     const raw = readObject(issues, at, item) ?? {};
+    checkFields(issues, at, raw, ['path', 'method', 'host', 'headers', 'headerMatches']);
     for (const field of ['path', 'method', 'host']) {
       const text = readString(issues, `${at}.${field}`, raw[field]);
       if (text !== undefined && !isRegex(text)) issues.error(`${at}.${field}`, `"${text.slice(0, 64)}" is not a valid regular expression`);
@@ -78,13 +83,18 @@ function checkHttp(issues: IssueList, path: string, value: unknown): void {
       const header = readObject(issues, `${at}.headerMatches[${j}]`, match) ?? {};
       if ((header.name ?? '') === '') issues.error(`${at}.headerMatches[${j}].name`, 'the header name is missing');
       const mismatch = header.mismatch ?? '';
-      if (!['', 'LOG', 'ADD', 'DELETE', 'REPLACE'].includes(String(mismatch)))
-        issues.error(`${at}.headerMatches[${j}].mismatch`, `unknown action "${String(mismatch).slice(0, 32)}"`);
+      if (
+        !['', 'LOG', 'ADD', 'DELETE', 'REPLACE'].includes(
+          textOf(mismatch) || (isPresent(header.mismatch) && header.mismatch !== '' ? '?' : ''),
+        )
+      )
+        issues.error(`${at}.headerMatches[${j}].mismatch`, `unknown action ${shown(mismatch)}`);
     }
   }
 }
 
 function isRegex(text: string): boolean {
+  if (text.length > regexLengthMax) return false;
   try {
     new RegExp(text);
     return true;
@@ -102,14 +112,14 @@ function checkKafka(issues: IssueList, path: string, value: unknown): void {
   for (const [i, item] of (readList(issues, path, value) ?? []).entries()) {
     const at = `${path}[${i}]`;
     const raw = readObject(issues, at, item) ?? {};
-    const key = String(raw.apiKey ?? '').toLowerCase();
-    const role = String(raw.role ?? '').toLowerCase();
+    const key = textOf(raw.apiKey).toLowerCase();
+    const role = textOf(raw.role).toLowerCase();
     if (key !== '' && role !== '') issues.error(at, 'apiKey and role exclude each other');
     if (key !== '' && !kafkaKeys.includes(key)) issues.error(`${at}.apiKey`, `unknown Kafka request "${key.slice(0, 32)}"`);
     if (role !== '' && role !== 'produce' && role !== 'consume')
       issues.error(`${at}.role`, `unknown role "${role.slice(0, 32)}"`, 'use produce or consume');
-    if (!/^[0-9]*$/.test(String(raw.apiVersion ?? ''))) issues.error(`${at}.apiVersion`, 'must be a number');
-    if (String(raw.topic ?? '').length > 255) issues.error(`${at}.topic`, 'is longer than 255 characters');
+    if (!/^[0-9]*$/.test(textOf(raw.apiVersion))) issues.error(`${at}.apiVersion`, 'must be a number');
+    if (textOf(raw.topic).length > 255) issues.error(`${at}.topic`, 'is longer than 255 characters');
   }
 }
 
@@ -121,7 +131,7 @@ function checkServerNames(issues: IssueList, path: string, item: JsonObject): vo
     issues.error(`${path}.serverNames`, 'with L7 rules needs terminatingTLS');
   for (const [i, name] of names.entries()) {
     if (typeof name !== 'string' || name.length > 255 || !serverNameText.test(name))
-      issues.error(`${path}.serverNames[${i}]`, `"${String(name).slice(0, 64)}" is not a server name`);
+      issues.error(`${path}.serverNames[${i}]`, `${shown(name)} is not a server name`);
   }
 }
 
@@ -141,8 +151,8 @@ function checkListener(ctx: EntryContext, path: string, item: JsonObject): void 
     ctx.issues.error(`${at}.priority`, 'must be 1 to 100');
 }
 
-/** True if the item's list is present and has entries of HTTP or Kafka, which host policies cannot have. */
-export const hasHttpOrKafka = (item: JsonObject): boolean => {
-  const rules = item.rules as JsonObject | null | undefined;
-  return listLength(rules?.http) > 0 || listLength(rules?.kafka) > 0;
-};
+const l7RulesOf = (item: unknown): JsonObject => ((item as JsonObject | null | undefined)?.rules as JsonObject | null | undefined) ?? {};
+
+/** True if the item of toPorts has HTTP or Kafka rules, which host policies cannot have. */
+export const hasHttpOrKafka = (item: unknown): boolean => listLength(l7RulesOf(item).http) > 0 || listLength(l7RulesOf(item).kafka) > 0;
+export const hasDnsRules = (item: unknown): boolean => listLength(l7RulesOf(item).dns) > 0;

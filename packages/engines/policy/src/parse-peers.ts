@@ -1,131 +1,133 @@
-// Peer fields of one entry → peer selectors. Fail-closed: an allow by something not compiled reaches nobody, a deny reaches the wider set.
-import { type Cidr, cidrContains, cidrFamily, compareCidr, type LabelSelector, parseCidr, parseCidrOrIp } from '@axoneme/model';
-import { entityNames, entityPeers, reservedPeer } from './entities.ts';
+// Peer fields of one entry → peer selectors and references. An empty list is nobody; what is not compiled yet admits nobody.
+import { parseCidrOrIp } from '@axoneme/model';
+import { entityNames, entityPeers } from './entities.ts';
 import type { EntryContext } from './entry-context.ts';
+import { nodeSelector } from './kubernetes-selector.ts';
+import { lintLabels } from './lint-labels.ts';
 import { checkFqdns } from './parse-l7.ts';
-import { isPresent, type JsonObject, listLength, readList, readObject, readString } from './read.ts';
-import type { PeerSelector } from './rules.ts';
+import { parseCidrSet, parseService } from './parse-references.ts';
+import { isPresent, type JsonObject, listLength, readList, readSelector, readString, shown } from './read.ts';
+import type { Direction, PeerReference, PeerSelector } from './rules.ts';
 import { scopePeer } from './scope.ts';
 
 const kindNames = ['Endpoints', 'CIDR', 'CIDRSet', 'Entities', 'Nodes', 'Groups', 'FQDNs', 'Services'] as const;
 type Kind = (typeof kindNames)[number];
+const egressOnly: readonly Kind[] = ['FQDNs', 'Services'];
+const sides: Readonly<Record<Direction, string>> = { ingress: 'from', egress: 'to' };
+const kindsOf = (direction: Direction): readonly Kind[] => kindNames.filter((k) => direction === 'egress' || !egressOnly.includes(k));
+const fieldsOf = (direction: Direction): string[] => [
+  ...[...kindsOf(direction), 'Requires'].map((k) => sides[direction] + k),
+  'toPorts',
+  'icmps',
+  'authentication',
+];
+
+/** Everything an entry may say; some of it is refused in deny entries, each with its own words. */
+export const entryFields: Readonly<Record<Direction, readonly string[]>> = { ingress: fieldsOf('ingress'), egress: fieldsOf('egress') };
+
+export interface ParsedPeers {
+  readonly peers: readonly PeerSelector[];
+  readonly references?: readonly PeerReference[];
+}
+
+/** What one item stands for. */
+export type Peer = { readonly peer: PeerSelector } | { readonly reference: PeerReference };
 
 /** Undefined: no peer field at all, so the ports decide alone. An empty list: nobody. */
-export function parsePeers(ctx: EntryContext, entry: JsonObject): readonly PeerSelector[] | undefined {
-  const prefix = ctx.direction === 'ingress' ? 'from' : 'to';
-  const field = (k: Kind): string => `${prefix}${k}`;
-  const kinds = kindNames.filter((k) => isPresent(entry[field(k)]) && (ctx.direction === 'egress' || (k !== 'FQDNs' && k !== 'Services')));
+export function parsePeers(ctx: EntryContext, entry: JsonObject): ParsedPeers | undefined {
+  const field = (k: string): string => `${sides[ctx.direction]}${k}`;
+  const kinds = kindsOf(ctx.direction).filter((k) => isPresent(entry[field(k)]));
   const filled = kinds.filter((k) => listLength(entry[field(k)]) > 0);
   if (filled.length > 1) {
     ctx.issues.error(ctx.path, `combines ${filled.map(field).join(' and ')}`, 'write one entry for each kind of peer; entries are ORed');
-    return [];
+    return { peers: [] };
   }
-  if (listLength(entry[`${prefix}Requires`]) > 0)
-    ctx.issues.error(`${ctx.path}.${prefix}Requires`, 'is no longer part of the API', 'use matchExpressions in the endpoint selector');
+  const requires = entry[field('Requires')];
+  if (isPresent(requires) && !(Array.isArray(requires) && requires.length === 0))
+    ctx.issues.error(`${ctx.path}.${field('Requires')}`, 'is no longer part of the API', 'use matchExpressions in the endpoint selector');
   if (kinds.length === 0) return undefined;
-  const peers = kinds.flatMap((k) => parseKind(ctx, k, `${ctx.path}.${field(k)}`, entry[field(k)]));
+  const all = kinds.flatMap((k) => parseKind(ctx, k, `${ctx.path}.${field(k)}`, entry[field(k)]));
   if (filled.length === 0)
     ctx.issues.lint(`${ctx.path}.${field(kinds[0]!)}`, 'an empty list selects nobody', 'remove the field to mean any peer');
-  return peers;
+  const references = all.flatMap((p) => ('reference' in p ? [p.reference] : []));
+  const peers = all.flatMap((p) => ('peer' in p ? [p.peer] : []));
+  return references.length === 0 ? { peers } : { peers, references };
 }
 
-function parseKind(ctx: EntryContext, kind: Kind, path: string, value: unknown): readonly PeerSelector[] {
+function parseKind(ctx: EntryContext, kind: Kind, path: string, value: unknown): readonly Peer[] {
   const list = readList(ctx.issues, path, value) ?? [];
-  const each = (parse: (at: string, item: unknown) => readonly PeerSelector[]): PeerSelector[] =>
-    list.flatMap((item, i) => parse(`${path}[${i}]`, item));
+  const each = (parse: (ctx: EntryContext, at: string, item: unknown) => readonly Peer[]): Peer[] =>
+    list.flatMap((item, i) => {
+      if (!isPresent(item)) ctx.issues.error(`${path}[${i}]`, 'must not be empty');
+      return parse(ctx, `${path}[${i}]`, item);
+    });
   switch (kind) {
     case 'Endpoints':
-      return each((at, item) => parseEndpoints(ctx, at, item));
+      return each(parseEndpoints);
     case 'Entities':
-      return each((at, item) => parseEntity(ctx, at, item));
+      return each(parseEntity);
     case 'CIDR':
-      return each((at, item) => parsePlainCidr(ctx, at, item));
+      return each(parsePlainCidr);
     case 'CIDRSet':
-      return each((at, item) => parseCidrSet(ctx, at, item));
+      return each(parseCidrSet);
+    case 'Nodes':
+      return each(parseNodes);
+    case 'Services':
+      return each(parseService);
     case 'FQDNs':
       return parseFqdns(ctx, path, list);
-    case 'Nodes':
-      return list.length === 0 ? [] : wider(ctx, path, 'selecting nodes by label', [reservedPeer('remote-node')]);
     case 'Groups':
-      return list.length === 0 ? [] : wider(ctx, path, 'selecting cloud groups', [{ kind: 'any' }]);
-    case 'Services':
-      return list.length === 0 ? [] : wider(ctx, path, 'selecting Services', [{ kind: 'any' }]);
+      if (list.length > 0)
+        ctx.issues.error(
+          path,
+          'groups of a cloud provider are not available',
+          'list their prefixes in a CiliumCIDRGroup and use cidrGroupRef',
+        );
+      return [];
   }
 }
 
-/** Not compiled yet: reported, and on the safe side. */
-function wider(ctx: EntryContext, path: string, what: string, superset: readonly PeerSelector[]): readonly PeerSelector[] {
-  const effect = ctx.deny ? 'the deny covers more than written' : 'nothing is allowed by it';
-  ctx.issues.unsupported(path, `${what} is not supported yet: ${effect}`);
-  return ctx.deny ? superset : [];
-}
-
-function parseEndpoints(ctx: EntryContext, path: string, item: unknown): readonly PeerSelector[] {
-  const raw = readObject(ctx.issues, path, item);
+function parseEndpoints(ctx: EntryContext, path: string, item: unknown): readonly Peer[] {
+  const raw = readSelector(ctx.issues, path, item);
   if (raw === undefined) return [];
-  const selector = scopePeer(raw as LabelSelector, ctx.scope, ctx.subject);
-  if (selector.ok) return [{ kind: 'labels', selector: selector.value }];
-  ctx.issues.error(path, selector.error.message, selector.error.hint);
-  return [];
+  const selector = scopePeer(raw, ctx.scope, ctx.subject);
+  if (!selector.ok) {
+    ctx.issues.error(path, selector.error.message, selector.error.hint);
+    return [];
+  }
+  lintLabels(ctx.issues, path, selector.value, ctx.filter);
+  return [{ peer: { kind: 'labels', selector: selector.value } }];
 }
 
-function parseEntity(ctx: EntryContext, path: string, item: unknown): readonly PeerSelector[] {
+function parseNodes(ctx: EntryContext, path: string, item: unknown): readonly Peer[] {
+  const selector = nodeSelector(ctx.issues, path, item);
+  return selector === undefined ? [] : [{ peer: { kind: 'nodes', selector } }];
+}
+
+function parseEntity(ctx: EntryContext, path: string, item: unknown): readonly Peer[] {
   const name = readString(ctx.issues, path, item);
   if (name === undefined) return [];
   const peers = entityPeers(name, ctx.scope.clusterName);
-  if (peers === undefined) ctx.issues.error(path, `unknown entity "${name.slice(0, 64)}"`, `use one of ${entityNames.join(', ')}`);
-  return peers ?? [];
+  if (peers === undefined) ctx.issues.error(path, `unknown entity ${shown(name)}`, `use one of ${entityNames.join(', ')}`);
+  return (peers ?? []).map((peer) => ({ peer }));
 }
 
-function parsePlainCidr(ctx: EntryContext, path: string, item: unknown): readonly PeerSelector[] {
+function parsePlainCidr(ctx: EntryContext, path: string, item: unknown): readonly Peer[] {
   const text = readString(ctx.issues, path, item);
   if (text === undefined) return [];
   const cidr = parseCidrOrIp(text);
-  if (cidr.ok) return [{ kind: 'cidr', cidr: cidr.value, except: [] }];
+  if (cidr.ok) return [{ peer: { kind: 'cidr', cidr: cidr.value, except: [] } }];
   ctx.issues.error(path, cidr.error.message, cidr.error.hint);
   return [];
 }
 
-function parseCidrSet(ctx: EntryContext, path: string, item: unknown): readonly PeerSelector[] {
-  const raw = readObject(ctx.issues, path, item);
-  if (raw === undefined) return [];
-  const ways = ['cidr', 'cidrGroupRef', 'cidrGroupSelector'].filter((k) => isPresent(raw[k]) && raw[k] !== '');
-  if (ways.length !== 1) {
-    ctx.issues.error(path, 'needs exactly one of cidr, cidrGroupRef, cidrGroupSelector');
-    return [];
-  }
-  const cidr = ways[0] === 'cidr' ? readCidr(ctx, `${path}.cidr`, raw.cidr) : undefined;
-  const except = (readList(ctx.issues, `${path}.except`, raw.except) ?? []).flatMap((e, i) =>
-    readExcept(ctx, `${path}.except[${i}]`, e, cidr),
-  );
-  if (ways[0] !== 'cidr')
-    return wider(ctx, `${path}.${ways[0]}`, 'selecting a CiliumCIDRGroup', ['world', 'world-ipv4', 'world-ipv6'].map(reservedPeer));
-  return cidr === undefined ? [] : [{ kind: 'cidr', cidr, except: [...new Set(except)].sort(compareCidr) }];
-}
-
-function readCidr(ctx: EntryContext, path: string, value: unknown): Cidr | undefined {
-  const text = readString(ctx.issues, path, value);
-  if (text === undefined) return undefined;
-  const cidr = parseCidr(text);
-  if (cidr.ok) return cidr.value;
-  ctx.issues.error(path, cidr.error.message, cidr.error.hint);
-  return undefined;
-}
-
-function readExcept(ctx: EntryContext, path: string, value: unknown, cidr: Cidr | undefined): Cidr[] {
-  const except = readCidr(ctx, path, value);
-  if (except === undefined || cidr === undefined) return except === undefined ? [] : [except];
-  if (cidrContains(cidr, except)) return [except];
-  const why = cidrFamily(cidr) === cidrFamily(except) ? `is not inside ${cidr}` : 'is of the other address family';
-  ctx.issues.error(path, `${except} ${why}`, 'an exception must lie inside its cidr');
-  return [];
-}
-
-function parseFqdns(ctx: EntryContext, path: string, list: readonly unknown[]): readonly PeerSelector[] {
+/** Checked, and compiled to nobody: nothing learns names yet. */
+function parseFqdns(ctx: EntryContext, path: string, list: readonly unknown[]): readonly Peer[] {
   if (ctx.deny) {
     ctx.issues.error(path, 'names cannot be used in deny rules', 'use toCIDRSet');
     return [];
   }
   checkFqdns(ctx.issues, path, list);
-  return list.length === 0 ? [] : wider(ctx, path, 'selecting peers by DNS name', []);
+  if (list.length > 0) ctx.issues.unsupported(path, 'selecting peers by DNS name is not supported yet: nothing is allowed by it');
+  return [];
 }

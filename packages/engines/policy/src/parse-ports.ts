@@ -2,7 +2,7 @@
 import { icmpTypeByName, protocolNumbers } from '@axoneme/model';
 import type { EntryContext } from './entry-context.ts';
 import { checkL7, hasL7, otherConditions } from './parse-l7.ts';
-import { isPresent, type JsonObject, listLength, readList, readObject, readString } from './read.ts';
+import { checkFields, isPresent, type JsonObject, listLength, readList, readObject, readString, shown } from './read.ts';
 import { allTraffic, type PortMatch } from './rules.ts';
 
 export interface ParsedPorts {
@@ -15,7 +15,11 @@ export interface ParsedPorts {
 }
 
 const itemsMax = 40;
-const nameText = /^(?=.{1,15}$)(?=.*[a-z])[a-z0-9]+(-[a-z0-9]+)*$/;
+const nameLengthMax = 15;
+/** Text that begins with digits and runs on with letters is neither: `80abc` is a slip of the pen, `8080-http` is a name. */
+const nameText = /^([a-z][a-z0-9]*|[0-9]+(?=-))(-[a-z0-9]+)*$/;
+const numberText = /^(0|[1-9][0-9]*)$/;
+const itemFields = ['ports', 'rules', 'listener', 'originatingTLS', 'terminatingTLS', 'serverNames'];
 const portProtocols: readonly string[] = ['TCP', 'UDP', 'SCTP'];
 
 /** Undefined: neither toPorts nor icmps, so the peers decide alone. */
@@ -35,6 +39,7 @@ export function parsePorts(ctx: EntryContext, entry: JsonObject): ParsedPorts | 
     const path = `${ctx.path}.toPorts[${i}]`;
     const raw = readObject(ctx.issues, path, item);
     if (raw === undefined) continue;
+    checkFields(ctx.issues, path, raw, itemFields);
     const ports = parsePortList(ctx, path, raw);
     const into = classify(ctx, path, raw) === 'other' ? other : hasL7(raw) ? l7 : plain;
     into.push(...ports);
@@ -85,6 +90,7 @@ function parsePortList(ctx: EntryContext, path: string, raw: JsonObject): PortMa
 }
 
 function parsePort(ctx: EntryContext, path: string, raw: JsonObject): PortMatch[] {
+  checkFields(ctx.issues, path, raw, ['port', 'endPort', 'protocol']);
   const protocol = readString(ctx.issues, `${path}.protocol`, raw.protocol) ?? 'ANY';
   const text = typeof raw.port === 'number' ? String(raw.port) : (readString(ctx.issues, `${path}.port`, raw.port) ?? '');
   if (protocol === 'VRRP' || protocol === 'IGMP') {
@@ -92,35 +98,27 @@ function parsePort(ctx: EntryContext, path: string, raw: JsonObject): PortMatch[
     return [{ kind: 'range', protocol: protocolNumbers[protocol], first: 0, last: 65_535 }];
   }
   if (protocol !== 'ANY' && !portProtocols.includes(protocol)) {
-    ctx.issues.error(
-      `${path}.protocol`,
-      `unknown protocol "${protocol.slice(0, 32)}"`,
-      'use TCP, UDP, SCTP or ANY; ICMP has its own field, icmps',
-    );
+    ctx.issues.error(`${path}.protocol`, `unknown protocol ${shown(protocol)}`, 'use TCP, UDP, SCTP or ANY; ICMP has its own field, icmps');
     return [];
   }
   const numbers = (protocol === 'ANY' ? portProtocols : [protocol]).map((p) => protocolNumbers[p as 'TCP']);
-  if (/^[0-9]+$/.test(text)) {
+  if (numberText.test(text)) {
     const range = readRange(ctx, path, text, raw.endPort);
     return range === undefined ? [] : numbers.map((n) => ({ kind: 'range', protocol: n, ...range }));
   }
+  if (isPresent(raw.endPort)) ctx.issues.lint(`${path}.endPort`, 'has no meaning with the name of a port');
   return readName(ctx, path, text, protocol === 'ANY' ? 0 : numbers[0]!);
 }
 
 function readName(ctx: EntryContext, path: string, text: string, protocol: number): PortMatch[] {
-  const name = text.toLowerCase();
-  if (!nameText.test(name)) {
-    const hint = 'write a number from 0 to 65535 or the name of a container port';
-    ctx.issues.error(
-      `${path}.port`,
-      text === '' ? 'the port is missing' : `"${text.slice(0, 32)}" is neither a port number nor a port name`,
-      hint,
-    );
-    return [];
-  }
-  if (/^[0-9]/.test(name))
-    ctx.issues.lint(`${path}.port`, `"${name}" is taken as the name of a container port`, 'write a plain decimal number if you mean one');
-  return [{ kind: 'named', protocol, name }];
+  const name = text.slice(0, nameLengthMax + 1).toLowerCase();
+  if (name.length <= nameLengthMax && nameText.test(name) && /[a-z]/.test(name)) return [{ kind: 'named', protocol, name }];
+  ctx.issues.error(
+    `${path}.port`,
+    text === '' ? 'the port is missing' : `${shown(text)} is neither a port number nor a port name`,
+    'write a number from 0 to 65535 or the name of a container port',
+  );
+  return [];
 }
 
 function readRange(ctx: EntryContext, path: string, text: string, rawEnd: unknown): { first: number; last: number } | undefined {
@@ -129,9 +127,9 @@ function readRange(ctx: EntryContext, path: string, text: string, rawEnd: unknow
     ctx.issues.error(`${path}.port`, `port ${text.slice(0, 32)} is out of range`, 'a port is 0 to 65535; 0 means every port');
     return undefined;
   }
-  const end = isPresent(rawEnd) ? Number(rawEnd) : 0;
-  if (!Number.isInteger(end) || end < 0 || end > 65_535) {
-    ctx.issues.error(`${path}.endPort`, `endPort ${String(rawEnd).slice(0, 32)} is out of range`, 'an endPort is 0 to 65535');
+  const end = isPresent(rawEnd) ? rawEnd : 0;
+  if (typeof end !== 'number' || !Number.isInteger(end) || end < 0 || end > 65_535) {
+    ctx.issues.error(`${path}.endPort`, `endPort ${shown(rawEnd)} is out of range`, 'an endPort is 0 to 65535');
     return undefined;
   }
   if (first === 0 && end > 0) {
@@ -144,6 +142,7 @@ function readRange(ctx: EntryContext, path: string, text: string, rawEnd: unknow
 
 function parseIcmp(ctx: EntryContext, path: string, item: unknown): PortMatch[] {
   const raw = readObject(ctx.issues, path, item);
+  if (raw !== undefined) checkFields(ctx.issues, path, raw, ['fields']);
   const fields = readList(ctx.issues, `${path}.fields`, raw?.fields) ?? [];
   if (fields.length > itemsMax) ctx.issues.error(`${path}.fields`, `has ${fields.length} types, at most ${itemsMax} are possible`);
   return fields.slice(0, itemsMax).flatMap((f, i) => parseIcmpField(ctx, `${path}.fields[${i}]`, f));
@@ -151,17 +150,18 @@ function parseIcmp(ctx: EntryContext, path: string, item: unknown): PortMatch[] 
 
 function parseIcmpField(ctx: EntryContext, path: string, item: unknown): PortMatch[] {
   const raw = readObject(ctx.issues, path, item) ?? {};
+  checkFields(ctx.issues, path, raw, ['family', 'type']);
   const familyText = readString(ctx.issues, `${path}.family`, raw.family) ?? 'IPv4';
   if (familyText !== 'IPv4' && familyText !== 'IPv6') {
-    ctx.issues.error(`${path}.family`, `unknown family "${familyText.slice(0, 32)}"`, 'use IPv4 or IPv6');
+    ctx.issues.error(`${path}.family`, `unknown family ${shown(familyText)}`, 'use IPv4 or IPv6');
     return [];
   }
-  const text = String(raw.type ?? '');
+  const text = typeof raw.type === 'number' || typeof raw.type === 'string' ? String(raw.type) : '';
   const type = /^[0-9]{1,3}$/.test(text) ? Number(text) : icmpTypeByName(familyText === 'IPv4' ? 4 : 6, text);
   if (type === undefined || type > 255) {
     ctx.issues.error(
       `${path}.type`,
-      `"${text.slice(0, 64)}" is no ICMP type of ${familyText}`,
+      `${shown(text)} is no ICMP type of ${familyText}`,
       'write a number from 0 to 255 or a type name of that family',
     );
     return [];

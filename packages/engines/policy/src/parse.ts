@@ -1,32 +1,25 @@
-// CiliumNetworkPolicy and CiliumClusterwideNetworkPolicy objects → rules. Called by the operator for each object, and by the admission check.
+// Policy objects of every kind → rules. Called by the operator for each object, by the admission check and by the command line.
 
-import { type LabelSelector, matchAllSelector, type Selector } from '@axoneme/model';
+import { defaultLabelFilter, type LabelFilter } from '@axoneme/model';
 import { err, ok, type Result } from '@axoneme/std';
-import type { EntryContext } from './entry-context.ts';
+import { parseAdminPolicy } from './admin.ts';
+import type { ObjectContext } from './entry-context.ts';
 import { createIssueList, type IssueList, type PolicyIssue } from './issues.ts';
-import { hasHttpOrKafka } from './parse-l7.ts';
-import { parsePeers } from './parse-peers.ts';
-import { type ParsedPorts, parsePorts } from './parse-ports.ts';
-import { isPresent, type JsonObject, listLength, readBoolean, readList, readObject, readString } from './read.ts';
-import { defaultDenyText, entryText, ruleIdOf } from './rule-id.ts';
-import {
-  allTraffic,
-  type Direction,
-  directions,
-  type PeerSelector,
-  type PolicyKey,
-  type PolicySource,
-  policyKey,
-  type Rule,
-  type RuleEntry,
-  type RuleOrigin,
-} from './rules.ts';
-import { type Scope, scopeSubject } from './scope.ts';
+import { parseNetworkPolicy } from './kubernetes.ts';
+import { parseCiliumPolicy } from './parse-cilium.ts';
+import { checkFields, isPresent, nearest, readObject, readString, shown } from './read.ts';
+import { modeAnnotation, type PolicyKey, type PolicyMode, type PolicySource, policyKey, type Rule } from './rules.ts';
 
-/** Any object of the two kinds, as parsed JSON. */
+/** An object of one of `policyKinds`, as parsed JSON. */
 export interface PolicyObject {
+  readonly apiVersion?: string | undefined;
   readonly kind?: string | undefined;
-  readonly metadata: { readonly name?: string | undefined; readonly namespace?: string | undefined; readonly uid?: string | undefined };
+  readonly metadata: {
+    readonly name?: string | undefined;
+    readonly namespace?: string | undefined;
+    readonly uid?: string | undefined;
+    readonly annotations?: Readonly<Record<string, string>> | null | undefined;
+  };
   readonly spec?: object | null | undefined;
   readonly specs?: readonly object[] | null | undefined;
 }
@@ -35,6 +28,8 @@ export interface ParseConfig {
   readonly clusterName: string;
   /** Peers that do not name a cluster are of the local one; default true. */
   readonly defaultLocalCluster?: boolean | undefined;
+  /** Labels identities are made of; default: the filter without user patterns. */
+  readonly labelFilter?: LabelFilter | undefined;
 }
 
 export interface ParsedPolicy {
@@ -45,206 +40,77 @@ export interface ParsedPolicy {
   readonly issues: readonly PolicyIssue[];
 }
 
-type List = 'ingress' | 'ingressDeny' | 'egress' | 'egressDeny';
-const lists: readonly { readonly list: List; readonly direction: Direction; readonly deny: boolean }[] = [
-  { list: 'ingress', direction: 'ingress', deny: false },
-  { list: 'ingressDeny', direction: 'ingress', deny: true },
-  { list: 'egress', direction: 'egress', deny: false },
-  { list: 'egressDeny', direction: 'egress', deny: true },
-];
-
-interface SpecContext {
-  readonly issues: IssueList;
-  readonly path: string;
-  /** Empty for `spec`, `specs[n].` else: keeps rule ids apart. */
-  readonly prefix: string;
-  readonly source: PolicySource;
-  readonly scope: Scope;
+interface KindInfo {
+  readonly apiVersions: readonly string[];
+  readonly namespaced: boolean;
+  readonly parse: (ctx: ObjectContext, object: PolicyObject) => readonly Rule[];
 }
+
+const cilium = { apiVersions: ['cilium.io/v2'], parse: parseCiliumPolicy };
+const admin = { namespaced: false, parse: parseAdminPolicy };
+const kinds: Readonly<Record<string, KindInfo>> = {
+  CiliumNetworkPolicy: { ...cilium, namespaced: true },
+  CiliumClusterwideNetworkPolicy: { ...cilium, namespaced: false },
+  NetworkPolicy: { apiVersions: ['networking.k8s.io/v1'], namespaced: true, parse: parseNetworkPolicy },
+  AdminNetworkPolicy: { ...admin, apiVersions: ['policy.networking.k8s.io/v1alpha1'] },
+  BaselineAdminNetworkPolicy: { ...admin, apiVersions: ['policy.networking.k8s.io/v1alpha1'] },
+  ClusterNetworkPolicy: { ...admin, apiVersions: ['policy.networking.k8s.io/v1alpha2'] },
+};
+export const policyKinds: readonly string[] = Object.keys(kinds);
 
 /** The error is the list of all issues, with at least one of severity `error`. */
 export function parsePolicy(object: PolicyObject, config: ParseConfig): Result<ParsedPolicy, readonly PolicyIssue[]> {
   const issues = createIssueList();
-  const kind = object.kind ?? (isPresent(object.metadata.namespace) ? 'CiliumNetworkPolicy' : 'CiliumClusterwideNetworkPolicy');
-  const namespaced = kind === 'CiliumNetworkPolicy';
-  const namespace = namespaced ? (object.metadata.namespace ?? 'default') : '';
-  const source: PolicySource = {
-    kind,
-    namespace,
-    name: object.metadata.name ?? '',
-    ...(object.metadata.uid === undefined ? {} : { uid: object.metadata.uid }),
-  };
-  if (kind !== 'CiliumNetworkPolicy' && kind !== 'CiliumClusterwideNetworkPolicy')
-    issues.error('kind', `unknown kind "${kind.slice(0, 64)}"`);
-  const scope: Scope = {
-    namespace: namespaced ? namespace : undefined,
-    clusterName: config.clusterName,
-    defaultLocalCluster: config.defaultLocalCluster ?? true,
-  };
-  const rules: Rule[] = [];
-  const add = (path: string, prefix: string, value: unknown): void => {
-    const spec = readObject(issues, path, value);
-    const rule = spec === undefined ? undefined : parseSpec({ issues, path, prefix, source, scope }, spec);
-    if (rule !== undefined) rules.push(rule);
-  };
-  const specs = readList(issues, 'specs', object.specs) ?? [];
-  if (!isPresent(object.spec) && specs.length === 0) issues.error('spec', 'the policy has neither spec nor specs');
-  add('spec', '', object.spec);
-  for (const [i, spec] of specs.entries()) add(`specs[${i}]`, `specs[${i}].`, spec);
+  const metadata = readObject(issues, 'metadata', object.metadata) ?? {};
+  const text = (field: string): string | undefined => readString(issues, `metadata.${field}`, metadata[field]);
+  const written = readString(issues, 'kind', object.kind);
+  const kind = written ?? (isPresent(metadata.namespace) ? 'CiliumNetworkPolicy' : 'CiliumClusterwideNetworkPolicy');
+  const info = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
+  const namespace = info?.namespaced === true ? (text('namespace') ?? 'default') : '';
+  const uid = text('uid');
+  const source: PolicySource = { kind, namespace, name: text('name') ?? '', ...(uid === undefined ? {} : { uid }) };
+  const mode = readMode(issues, metadata.annotations);
+  const rules = info === undefined ? unknownKind(issues, kind) : parseKind(issues, info, source, mode, object, config);
   if (issues.items.some((i) => i.severity === 'error')) return err(issues.items);
   return ok({ key: policyKey(source), source, rules, issues: issues.items });
 }
 
-/** Undefined if there is nothing to enforce on endpoints. */
-function parseSpec(ctx: SpecContext, spec: JsonObject): Rule | undefined {
-  if (lists.every((l) => listLength(spec[l.list]) === 0)) {
-    ctx.issues.error(
-      ctx.path,
-      'has no ingress, ingressDeny, egress or egressDeny entries',
-      'write "ingress: [{}]" to isolate without allowing anything',
-    );
-  }
-  const { subject, enforced } = parseSubject(ctx, spec);
-  const entries: RuleEntry[] = [];
-  const origins: RuleOrigin[] = [];
-  const shared = describeSpec(ctx, spec);
-  for (const { list, direction, deny } of lists) {
-    for (const [index, item] of (readList(ctx.issues, `${ctx.path}.${list}`, spec[list]) ?? []).entries()) {
-      const path = `${ctx.path}.${list}[${index}]`;
-      const raw = readObject(ctx.issues, path, item) ?? {};
-      const text = entryText(ctx.source, `${ctx.prefix}${list}`, index);
-      const id = ruleIdOf(text);
-      origins.push({ ...ctx.source, id, text, direction, list: `${ctx.prefix}${list}`, index, ...shared });
-      entries.push(...parseEntry({ issues: ctx.issues, path, direction, deny, scope: ctx.scope, subject }, raw).map((e) => ({ ...e, id })));
-    }
-  }
-  const defaultDeny = parseDefaultDeny(ctx, spec);
-  const ids = directions.map((direction) => {
-    const text = defaultDenyText(ctx.source, ctx.prefix, direction);
-    if (defaultDeny[direction]) origins.push({ ...ctx.source, id: ruleIdOf(text), text, direction, list: 'default-deny', ...shared });
-    return ruleIdOf(text);
-  });
-  if (!enforced) return undefined;
-  return {
-    source: ctx.source,
-    tier: 'normal',
-    mode: 'enforce',
-    subjectKind: 'endpoints',
-    subject,
-    entries,
-    defaultDeny,
-    defaultDenyIds: { ingress: ids[0]!, egress: ids[1]! },
-    origins,
+function unknownKind(issues: IssueList, kind: string): readonly Rule[] {
+  issues.error('kind', `unknown kind ${shown(kind)}`, `use one of ${policyKinds.join(', ')}`);
+  return [];
+}
+
+function parseKind(
+  issues: IssueList,
+  info: KindInfo,
+  source: PolicySource,
+  mode: PolicyMode,
+  object: PolicyObject,
+  config: ParseConfig,
+): readonly Rule[] {
+  checkFields(issues, '', object as unknown as Record<string, unknown>, ['apiVersion', 'kind', 'metadata', 'spec', 'specs', 'status']);
+  const version = readString(issues, 'apiVersion', object.apiVersion);
+  if (version !== undefined && !info.apiVersions.includes(version))
+    issues.error('apiVersion', `${source.kind} of ${shown(version)} is not known`, `use ${info.apiVersions.join(' or ')}`);
+  const scope = {
+    namespace: info.namespaced ? source.namespace : undefined,
+    clusterName: config.clusterName,
+    defaultLocalCluster: config.defaultLocalCluster ?? true,
   };
+  return info.parse({ issues, source, mode, scope, filter: config.labelFilter ?? defaultLabelFilter }, object);
 }
 
-/** Not enforced: the rest is still read, so that one look shows everything that is wrong. */
-function parseSubject(ctx: SpecContext, spec: JsonObject): { readonly subject: Selector; readonly enforced: boolean } {
-  const none = { subject: matchAllSelector, enforced: false };
-  const forEndpoints = isPresent(spec.endpointSelector);
-  const forNodes = isPresent(spec.nodeSelector);
-  if (forEndpoints === forNodes) {
-    ctx.issues.error(
-      ctx.path,
-      'needs exactly one of endpointSelector and nodeSelector',
-      'write "endpointSelector: {}" to select every pod in scope',
-    );
-    return none;
-  }
-  const field = `${ctx.path}.${forNodes ? 'nodeSelector' : 'endpointSelector'}`;
-  if (forNodes && ctx.scope.namespace !== undefined) {
-    ctx.issues.error(field, 'is not possible in a namespaced policy', 'use a CiliumClusterwideNetworkPolicy');
-    return none;
-  }
-  const raw = readObject(ctx.issues, field, forNodes ? spec.nodeSelector : spec.endpointSelector);
-  if (raw === undefined) return none;
-  const subject = scopeSubject(raw as LabelSelector, ctx.scope);
-  if (!subject.ok) {
-    ctx.issues.error(field, subject.error.message, subject.error.hint);
-    return none;
-  }
-  if (subject.value.overwritten !== undefined) {
-    ctx.issues.lint(
-      field,
-      `namespace "${subject.value.overwritten}" is ignored: the policy selects in its own namespace "${ctx.scope.namespace}"`,
-    );
-  }
-  if (!forNodes) return { subject: subject.value.selector, enforced: true };
-  checkHostRules(ctx, spec);
-  ctx.issues.unsupported(field, 'policies for nodes are not supported yet: nothing is enforced on nodes');
-  return none;
-}
+const annotationPrefix = modeAnnotation.slice(0, modeAnnotation.indexOf('/') + 1);
 
-function checkHostRules(ctx: SpecContext, spec: JsonObject): void {
-  for (const { list } of lists) {
-    for (const [i, entry] of (readList(ctx.issues, `${ctx.path}.${list}`, spec[list]) ?? []).entries()) {
-      const items = (entry as JsonObject | null)?.toPorts;
-      if (Array.isArray(items) && items.some((t: JsonObject) => hasHttpOrKafka(t)))
-        ctx.issues.error(`${ctx.path}.${list}[${i}].toPorts`, 'HTTP and Kafka rules are not possible for nodes');
-    }
+function readMode(issues: IssueList, value: unknown): PolicyMode {
+  const annotations = readObject(issues, 'metadata.annotations', value) ?? {};
+  for (const key of Object.keys(annotations)) {
+    if (!key.startsWith(annotationPrefix) || key === modeAnnotation) continue;
+    if (nearest(key.slice(annotationPrefix.length), ['mode']) === undefined) continue;
+    issues.lint(`metadata.annotations[${key.slice(0, 80)}]`, 'is not known', `do you mean ${modeAnnotation}?`);
   }
-}
-
-function describeSpec(ctx: SpecContext, spec: JsonObject): { description?: string; log?: string } {
-  const description = readString(ctx.issues, `${ctx.path}.description`, spec.description);
-  const log = readString(ctx.issues, `${ctx.path}.log.value`, readObject(ctx.issues, `${ctx.path}.log`, spec.log)?.value);
-  return { ...(description === undefined ? {} : { description }), ...(log === undefined ? {} : { log }) };
-}
-
-/** Unset: on in the directions that have entries. True without entries has no effect. */
-function parseDefaultDeny(ctx: SpecContext, spec: JsonObject): { ingress: boolean; egress: boolean } {
-  const raw = readObject(ctx.issues, `${ctx.path}.enableDefaultDeny`, spec.enableDefaultDeny) ?? {};
-  const on = (direction: Direction): boolean => {
-    const set = readBoolean(ctx.issues, `${ctx.path}.enableDefaultDeny.${direction}`, raw[direction]);
-    const has = listLength(spec[direction]) + listLength(spec[`${direction}Deny`]) > 0;
-    if (set === true && !has)
-      ctx.issues.lint(
-        `${ctx.path}.enableDefaultDeny.${direction}`,
-        `has no effect: there are no ${direction} entries`,
-        `add "${direction}: [{}]"`,
-      );
-    return has && set !== false;
-  };
-  return { ingress: on('ingress'), egress: on('egress') };
-}
-
-/** One written entry becomes up to three: plain ports, ports with L7 rules, ports with other conditions. */
-function parseEntry(ctx: EntryContext, raw: JsonObject): Omit<RuleEntry, 'id'>[] {
-  const peers = parsePeers(ctx, raw);
-  const ports = parsePorts(ctx, raw);
-  const auth = parseAuthentication(ctx, raw);
-  if (peers === undefined && ports === undefined) {
-    // `- {}` is the idiom for "isolate"; anything else without effect was probably not meant.
-    if (ctx.deny || Object.keys(raw).length > 0) {
-      ctx.issues.lint(
-        ctx.path,
-        `an entry without peers and ports ${ctx.deny ? 'denies' : 'allows'} nothing`,
-        'name peers or ports; entity "all" means everyone',
-      );
-    }
-    return [];
-  }
-  const parts: ParsedPorts = ports ?? { plain: [allTraffic], l7: [], other: [] };
-  const to: readonly PeerSelector[] = peers ?? [{ kind: 'any' }];
-  const base = { direction: ctx.direction, priority: 0, peers: to };
-  if (ctx.deny) return [{ ...base, action: 'deny', ports: parts.plain }];
-  if (auth) return [{ ...base, action: 'redirect', condition: 'other', ports: [...parts.plain, ...parts.l7, ...parts.other] }];
-  const out: Omit<RuleEntry, 'id'>[] = [{ ...base, action: 'allow', ports: parts.plain }];
-  if (parts.l7.length > 0) out.push({ ...base, action: 'redirect', condition: 'l7', ports: parts.l7 });
-  if (parts.other.length > 0) out.push({ ...base, action: 'redirect', condition: 'other', ports: parts.other });
-  return out.filter((e) => e.ports.length > 0);
-}
-
-/** True if the entry asks for a check nobody makes yet. */
-function parseAuthentication(ctx: EntryContext, raw: JsonObject): boolean {
-  const path = `${ctx.path}.authentication`;
-  const auth = readObject(ctx.issues, path, raw.authentication);
-  if (auth === undefined) return false;
-  if (ctx.deny) ctx.issues.error(path, 'is not possible in deny rules');
-  const mode = readString(ctx.issues, `${path}.mode`, auth.mode) ?? '';
-  if (mode === 'disabled') return false;
-  if (mode !== 'required' && mode !== 'test-always-fail')
-    ctx.issues.error(`${path}.mode`, `unknown mode "${mode.slice(0, 32)}"`, 'use disabled, required or test-always-fail');
-  else ctx.issues.unsupported(path, 'mutual authentication is not supported yet: the traffic it would admit is blocked');
-  return true;
+  const mode = annotations[modeAnnotation];
+  if (mode === undefined || mode === 'enforce') return 'enforce';
+  if (mode !== 'shadow') issues.error(`metadata.annotations[${modeAnnotation}]`, `unknown mode ${shown(mode)}`, 'use enforce or shadow');
+  return 'shadow';
 }

@@ -1,4 +1,5 @@
 // Typed access to plain JSON that may hold anything. Called by the parsers; absent (or null) and empty stay different.
+import type { LabelSelector, LabelSelectorRequirement } from '@axoneme/model';
 import type { IssueList } from './issues.ts';
 
 export type JsonObject = Readonly<Record<string, unknown>>;
@@ -34,5 +35,91 @@ export function readBoolean(issues: IssueList, path: string, value: unknown): bo
   return undefined;
 }
 
+/** A whole number from `min` to `max`; undefined if absent or wrong (then reported). */
+export function readInteger(issues: IssueList, path: string, value: unknown, min: number, max: number): number | undefined {
+  if (!isPresent(value)) return undefined;
+  if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value;
+  issues.error(path, `${shown(value)} is not a whole number from ${min} to ${max}`);
+  return undefined;
+}
+
 /** Length of a list field, 0 if it is absent or no list. */
 export const listLength = (value: unknown): number => (Array.isArray(value) ? value.length : 0);
+
+/** A value for a message: short, quoted if it is text. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return `"${value.slice(0, 64)}"`;
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  return String(value).slice(0, 64);
+}
+
+/** Text of a scalar that may be text or a number; empty for anything else. */
+export const textOf = (value: unknown): string => (typeof value === 'string' || typeof value === 'number' ? String(value) : '');
+
+/** The shape of a label selector; what the keys and values say is checked when it is compiled. */
+export function readSelector(issues: IssueList, path: string, value: unknown): LabelSelector | undefined {
+  const raw = readObject(issues, path, value);
+  if (raw === undefined) return undefined;
+  checkFields(issues, path, raw, ['matchLabels', 'matchExpressions']);
+  const matchLabels: [string, string][] = [];
+  for (const [key, v] of Object.entries(readObject(issues, `${path}.matchLabels`, raw.matchLabels) ?? {})) {
+    if (typeof v === 'string') matchLabels.push([key, v]);
+    else issues.error(`${path}.matchLabels`, `the value of "${key.slice(0, 64)}" must be a string`, 'put it in quotes');
+  }
+  const matchExpressions = (readList(issues, `${path}.matchExpressions`, raw.matchExpressions) ?? []).flatMap((e, i) =>
+    readRequirement(issues, `${path}.matchExpressions[${i}]`, e),
+  );
+  return { matchLabels: Object.fromEntries(matchLabels), matchExpressions };
+}
+
+function readRequirement(issues: IssueList, path: string, value: unknown): LabelSelectorRequirement[] {
+  const raw = readObject(issues, path, value) ?? {};
+  checkFields(issues, path, raw, ['key', 'operator', 'values']);
+  const key = readString(issues, `${path}.key`, raw.key);
+  const operator = readString(issues, `${path}.operator`, raw.operator);
+  if (!isPresent(raw.key)) issues.error(`${path}.key`, 'the label key is missing');
+  if (!isPresent(raw.operator)) issues.error(`${path}.operator`, 'the operator is missing', 'use In, NotIn, Exists or DoesNotExist');
+  const values = (readList(issues, `${path}.values`, raw.values) ?? []).flatMap(
+    (v, i) => readString(issues, `${path}.values[${i}]`, v) ?? [],
+  );
+  return key === undefined || operator === undefined ? [] : [{ key, operator, values }];
+}
+
+/** A field nobody knows is an error: a misspelled peer field would otherwise leave an entry wider than it reads. */
+export function checkFields(issues: IssueList, path: string, raw: JsonObject, known: readonly string[]): void {
+  let strangers = 0;
+  for (const key of Object.keys(raw)) {
+    if (known.includes(key) || !isPresent(raw[key])) continue;
+    if (++strangers > strangersMax) return;
+    const near = nearest(key, known);
+    const at = path === '' ? key.slice(0, 64) : `${path}.${key.slice(0, 64)}`;
+    issues.error(at, 'unknown field', near === undefined ? 'is it in the wrong place?' : `do you mean ${near}?`);
+  }
+}
+
+const distanceMax = 3;
+const strangersMax = 20;
+
+/** The known name a misspelled one probably stands for. */
+export function nearest(name: string, known: readonly string[]): string | undefined {
+  if (name.length > 40) return undefined;
+  let best: string | undefined;
+  let least = Math.min(distanceMax, Math.floor(name.length / 2)) + 1;
+  for (const k of known) {
+    const d = distance(name.toLowerCase(), k.toLowerCase());
+    if (d < least) [best, least] = [k, d];
+  }
+  return best;
+}
+
+/** Edits (insert, remove, replace) from one text to the other. */
+function distance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
+    row = next;
+  }
+  return row[b.length]!;
+}
