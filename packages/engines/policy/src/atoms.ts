@@ -1,6 +1,6 @@
 // Rules that select one subject → atoms: one peer selector with the rows it brings. Shared by both compilers.
 import { type NamedPort, portPrefixes, protocolNumbers } from '@axoneme/model';
-import { precedenceOf, precedences, type RowTemplate, templateKey } from './rows.ts';
+import { precedenceOf, type RowTemplate, templateKey } from './rows.ts';
 import { type Action, type PeerSelector, type PortMatch, peerText, portText, type Rule, type RuleEntry } from './rules.ts';
 
 export interface NamedMatch {
@@ -25,7 +25,8 @@ export interface Prepared {
   /** Atoms of named peers, and those of any peer that carry port names. */
   readonly atoms: readonly Atom[];
   readonly anyRows: readonly RowTemplate[];
-  readonly anyDenies: ReadonlyMap<number, RowTemplate>;
+  /** Of those, what may stand above rows of named peers. */
+  readonly anyStrong: StrongRows;
   readonly usesPeerNames: boolean;
 }
 
@@ -39,7 +40,7 @@ export const isBlocking = (action: Action): boolean => action === 'deny' || acti
 const verdictOf = (action: Action): RowTemplate['verdict'] => (action === 'redirect' ? 'deny' : action);
 
 export const selectionText = (peer: PeerSelector, deny: boolean): string =>
-  peer.kind === 'cidr' && deny ? `deny ${peerText(peer)}` : peerText(peer);
+  (peer.kind === 'cidr' || peer.kind === 'block') && deny ? `deny ${peerText(peer)}` : peerText(peer);
 
 export function prepare(rules: readonly Rule[], subjectPorts: readonly NamedPort[], isolation: Isolation): Prepared {
   const entries = rules.flatMap((r) => r.entries);
@@ -58,11 +59,11 @@ export function prepare(rules: readonly Rule[], subjectPorts: readonly NamedPort
       }
     }
   }
-  const anyRows = mergeTemplates(anyTemplates, new Map());
-  return { atoms, anyRows, anyDenies: deniesOf(anyRows), usesPeerNames: atoms.some((a) => a.named.length > 0) };
+  const anyRows = mergeTemplates(anyTemplates, nothingStrong);
+  return { atoms, anyRows, anyStrong: strongRows(anyRows), usesPeerNames: atoms.some((a) => a.named.length > 0) };
 }
 
-/** Same selector with and without L7 rules on the same port: the plain one wins, everything passes. */
+/** Same selector with and without L7 rules on the same port and priority: the plain one wins, everything passes. */
 function plainAllows(entries: readonly RuleEntry[]): Set<string> {
   const out = new Set<string>();
   for (const e of entries) {
@@ -72,7 +73,8 @@ function plainAllows(entries: readonly RuleEntry[]): Set<string> {
   return out;
 }
 
-const allowText = (e: RuleEntry, peer: PeerSelector, port: PortMatch): string => `${e.direction} ${portText(port)} ${peerText(peer)}`;
+const allowText = (e: RuleEntry, peer: PeerSelector, port: PortMatch): string =>
+  `${e.direction} ${e.priority} ${portText(port)} ${peerText(peer)}`;
 
 function createAtom(entry: RuleEntry, peer: PeerSelector, ports: readonly PortMatch[], subjectPorts: readonly NamedPort[]): Atom {
   const base: RowTemplate = {
@@ -113,11 +115,11 @@ export function peerTemplates(prepared: Prepared, atoms: readonly Atom[], peerPo
     all.push(...a.templates);
     for (const n of a.named) all.push(...namedTemplates(a.base, n, peerPorts));
   }
-  return mergeTemplates(all, prepared.anyDenies);
+  return mergeTemplates(all, prepared.anyStrong);
 }
 
-/** One row a key: the higher precedence, then the lower rule id. Rows under a stronger deny are dropped: they could never decide. */
-function mergeTemplates(all: readonly RowTemplate[], anyDenies: ReadonlyMap<number, RowTemplate>): RowTemplate[] {
+/** One row a key: the higher precedence, then the lower rule id. Rows under a wider, stronger one are dropped: they could never decide. */
+function mergeTemplates(all: readonly RowTemplate[], above: StrongRows): RowTemplate[] {
   const byKey = new Map<number, RowTemplate>();
   for (const t of all) {
     const key = templateKey(t.direction, t.protocol, t.prefix);
@@ -125,25 +127,36 @@ function mergeTemplates(all: readonly RowTemplate[], anyDenies: ReadonlyMap<numb
     if (other === undefined || t.precedence > other.precedence || (t.precedence === other.precedence && t.ruleId < other.ruleId))
       byKey.set(key, t);
   }
-  const denies = deniesOf(byKey.values());
-  const kept =
-    denies.size + anyDenies.size === 0 ? [...byKey] : [...byKey].filter(([, t]) => !isShadowed(t, denies) && !isShadowed(t, anyDenies));
+  const own = strongRows(byKey.values());
+  const kept = [...byKey].filter(([, t]) => !isCovered(t, own) && !isCovered(t, above));
   return kept.sort((a, b) => a[0] - b[0]).map(([, t]) => t);
 }
 
-function deniesOf(rows: Iterable<RowTemplate>): Map<number, RowTemplate> {
-  const out = new Map<number, RowTemplate>();
-  for (const t of rows) if ((t.precedence & 0xff) === precedences.deny) out.set(templateKey(t.direction, t.protocol, t.prefix), t);
-  return out;
+/** Rows by key, and the highest precedence among them: weaker rows need not be looked for. */
+interface StrongRows {
+  readonly byKey: ReadonlyMap<number, RowTemplate>;
+  readonly highest: number;
 }
 
-function isShadowed(t: RowTemplate, denies: ReadonlyMap<number, RowTemplate>): boolean {
-  if (denies.size === 0) return false;
+const nothingStrong: StrongRows = { byKey: new Map(), highest: 0 };
+
+function strongRows(rows: Iterable<RowTemplate>): StrongRows {
+  const byKey = new Map<number, RowTemplate>();
+  let highest = 0;
+  for (const t of rows) {
+    byKey.set(templateKey(t.direction, t.protocol, t.prefix), t);
+    highest = Math.max(highest, t.precedence);
+  }
+  return { byKey, highest };
+}
+
+function isCovered(t: RowTemplate, by: StrongRows): boolean {
+  if (by.highest <= t.precedence) return false;
   const stronger = (d: RowTemplate | undefined): boolean => d !== undefined && d.precedence > t.precedence;
-  if (stronger(denies.get(templateKey(t.direction, 0, { port: 0, len: 0 })))) return true;
+  if (stronger(by.byKey.get(templateKey(t.direction, 0, { port: 0, len: 0 })))) return true;
   for (let len = 0; len <= t.prefix.len; len++) {
     const port = len === 0 ? 0 : t.prefix.port & (0xffff << (16 - len)) & 0xffff;
-    if (stronger(denies.get(templateKey(t.direction, t.protocol, { port, len })))) return true;
+    if (stronger(by.byKey.get(templateKey(t.direction, t.protocol, { port, len })))) return true;
   }
   return false;
 }

@@ -2,16 +2,19 @@
 import type { IdentityId, NamedPort } from '@axoneme/model';
 import { isBlocking, selectionText } from './atoms.ts';
 import { createMultiMap, type MultiMap } from './label-index.ts';
+import type { LayerName, SubjectSet } from './layer-plan.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
 import type { PolicyKey, Rule, RuleId, RuleOrigin } from './rules.ts';
 import type { PeerView, Ruleset } from './ruleset.ts';
 import { createSelection, type Selection } from './selection.ts';
-import type { PolicyConfig, PolicyIdentity, SubjectPolicy } from './subjects.ts';
+import type { HostSubject, PolicyConfig, PolicyIdentity } from './subjects.ts';
 
 /** A rule in use; `serial` names it within this compiler only. */
 export interface Loaded {
   readonly serial: number;
   readonly rule: Rule;
+  /** Where its subjects are found. */
+  readonly subjects: Selection;
   readonly subjectText: string;
   /** Selector texts acquired for the peers, with repetitions. */
   readonly acquired: readonly string[];
@@ -23,11 +26,17 @@ export interface LoadedPolicy {
   readonly loaded: readonly Loaded[];
 }
 
+/** One or more rulesets; two layers may share one. */
+export type Seats = ReadonlyMap<LayerName, Ruleset>;
+
 export interface CompilerState {
   readonly config: PolicyConfig;
   readonly selection: Selection;
+  /** Which nodes the subject selectors of host rules match; endpoint selectors never see them. */
+  readonly hostSelection: Selection;
   readonly view: PeerView;
   readonly identities: Map<IdentityId, PolicyIdentity>;
+  readonly hosts: Map<IdentityId, HostSubject>;
   /** Identities by port name. */
   readonly owners: MultiMap<string, IdentityId>;
   readonly policies: Map<PolicyKey, LoadedPolicy>;
@@ -36,12 +45,13 @@ export interface CompilerState {
   /** Serials of the rules whose subject selector matches. */
   readonly rulesOf: MultiMap<IdentityId, number>;
   readonly rulesets: Map<string, Ruleset>;
-  readonly rulesetOf: Map<IdentityId, Ruleset>;
+  /** Rulesets of each subject by layer. */
+  readonly seats: Map<IdentityId, Seats>;
   /** Rulesets by selector text of their peers. */
   readonly users: MultiMap<string, Ruleset>;
   /** Rulesets with egress port names. */
   readonly nameUsers: Set<Ruleset>;
-  readonly subjects: Map<IdentityId, SubjectPolicy>;
+  readonly subjects: Map<IdentityId, SubjectSet>;
   readonly handles: Map<PolicyHandle, { readonly rows: PolicyRows; readonly uses: number }>;
   /** Handles used or left in the running update, and the rows they had before it, if any. */
   readonly handlesBefore: Map<PolicyHandle, PolicyRows | undefined>;
@@ -58,15 +68,17 @@ export function createState(config: PolicyConfig): CompilerState {
   return {
     config,
     selection,
+    hostSelection: createSelection(),
     view: { members: selection.members, portsOf: (peer) => identities.get(peer)?.namedPorts ?? noPorts, ownersOf: owners.get },
     identities,
+    hosts: new Map(),
     owners,
     policies: new Map(),
     bySerial: new Map(),
     bySubjectText: createMultiMap(),
     rulesOf: createMultiMap(),
     rulesets: new Map(),
-    rulesetOf: new Map(),
+    seats: new Map(),
     users: createMultiMap(),
     nameUsers: new Set(),
     subjects: new Map(),
@@ -80,8 +92,10 @@ export function createState(config: PolicyConfig): CompilerState {
 /** Takes a rule in; `dirty` collects the identities its subject selector matches. */
 export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId>): Loaded {
   const acquired: string[] = [];
-  const subjectText = `labels ${rule.subject.text}`;
-  state.selection.acquire(subjectText, { kind: 'labels', selector: rule.subject }, false);
+  const ofNodes = rule.subjectKind === 'nodes';
+  const subjects = ofNodes ? state.hostSelection : state.selection;
+  const subjectText = `${ofNodes ? 'host' : 'labels'} ${rule.subject.text}`;
+  subjects.acquire(subjectText, { kind: 'labels', selector: rule.subject }, false);
   for (const e of rule.entries) {
     const deny = isBlocking(e.action);
     for (const peer of e.peers) {
@@ -91,11 +105,11 @@ export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId
       acquired.push(text);
     }
   }
-  const loaded: Loaded = { serial: state.nextSerial++, rule, subjectText, acquired };
+  const loaded: Loaded = { serial: state.nextSerial++, rule, subjects, subjectText, acquired };
   state.bySerial.set(loaded.serial, loaded);
   state.bySubjectText.add(subjectText, loaded);
   for (const o of rule.origins) useOrigin(state, o, 1);
-  for (const id of state.selection.members(subjectText)) {
+  for (const id of subjects.members(subjectText)) {
     state.rulesOf.add(id, loaded.serial);
     dirty.add(id);
   }
@@ -103,14 +117,15 @@ export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId
 }
 
 export function unloadRule(state: CompilerState, loaded: Loaded, dirty: Set<IdentityId>): void {
-  for (const id of state.selection.members(loaded.subjectText)) {
+  for (const id of loaded.subjects.members(loaded.subjectText)) {
     state.rulesOf.delete(id, loaded.serial);
     dirty.add(id);
   }
   state.bySerial.delete(loaded.serial);
   state.bySubjectText.delete(loaded.subjectText, loaded);
   for (const o of loaded.rule.origins) useOrigin(state, o, -1);
-  for (const text of [loaded.subjectText, ...loaded.acquired]) state.selection.release(text);
+  loaded.subjects.release(loaded.subjectText);
+  for (const text of loaded.acquired) state.selection.release(text);
 }
 
 export function useHandle(state: CompilerState, rows: PolicyRows, delta: 1 | -1): void {

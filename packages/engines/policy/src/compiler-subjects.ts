@@ -1,41 +1,73 @@
-// Subjects and the rulesets they share, inside the incremental compiler. Private to compiler.ts.
+// Subjects and the rulesets they share, inside the incremental compiler. Private to layers.ts.
 import { type IdentityId, reservedIds } from '@axoneme/model';
-import { type CompilerState, useHandle, useOrigin } from './compiler-state.ts';
+import { type CompilerState, type Loaded, type Seats, useHandle, useOrigin } from './compiler-state.ts';
+import {
+  isPresent,
+  type LayerName,
+  type LayerPlan,
+  layerNames,
+  planLayers,
+  type SubjectLayers,
+  type SubjectSet,
+  tierConditions,
+} from './layer-plan.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
+import type { Rule } from './rules.ts';
 import { createRuleset, patchRows, type Ruleset } from './ruleset.ts';
-import { isSubject, portsText, type SubjectPolicy, subjectDefaults, usesSubjectNames } from './subjects.ts';
+import { isHostSubject, isSubject, noDefaults, portsText, type SubjectPolicy, subjectDefaults, usesSubjectNames } from './subjects.ts';
 
 /** Difference to the table before; rows are to be written before the subjects that point at them, and removed after. */
-export interface PolicyDelta {
+export interface LayeredDelta {
   readonly addedPolicies: readonly PolicyRows[];
-  readonly subjects: readonly SubjectPolicy[];
+  readonly subjects: readonly SubjectSet[];
   readonly removedSubjects: readonly IdentityId[];
   readonly removedPolicies: readonly PolicyHandle[];
 }
 
-/** Brings one identity to the ruleset that its rules make; creates and forgets rulesets as needed. */
+/** Brings one subject to the rulesets that its rules make; creates and forgets rulesets as needed. */
 export function moveSubject(state: CompilerState, id: IdentityId, touched: Set<IdentityId>): void {
-  const old = state.rulesetOf.get(id);
-  const identity = state.identities.get(id);
-  const next = identity !== undefined && isSubject(identity, state.config) ? findRuleset(state, id) : undefined;
-  if (next === old) return;
-  next?.subjects.add(id);
-  if (next === undefined) state.rulesetOf.delete(id);
-  else state.rulesetOf.set(id, next);
-  if (old !== undefined) leaveRuleset(state, old, id);
+  const old = state.seats.get(id);
+  const next = findSeats(state, id);
+  if (next !== undefined && old !== undefined && sameSeats(old, next)) return;
+  if (next === undefined && old === undefined) return;
+  const kept = new Set(next?.values());
+  for (const set of kept) set.subjects.add(id);
+  if (next === undefined) state.seats.delete(id);
+  else state.seats.set(id, next);
+  for (const set of new Set(old?.values())) if (!kept.has(set)) leaveRuleset(state, set, id);
   touched.add(id);
 }
 
-function findRuleset(state: CompilerState, id: IdentityId): Ruleset {
-  const isHost = id === reservedIds.host;
-  const serials = isHost ? [] : [...state.rulesOf.get(id)].sort((a, b) => a - b);
-  const rules = serials.map((s) => state.bySerial.get(s)!.rule);
+function sameSeats(a: Seats, b: Seats): boolean {
+  if (a.size !== b.size) return false;
+  for (const [name, set] of a) if (b.get(name) !== set) return false;
+  return true;
+}
+
+/** Undefined for what is no subject: peers only, and nodes that no host rule selects. */
+function findSeats(state: CompilerState, id: IdentityId): Seats | undefined {
+  const serials = state.rulesOf.get(id);
+  if (isHostSubject(id)) {
+    if (!state.hosts.has(id) || serials.size === 0 || state.config.mode === 'never') return undefined;
+  } else {
+    const identity = state.identities.get(id);
+    if (identity === undefined || !isSubject(identity, state.config)) return undefined;
+  }
+  const selected = [...serials].sort((a, b) => a - b).map((s) => state.bySerial.get(s)!);
+  return new Map(planLayers(selected, ruleOf, state.config.mode).map((plan) => [plan.name, findRuleset(state, id, plan)]));
+}
+
+const ruleOf = (l: Loaded): Rule => l.rule;
+
+function findRuleset(state: CompilerState, id: IdentityId, plan: LayerPlan<Loaded>): Ruleset {
+  const rules = plan.rules.map(ruleOf);
   const ports = usesSubjectNames(rules) ? state.view.portsOf(id) : [];
-  const special = isHost || id === reservedIds.init ? id : 0;
-  const key = `${serials.join()}|${special}|${portsText(ports)}`;
+  const special = id === reservedIds.init || isHostSubject(id) ? id : 0;
+  const key = `${plan.isolates ? '' : 'tier '}${plan.rules.map((l) => l.serial).join()}|${special}|${portsText(ports)}`;
   const known = state.rulesets.get(key);
   if (known !== undefined) return known;
-  const fresh = createRuleset(key, state.config.mode === 'never' ? [] : rules, ports, subjectDefaults(id, rules, state.config), state.view);
+  const defaults = plan.isolates ? subjectDefaults(id, rules, state.config) : noDefaults;
+  const fresh = createRuleset(key, rules, ports, defaults, plan.isolates ? defaults.isolation : tierConditions, state.view);
   state.rulesets.set(key, fresh);
   for (const text of fresh.selections) state.users.add(text, fresh);
   if (fresh.prepared.usesPeerNames) state.nameUsers.add(fresh);
@@ -65,18 +97,18 @@ export function patchRuleset(state: CompilerState, set: Ruleset, changed: Readon
 }
 
 /** Compares the touched subjects with what was published and publishes the difference. */
-export function publish(state: CompilerState, touched: ReadonlySet<IdentityId>): PolicyDelta {
-  const subjects: SubjectPolicy[] = [];
+export function publish(state: CompilerState, touched: ReadonlySet<IdentityId>): LayeredDelta {
+  const subjects: SubjectSet[] = [];
   const removedSubjects: IdentityId[] = [];
   for (const id of [...touched].sort((a, b) => a - b)) {
     const old = state.subjects.get(id);
-    const set = state.rulesetOf.get(id);
-    if (set === undefined) {
+    const seats = state.seats.get(id);
+    if (seats === undefined) {
       if (state.subjects.delete(id)) removedSubjects.push(id);
       continue;
     }
-    const next = createSubject(state, id, set);
-    if (old !== undefined && sameSubject(old, next)) continue;
+    const next = createSubject(state, id, seats);
+    if (old !== undefined && sameSet(old, next)) continue;
     state.subjects.set(id, next);
     subjects.push(next);
   }
@@ -90,17 +122,35 @@ export function publish(state: CompilerState, touched: ReadonlySet<IdentityId>):
   };
 }
 
-const createSubject = (state: CompilerState, id: IdentityId, set: Ruleset): SubjectPolicy => ({
-  identity: id,
-  rows: state.handles.get(set.rows.handle)?.rows ?? set.rows,
-  defaultDeny: set.defaults.isolation,
-  denyRules: set.defaults.denyRules,
-  allowLocalhost: state.config.allowLocalhost,
-});
+function createSubject(state: CompilerState, identity: IdentityId, seats: Seats): SubjectSet {
+  const layers: { -readonly [K in LayerName]?: SubjectPolicy } = {};
+  for (const name of layerNames) {
+    const set = seats.get(name);
+    const policy = set === undefined ? undefined : createPolicy(state, identity, set);
+    if (policy !== undefined && isPresent(name, policy)) layers[name] = policy;
+  }
+  return { identity, layers: layers as SubjectLayers };
+}
 
-const sameSubject = (a: SubjectPolicy, b: SubjectPolicy): boolean =>
-  a.rows.handle === b.rows.handle &&
-  a.denyRules[0] === b.denyRules[0] &&
-  a.denyRules[1] === b.denyRules[1] &&
-  a.defaultDeny.ingress === b.defaultDeny.ingress &&
-  a.defaultDeny.egress === b.defaultDeny.egress;
+function createPolicy(state: CompilerState, identity: IdentityId, set: Ruleset): SubjectPolicy {
+  const rows = state.handles.get(set.rows.handle)?.rows ?? set.rows;
+  return {
+    identity,
+    rows,
+    usesClasses: rows.usesClasses,
+    defaultDeny: set.defaults.isolation,
+    denyRules: set.defaults.denyRules,
+    allowLocalhost: state.config.allowLocalhost && !isHostSubject(identity),
+  };
+}
+
+const sameSet = (a: SubjectSet, b: SubjectSet): boolean => layerNames.every((name) => samePolicy(a.layers[name], b.layers[name]));
+
+const samePolicy = (a: SubjectPolicy | undefined, b: SubjectPolicy | undefined): boolean =>
+  a === undefined || b === undefined
+    ? a === b
+    : a.rows.handle === b.rows.handle &&
+      a.denyRules[0] === b.denyRules[0] &&
+      a.denyRules[1] === b.denyRules[1] &&
+      a.defaultDeny.ingress === b.defaultDeny.ingress &&
+      a.defaultDeny.egress === b.defaultDeny.egress;

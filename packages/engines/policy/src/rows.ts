@@ -105,7 +105,14 @@ export interface PolicyRows {
   readonly peerMask: readonly [number, number];
   /** The same for rows of any peer. */
   readonly anyMask: readonly [number, number];
+  /** Some peer is an address class. */
+  readonly usesClasses: boolean;
 }
+
+/** Numbers of address classes. */
+export const classFirst = 0x0200_0000;
+export const classLast = 0x02ff_ffff;
+export const isAddressClass = (id: IdentityId): boolean => id >= classFirst && id <= classLast;
 
 export function createPolicyRows(packed: Buffer): PolicyRows {
   // Rows of peer 0 come first.
@@ -113,7 +120,8 @@ export function createPolicyRows(packed: Buffer): PolicyRows {
   const anyMask = maskOf(packed, 0, named);
   const peerMask = maskOf(packed, named, packed.length);
   const handle = (packed.length === 0 ? 0n : hash64(packed)) as PolicyHandle;
-  return { handle, count: packed.length / rowSize, packed, peerMask, anyMask };
+  const usesClasses = lowerBound(packed, classFirst) < lowerBound(packed, classLast + 1);
+  return { handle, count: packed.length / rowSize, packed, peerMask, anyMask, usesClasses };
 }
 
 function maskOf(packed: Buffer, from: number, to: number): [number, number] {

@@ -29,9 +29,10 @@ export function createRuleset(
   rules: readonly Rule[],
   ports: readonly NamedPort[],
   defaults: SubjectDefaults,
+  conditions: Isolation,
   view: PeerView,
 ): Ruleset {
-  const prepared = prepare(rules, ports, defaults.isolation satisfies Isolation);
+  const prepared = prepare(rules, ports, conditions);
   const selections = new Set(prepared.atoms.filter((a) => a.peer.kind !== 'any').map((a) => a.selection));
   return { key, rules, defaults, prepared, selections, subjects: new Set(), rows: buildRows(prepared, view) };
 }

@@ -11,6 +11,8 @@ import {
   standIn,
   worldMembers,
 } from './cidrs.ts';
+import { type ClassIndex, createClassIndex } from './class-index.ts';
+import { type AddressClass, blockPrefixes, selectsBlock } from './classes.ts';
 import { createMultiMap, leastCrowded, type MultiMap, placesOf, waysTo } from './label-index.ts';
 import type { PeerSelector } from './rules.ts';
 
@@ -19,6 +21,8 @@ export interface Selection {
   dropIdentity(id: IdentityId): void;
   putCidr(identity: CidrIdentity): void;
   dropCidr(id: IdentityId): void;
+  putClass(cls: AddressClass): void;
+  dropClass(id: IdentityId): void;
   /** Counted; the first call finds the members. Never asked for `any`. */
   acquire(text: string, peer: PeerSelector, deny: boolean): void;
   release(text: string): void;
@@ -44,9 +48,12 @@ interface Index {
   readonly identitiesAt: MultiMap<string, IdentityId>;
   readonly selectorsAt: MultiMap<string, Selected>;
   readonly cidrs: CidrIndex;
+  readonly classes: ClassIndex;
   /** CIDR selectors by each prefix they mention. */
   readonly byPrefix: PrefixTable<Set<Selected>>;
-  /** CIDR selectors that mention a prefix without identity. */
+  /** Block selectors by each prefix they mention. */
+  readonly byBlock: PrefixTable<Set<Selected>>;
+  /** Selectors that mention a prefix without identity or class. */
   readonly incomplete: Set<Selected>;
   changes: Map<string, Set<IdentityId>>;
 }
@@ -60,7 +67,9 @@ export function createSelection(): Selection {
     identitiesAt: createMultiMap(),
     selectorsAt: createMultiMap(),
     cidrs: createCidrIndex(),
+    classes: createClassIndex(),
     byPrefix: createPrefixTable(),
+    byBlock: createPrefixTable(),
     incomplete: new Set(),
     changes: new Map(),
   };
@@ -69,6 +78,8 @@ export function createSelection(): Selection {
     dropIdentity: (id) => dropLabels(index, id),
     putCidr: (identity) => putCidr(index, identity),
     dropCidr: (id) => dropCidr(index, id),
+    putClass: (cls) => putClass(index, cls),
+    dropClass: (id) => dropClass(index, id),
     acquire: (text, peer, deny) => acquire(index, text, peer, deny),
     release: (text) => release(index, text),
     members: (text) => index.selectors.get(text)?.members ?? nobody,
@@ -141,12 +152,62 @@ function noteCidr(index: Index, { id, cidr }: CidrIdentity, present: boolean): v
       else toggle(index, s, id, present && selectsCidr(s.peer, cidr));
     }
   }
-  for (const s of index.incomplete) refresh(index, s);
+  for (const s of index.incomplete) if (s.peer.kind === 'cidr') refresh(index, s);
+}
+
+function putClass(index: Index, cls: AddressClass): void {
+  const known = index.classes.get(cls.id);
+  if (known !== undefined && known.block === cls.block && known.nodes.join('\n') === cls.nodes.join('\n')) return;
+  if (known !== undefined) dropClass(index, cls.id);
+  index.classes.put(cls);
+  noteClass(index, cls, true);
+}
+
+function dropClass(index: Index, id: IdentityId): void {
+  const cls = index.classes.get(id);
+  if (cls === undefined) return;
+  index.classes.drop(id);
+  noteClass(index, cls, false);
+}
+
+function noteClass(index: Index, cls: AddressClass, present: boolean): void {
+  for (const text of cls.nodes) {
+    const s = index.selectors.get(nodesText(text));
+    if (s !== undefined) toggle(index, s, cls.id, present);
+  }
+  if (cls.block === undefined) return;
+  for (const { value } of index.byBlock.covering(cls.block)) {
+    for (const s of value) {
+      if (s.peer.kind !== 'block' || index.incomplete.has(s)) continue;
+      if (blockPrefixes(s.peer).includes(cls.block)) refresh(index, s);
+      else toggle(index, s, cls.id, present && selectsBlock(s.peer, cls.block));
+    }
+  }
+  for (const s of index.incomplete) if (s.peer.kind === 'block') refresh(index, s);
+}
+
+const nodesText = (text: string): string => `nodes ${text}`;
+
+/** Members of a selector of addresses or nodes, from scratch. */
+function resolve(index: Index, s: Selected): ReadonlySet<IdentityId> {
+  switch (s.peer.kind) {
+    case 'cidr':
+      return resolveCidr(index, s, s.peer);
+    case 'block': {
+      const { members, complete } = index.classes.resolve(s.peer, s.deny);
+      if (complete) index.incomplete.delete(s);
+      else index.incomplete.add(s);
+      return members;
+    }
+    case 'nodes':
+      return index.classes.withNodes(s.peer.selector.text);
+    default:
+      return nobody;
+  }
 }
 
 function refresh(index: Index, s: Selected): void {
-  if (s.peer.kind !== 'cidr') return;
-  const next = resolveCidr(index, s, s.peer);
+  const next = resolve(index, s);
   for (const id of s.members) if (!next.has(id)) toggle(index, s, id, false);
   for (const id of next) toggle(index, s, id, true);
 }
@@ -185,13 +246,14 @@ function acquire(index: Index, text: string, peer: PeerSelector, deny: boolean):
       for (const id of index.identitiesAt.get(place)) if (matches(s, index.labelsOf.get(id)!)) s.members.add(id);
     }
   }
-  if (peer.kind !== 'cidr') return;
-  for (const c of mentioned(peer)) {
-    const at = index.byPrefix.get(c);
-    if (at === undefined) index.byPrefix.set(c, new Set([s]));
-    else at.add(s);
+  for (const [table, prefixes] of places(index, peer)) {
+    for (const c of prefixes) {
+      const at = table.get(c);
+      if (at === undefined) table.set(c, new Set([s]));
+      else at.add(s);
+    }
   }
-  for (const id of resolveCidr(index, s, peer)) s.members.add(id);
+  if (peer.kind !== 'labels') for (const id of resolve(index, s)) s.members.add(id);
 }
 
 function release(index: Index, text: string): void {
@@ -201,12 +263,17 @@ function release(index: Index, text: string): void {
   index.changes.delete(text);
   index.incomplete.delete(s);
   for (const place of s.places) index.selectorsAt.delete(place, s);
-  if (s.peer.kind !== 'cidr') return;
-  for (const c of mentioned(s.peer)) {
-    const at = index.byPrefix.get(c);
-    at?.delete(s);
-    if (at?.size === 0) index.byPrefix.delete(c);
+  for (const [table, prefixes] of places(index, s.peer)) {
+    for (const c of prefixes) {
+      const at = table.get(c);
+      at?.delete(s);
+      if (at?.size === 0) table.delete(c);
+    }
   }
 }
 
-const mentioned = (s: CidrSelector): readonly Cidr[] => [s.cidr, ...s.except];
+/** Where a selector of addresses is found by its prefixes. */
+function places(index: Index, peer: PeerSelector): readonly (readonly [PrefixTable<Set<Selected>>, readonly Cidr[]])[] {
+  if (peer.kind === 'cidr') return [[index.byPrefix, [peer.cidr, ...peer.except]]];
+  return peer.kind === 'block' ? [[index.byBlock, blockPrefixes(peer)]] : [];
+}

@@ -2,6 +2,7 @@
 import {
   type IdentityId,
   type IdentityInfo,
+  type Labels,
   labelKeys,
   labelValue,
   matchesSelector,
@@ -29,10 +30,12 @@ export interface PolicyIdentity extends IdentityInfo {
   readonly namedPorts?: readonly NamedPort[] | undefined;
 }
 
-/** What enforcement of one identity needs. */
+/** What enforcement of one identity needs in one layer. */
 export interface SubjectPolicy {
   readonly identity: IdentityId;
   readonly rows: PolicyRows;
+  /** The rows name address classes: the peer's address is to be looked up too. */
+  readonly usesClasses: boolean;
   readonly defaultDeny: Isolation;
   /** Ids of the default deny, ingress first; 0 where the direction is open. */
   readonly denyRules: readonly [RuleId, RuleId];
@@ -40,7 +43,17 @@ export interface SubjectPolicy {
 }
 
 const noRule = 0 as RuleId;
-const subjectReserved: readonly IdentityId[] = [reservedIds.host, reservedIds.health, reservedIds.init, reservedIds.ingress];
+const subjectReserved: readonly IdentityId[] = [reservedIds.health, reservedIds.init, reservedIds.ingress];
+/** Pseudo identities of nodes, subjects of host policies, start here. */
+export const hostFirst = 0x0300_0000;
+export const isHostSubject = (id: IdentityId): boolean => id >= hostFirst;
+
+/** A node as the subject of host policies; never a peer. */
+export interface HostSubject {
+  /** `hostFirst` + n. */
+  readonly id: IdentityId;
+  readonly labels: Labels;
+}
 
 /** Reserved identities every compile knows; 99 is nobody's peer. */
 export const builtInIdentities: readonly PolicyIdentity[] = reservedIdentities
@@ -50,7 +63,7 @@ export const builtInIdentities: readonly PolicyIdentity[] = reservedIdentities
 /** Numbers up to 255 come from the built-in table, whatever the caller passes. */
 export const isBuiltIn = (id: IdentityId): boolean => id <= 255;
 
-/** Pods of this cluster, and the reserved ones that have endpoints. The host is a subject without rules. */
+/** Pods of this cluster, and the reserved ones that have endpoints. Nodes are subjects under pseudo identities only. */
 export function isSubject(identity: PolicyIdentity, config: PolicyConfig): boolean {
   if (isBuiltIn(identity.id)) return subjectReserved.includes(identity.id);
   if (identity.id >= 0x0100_0000) return false;
@@ -58,9 +71,11 @@ export function isSubject(identity: PolicyIdentity, config: PolicyConfig): boole
   return cluster === undefined || cluster === config.clusterName;
 }
 
-/** True if the rule is enforced on the identity, given that it is a subject. The host is never selected by endpoint selectors. */
-export const selectsSubject = (rule: Rule, identity: PolicyIdentity): boolean =>
-  identity.id !== reservedIds.host && matchesSelector(rule.subject, identity.labels);
+/** True if the rule is about the subject, given that it is one. Endpoint rules never see nodes, host rules nothing else. */
+export const selectsSubject = (rule: Rule, subject: IdentityInfo): boolean =>
+  (rule.subjectKind === 'nodes') === isHostSubject(subject.id) &&
+  subject.id !== reservedIds.host &&
+  matchesSelector(rule.subject, subject.labels);
 
 export interface SubjectDefaults {
   readonly isolation: Isolation;
@@ -78,12 +93,13 @@ export function subjectDefaults(id: IdentityId, rules: readonly Rule[], config: 
 }
 
 function isolatingOrigin(id: IdentityId, rules: readonly Rule[], config: PolicyConfig, direction: Direction): RuleOrigin | undefined {
-  if (config.mode === 'never' || id === reservedIds.host) return undefined;
+  if (config.mode === 'never') return undefined;
   const own = rules
     .filter((r) => r.defaultDeny[direction])
     .flatMap((r) => r.origins.filter((o) => o.id === r.defaultDenyIds[direction] && o.list === 'default-deny'));
   const combined = combineDefaultDeny(own);
-  if (combined !== undefined) return combined;
+  // A node is closed by its own rules only: the mode is about pods.
+  if (combined !== undefined || isHostSubject(id)) return combined;
   if (config.mode === 'always') return enforcementOrigin('always', direction);
   // Labels not known yet: closed until they are.
   return id === reservedIds.init ? enforcementOrigin('init', direction) : undefined;
@@ -92,6 +108,9 @@ function isolatingOrigin(id: IdentityId, rules: readonly Rule[], config: PolicyC
 /** Ingress port names make the rows depend on the subject's own ports. */
 export const usesSubjectNames = (rules: readonly Rule[]): boolean =>
   rules.some((r) => r.entries.some((e) => e.direction === 'ingress' && e.ports.some((p) => p.kind === 'named')));
+
+/** Tiers have no default deny. */
+export const noDefaults: SubjectDefaults = { isolation: { ingress: false, egress: false }, denyRules: [noRule, noRule], origins: [] };
 
 export const portsText = (ports: readonly NamedPort[]): string =>
   ports

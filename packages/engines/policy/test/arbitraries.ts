@@ -3,7 +3,7 @@
 import type { IpAddr } from '@axoneme/model';
 import fc from 'fast-check';
 import type { PolicyObject } from '../src/index.ts';
-import { ip, type Lab, type LabPod, named, pod } from './lab.ts';
+import { ip, type Lab, type LabPod, named, node, pod } from './lab.ts';
 
 const apps = ['a', 'b', 'c'];
 const namespaces = ['shop', 'blog'];
@@ -150,24 +150,26 @@ export const podArb = (i: number): fc.Arbitrary<LabPod> =>
     )
     .map(([app, ns, cluster, namedPorts, tier]) =>
       pod(`pod${i}`, ns, 1000 + i, [`10.1.0.${i + 1}`, `fd00:1::${i + 1}`], {
-        labels: { app, ...(tier ? { tier: 'web' } : {}) },
+        // Some carry labels of nodes.
+        labels: { app, ...(tier ? { tier: 'web', zone: 'a', role: 'control' } : {}) },
         ports: namedPorts,
         cluster,
       }),
     );
 
+const nodeLabelsArb = fc.constantFrom<Record<string, string>>({ zone: 'a' }, { zone: 'b' }, { zone: 'a', role: 'control' }, {});
+
 /** Different pods here have different numbers even with equal labels; that is allowed (duplicates exist for a while). */
-export const labArb: fc.Arbitrary<Lab> = fc.tuple(...[0, 1, 2, 3, 4].map(podArb)).map((pods) => ({
-  pods,
-  world: {
+export const labArb: fc.Arbitrary<Lab> = fc
+  .tuple(fc.tuple(...[0, 1, 2, 3, 4].map(podArb)), nodeLabelsArb, nodeLabelsArb)
+  .map(([pods, hostLabels, otherLabels]) => ({
     pods,
-    hostAddresses: [ip('192.168.0.1'), ip('fd01::1')],
-    nodes: [
-      { addresses: [ip('192.168.0.2'), ip('fd01::2')], apiServer: false },
-      { addresses: [ip('192.168.0.3')], apiServer: true },
-    ],
-  },
-}));
+    world: {
+      pods,
+      host: node('n1', ['192.168.0.1', 'fd01::1'], hostLabels),
+      nodes: [node('n2', ['192.168.0.2', 'fd01::2'], otherLabels), node('n3', ['192.168.0.3'], { zone: 'b', role: 'control' }, true)],
+    },
+  }));
 
 /** Both sides of every border of the prefixes above, and some of everything else. */
 export const outsideAddresses: IpAddr[] = [

@@ -194,7 +194,7 @@ describe('worked cases', () => {
     for (const peer of ['b', 'c', node, outside]) expect(c.verdict('a', 'ingress', peer, '80/TCP')).toBe('drop 133');
     expect(c.verdict('a', 'ingress', host, '80/TCP')).toBe('pass');
     expect(c.verdict('a', 'egress', host, '80/TCP')).toBe('drop 133');
-    const origin = c.table.origins.get(c.table.subjects.get(c.table.subjects.keys().next().value!)!.denyRules[0]);
+    const origin = c.table.origins.get(c.table.subjects.get(1001 as never)!.layers.normal.denyRules[0]);
     expect(origin === undefined || origin.kind === 'Config').toBe(true);
   });
 
@@ -209,11 +209,11 @@ describe('worked cases', () => {
   });
 
   test('endpoints without labels are closed until a policy for init says otherwise', () => {
-    const closed = compileLab([]).table.subjects.get(5 as never)!;
+    const closed = compileLab([]).table.subjects.get(5 as never)!.layers.normal;
     expect(closed.defaultDeny).toEqual({ ingress: true, egress: true });
     const open = compileLab([ccnp({ endpointSelector: { matchLabels: { 'reserved:init': '' } }, egress: [{ toEntities: ['all'] }] })]);
-    expect(open.table.subjects.get(5 as never)!.rows.count).toBe(1);
-    expect(open.table.origins.get(open.table.subjects.get(5 as never)!.denyRules[1])?.name).toBe('p');
+    expect(open.table.subjects.get(5 as never)!.layers.normal.rows.count).toBe(1);
+    expect(open.table.origins.get(open.table.subjects.get(5 as never)!.layers.normal.denyRules[1])?.name).toBe('p');
   });
 
   test('a policy of one namespace selects nobody elsewhere, whatever its selector says', () => {

@@ -18,19 +18,26 @@ import {
 } from '@axoneme/model';
 import { unwrap } from '@axoneme/std';
 import {
+  type AddressClass,
   type CidrIdentity,
   cidrs,
-  compileAll,
+  classFirst,
+  compileLayers,
   type Direction,
+  type HostSubject,
+  hostFirst,
+  type JudgeNode,
   type JudgePod,
   judge,
+  type LayerTable,
   lookup,
   type ParsedPolicy,
   type PolicyConfig,
   type PolicyIdentity,
   type PolicyObject,
-  type PolicyTable,
   parsePolicy,
+  planAddressClasses,
+  type Rule,
   type World,
 } from '../src/index.ts';
 
@@ -60,6 +67,13 @@ export function pod(
   return { name, id: id as IdentityId, labels, addresses: addresses.map(ip), namedPorts: more.ports ?? [] };
 }
 
+export const node = (name: string, addresses: string[], labels: Record<string, string>, apiServer = false): JudgeNode => ({
+  name,
+  labels: labelsFromMap(Object.fromEntries(Object.entries(labels).map(([k, v]) => [`k8s:${k}`, v]))),
+  addresses: addresses.map(ip),
+  apiServer,
+});
+
 export interface Lab {
   readonly pods: readonly LabPod[];
   readonly world: World;
@@ -76,11 +90,8 @@ export const lab: Lab = (() => {
     pods,
     world: {
       pods,
-      hostAddresses: [ip('192.168.0.1')],
-      nodes: [
-        { addresses: [ip('192.168.0.2')], apiServer: false },
-        { addresses: [ip('192.168.0.3')], apiServer: true },
-      ],
+      host: node('n1', ['192.168.0.1'], { zone: 'a' }),
+      nodes: [node('n2', ['192.168.0.2'], { zone: 'b' }), node('n3', ['192.168.0.3'], { zone: 'b', role: 'control' }, true)],
     },
   };
 })();
@@ -89,19 +100,51 @@ export const identitiesOf = (l: Lab): PolicyIdentity[] => l.pods.map((p) => ({ i
 export const cidrIdentitiesOf = (list: readonly Cidr[]): CidrIdentity[] =>
   list.map((cidr, i) => ({ cidr, id: (0x0100_0001 + i) as IdentityId }));
 
+export const nodesOf = (l: Lab): JudgeNode[] => [l.world.host, ...l.world.nodes];
+export const hostsOf = (l: Lab): HostSubject[] => nodesOf(l).map((n, i) => ({ id: (hostFirst + 1 + i) as IdentityId, labels: n.labels }));
+
+/** Address classes with numbers, and the table that leads to them. */
+export function classesOf(
+  rules: readonly Rule[],
+  l: Lab,
+): { readonly classes: AddressClass[]; readonly resolve: (a: IpAddr) => IdentityId | undefined } {
+  const plan = planAddressClasses({ rules, nodes: nodesOf(l) });
+  const ids = new Map(plan.classes.map((c, i) => [c.key, (classFirst + 1 + i) as IdentityId]));
+  const table = createPrefixTable<IdentityId>();
+  for (const r of plan.rows) table.set(r.cidr, ids.get(r.key)!);
+  return {
+    classes: plan.classes.map(({ key, block, nodes }) => ({ id: ids.get(key)!, block, nodes })),
+    resolve: (a) => table.lookup(a)?.value,
+  };
+}
+
+/** Everything compiled for one world, and how its addresses look to the kernel. */
+export interface CompiledWorld {
+  readonly table: LayerTable;
+  readonly identity: (a: IpAddr) => IdentityId;
+  readonly cls: (a: IpAddr) => IdentityId | undefined;
+}
+
+export function compileWorld(rules: readonly Rule[], l: Lab, cfg: PolicyConfig): CompiledWorld {
+  const cidrIdentities = cidrIdentitiesOf(cidrs(rules));
+  const { classes, resolve } = classesOf(rules, l);
+  const table = compileLayers({ rules, identities: identitiesOf(l), cidrIdentities, classes, hosts: hostsOf(l) }, cfg);
+  return { table, identity: ipcache(l, cidrIdentities), cls: resolve };
+}
+
 /** The ipcache as nodes hold it. */
 export function ipcache(l: Lab, cidrIds: readonly CidrIdentity[]): (address: IpAddr) => IdentityId {
   const table = createPrefixTable<IdentityId>();
   for (const c of cidrIds) table.set(c.cidr, c.id);
   for (const n of l.world.nodes) for (const a of n.addresses) table.set(cidrOfIp(a), (n.apiServer ? 7 : 6) as IdentityId);
-  for (const a of l.world.hostAddresses) table.set(cidrOfIp(a), 1 as IdentityId);
+  for (const a of l.world.host.addresses) table.set(cidrOfIp(a), 1 as IdentityId);
   for (const p of l.pods) for (const a of p.addresses) table.set(cidrOfIp(a), p.id);
   return (a) => table.lookup(a)?.value ?? ((ipFamily(a) === 4 ? 9 : 10) as IdentityId);
 }
 
 export interface Compiled {
   readonly parsed: readonly ParsedPolicy[];
-  readonly table: PolicyTable;
+  readonly table: LayerTable;
   /** `out` or `in` as seen by pod `name`; `peer` is a pod name or an address; `traffic` is `80/TCP`, `icmp/8`. */
   verdict(name: string, direction: Direction, peer: string, traffic: string): string;
 }
@@ -121,9 +164,7 @@ export function compileLab(objects: readonly PolicyObject[], cfg: PolicyConfig =
     return r.value;
   });
   const rules = parsed.flatMap((p) => p.rules);
-  const cidrIds = cidrIdentitiesOf(cidrs(rules));
-  const table = compileAll({ rules, identities: identitiesOf(l), cidrIdentities: cidrIds }, cfg);
-  const resolve = ipcache(l, cidrIds);
+  const { table, identity, cls } = compileWorld(rules, l, cfg);
   return {
     parsed,
     table,
@@ -131,7 +172,7 @@ export function compileLab(objects: readonly PolicyObject[], cfg: PolicyConfig =
       const subject = l.pods.find((p) => p.name === name)!;
       const address = l.pods.find((p) => p.name === peer)?.addresses[0] ?? ip(peer);
       const { protocol, port } = wire(traffic);
-      const byRows = lookup(table.subjects.get(subject.id)!, { peer: resolve(address), direction, protocol, port });
+      const byRows = lookup(table.subjects.get(subject.id)!, { peer: identity(address), cls: cls(address), direction, protocol, port });
       const byRules = judge(rules, l.world, { subject, direction, peer: address, protocol, port }, cfg);
       const text = byRows.allowed ? 'pass' : byRows.reason === 'default-deny' ? 'drop 133' : 'drop 181';
       if (byRows.allowed !== byRules.allowed) throw new TypeError(`rows say ${text}, rules say ${byRules.reason}`);

@@ -1,13 +1,13 @@
 // Rows, handles, rule ids and what happens where a CIDR identity is missing.
 
-import { type Cidr, type IdentityId, parseCidr, reservedIds } from '@axoneme/model';
+import { type Cidr, type IdentityId, parseCidr } from '@axoneme/model';
 import { unwrap } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
 import {
   cidrs,
-  compileAll,
+  compileLayers,
+  createLayeredCompiler,
   createOriginTable,
-  createPolicyCompiler,
   lookup,
   mentionedPeers,
   noRows,
@@ -39,7 +39,7 @@ describe('rows', () => {
         ],
       }),
     ]);
-    const subject = c.table.subjects.get(a)!;
+    const subject = c.table.subjects.get(a)!.layers.normal;
     expect(
       rowsOf(subject.rows).map((r) => [r.peer, r.direction, r.protocol, r.prefix.port, r.prefix.len, r.precedence, r.verdict]),
     ).toEqual([
@@ -60,7 +60,7 @@ describe('rows', () => {
 
   test('protocol 0 is bit 31, and rows under a wider deny are dropped', () => {
     const c = compileLab([onA({ egress: [{ toEndpoints: [{}] }], egressDeny: [{ toEntities: ['all'] }] })]);
-    const { rows } = c.table.subjects.get(a)!;
+    const { rows } = c.table.subjects.get(a)!.layers.normal;
     expect(rowsOf(rows).map((r) => [r.peer, r.verdict])).toEqual([[0, 'deny']]);
     expect(rows.anyMask).toEqual([0, 0x8000_0000]);
   });
@@ -70,10 +70,13 @@ describe('rows', () => {
     const two = onA({ ingress: [{ fromEntities: ['cluster'] }] }, 'two');
     const x = compileLab([one, two]).table;
     const y = compileLab([two, one]).table;
-    expect(y.subjects.get(a)!.rows.handle).toBe(x.subjects.get(a)!.rows.handle);
-    expect(y.subjects.get(a)!.denyRules).toEqual(x.subjects.get(a)!.denyRules);
-    expect(x.origins.get(x.subjects.get(a)!.denyRules[0])).toMatchObject({ name: 'one', also: ['CiliumNetworkPolicy/shop/two#ingress'] });
-    expect(x.subjects.get(1002 as IdentityId)!.rows).toEqual(noRows);
+    expect(y.subjects.get(a)!.layers.normal.rows.handle).toBe(x.subjects.get(a)!.layers.normal.rows.handle);
+    expect(y.subjects.get(a)!.layers.normal.denyRules).toEqual(x.subjects.get(a)!.layers.normal.denyRules);
+    expect(x.origins.get(x.subjects.get(a)!.layers.normal.denyRules[0])).toMatchObject({
+      name: 'one',
+      also: ['CiliumNetworkPolicy/shop/two#ingress'],
+    });
+    expect(x.subjects.get(1002 as IdentityId)!.layers.normal.rows).toEqual(noRows);
   });
 
   test('99 is nobody’s peer and other clusters are nobody’s subject', () => {
@@ -87,9 +90,8 @@ describe('rows', () => {
         },
       },
     ]);
-    expect(mentionedPeers(table.subjects.get(a)!.rows)).not.toContain(99);
-    expect([...table.subjects.keys()].sort((p, q) => p - q)).toEqual([1, 4, 5, 8, 1001, 1002, 1003]);
-    expect(table.subjects.get(reservedIds.host)).toMatchObject({ defaultDeny: { ingress: false, egress: false }, rows: noRows });
+    expect(mentionedPeers(table.subjects.get(a)!.layers.normal.rows)).not.toContain(99);
+    expect([...table.subjects.keys()].sort((p, q) => p - q)).toEqual([4, 5, 8, 1001, 1002, 1003]);
   });
 
   test('of equal rows the longer prefix is named, then the named peer', () => {
@@ -152,14 +154,14 @@ test('a prefix without identity: allows shrink, denies grow', () => {
   const cidr = (t: string): Cidr => unwrap(parseCidr(t));
   const only = cidrIdentitiesOf([cidr('10.0.0.0/8')]);
   const compile = (o: PolicyObject) =>
-    compileAll({ rules: parse(o).rules, identities: identitiesOf(lab), cidrIdentities: only }, config).subjects.get(a)!;
+    compileLayers({ rules: parse(o).rules, identities: identitiesOf(lab), cidrIdentities: only }, config).subjects.get(a)!;
   const to = (s: ReturnType<typeof compile>) => lookup(s, { peer: only[0]!.id, direction: 'egress', protocol: 6, port: 80 }).allowed;
   expect(to(compile(onA({ egress: [{ toCIDRSet: [{ cidr: '10.0.0.0/8', except: ['10.9.0.0/16'] }] }] })))).toBe(false);
   expect(to(compile(onA({ egress: [{ toEntities: ['world'] }], egressDeny: [{ toCIDR: ['10.9.0.0/16'] }] })))).toBe(false);
 });
 
 test('a report says what a policy does now', () => {
-  const compiler = createPolicyCompiler(config);
+  const compiler = createLayeredCompiler(config);
   const p = parse(
     onA({
       ingress: [
