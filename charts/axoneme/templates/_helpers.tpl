@@ -26,6 +26,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "masqueradeIpv4" $v.enableIPv4Masquerade
   "masqueradeIpv6" $v.enableIPv6Masquerade
   "policyEnforcementMode" $v.policyEnforcementMode
+  "policyAuditMode" $v.policyAuditMode
   "ipv4PodCidrs" (ternary $v.ipam.operator.clusterPoolIPv4PodCIDRList list $v.ipv4.enabled)
   "ipv6PodCidrs" (ternary $v.ipam.operator.clusterPoolIPv6PodCIDRList list $v.ipv6.enabled)
   "ipv4MaskSize" (int $v.ipam.operator.clusterPoolIPv4MaskSize)

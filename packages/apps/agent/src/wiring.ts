@@ -265,7 +265,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     await server.start();
     closers.push(() => server.stop(stopGraceMs));
     const ring: RingReader = createRingReader({
-      rings: [{ map: datapath.map('events'), onEvent: (bytes, offset) => flows.take(bytes, offset) }],
+      rings: [{ map: datapath.map('events'), onEvent: flows.take }],
       onError: (e) => log.error('event reader failed', { error: e }),
       busyMs: 5,
     });

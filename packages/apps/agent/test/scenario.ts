@@ -55,14 +55,15 @@ export const subject = (identity: number, closed: boolean): ArtifactContent =>
     ]),
   );
 
-export const workload = (pod: string, identity: number, podUid = `uid-${pod}`): ArtifactContent =>
-  blob('workload', Workload.encode({ namespace: 'default', pod, podUid, identity }).finish());
+export const workload = (pod: string, identity: number, podUid = `uid-${pod}`, audit = false): ArtifactContent =>
+  blob('workload', Workload.encode({ namespace: 'default', pod, podUid, identity, audit }).finish());
 
 export const nodeConfigBlob = (o: {
   name: string;
   addresses: readonly string[];
   blocks?: readonly string[];
   native?: boolean;
+  policyAudit?: boolean;
 }): ArtifactContent =>
   blob(
     'node',
@@ -76,6 +77,7 @@ export const nodeConfigBlob = (o: {
       mtu: 0,
       nodeAddresses: [...o.addresses],
       vxlanPort: 0,
+      policyAudit: o.policyAudit === true,
     }).finish(),
   );
 

@@ -8,6 +8,7 @@ import type { FlowSample, GetStatusResponse, MonitorRequest, MonitorResponse } f
 import { AppError, silentLog, systemClock } from '@axoneme/std';
 import { createNodeServer, type NodeServer, operatorServerName } from '@axoneme/stream';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { flowLine, renderFlow } from '../src/commands/monitor.ts';
 import { runCli } from '../src/index.ts';
 import { bytes, table } from '../src/output.ts';
 
@@ -69,6 +70,9 @@ const flow: FlowSample = {
   tracePoint: 0,
   length: 74,
   tcpFlags: 2,
+  shadow: 0,
+  shadowRuleId: 0,
+  shadowDirection: 0,
 };
 const drop: MonitorResponse = {
   node: 'w1',
@@ -77,6 +81,8 @@ const drop: MonitorResponse = {
   destination: 'default/deathstar (10.0.0.2:80)',
   rule: 'CiliumNetworkPolicy default/rule1 ingress[0]',
   dropReasonName: 'POLICY_DENIED',
+  policyLog: '',
+  shadowRule: '',
 };
 
 const rows = [
@@ -282,7 +288,26 @@ describe('against an operator', () => {
       source: drop.source,
       rule: drop.rule,
     });
+    expect(line).toMatchObject({ policyLog: '', shadow: null });
     expect(monitored).toMatchObject({ dropsOnly: false, noFollow: false });
+  });
+
+  test('monitor shows what shadow policies would do, audits and log tags', () => {
+    const shadow = { ...flow, verdict: 1, dropReason: 0, shadow: 2, shadowRuleId: 9, shadowDirection: 1 };
+    const strict = 'CiliumNetworkPolicy default/strict default deny egress';
+    const told = flowLine({ ...drop, flow: shadow, dropReasonName: '', policyLog: 'team-a', shadowRule: strict })!;
+    expect(told).toMatchObject({
+      verdict: 'FORWARDED',
+      policyLog: 'team-a',
+      shadow: { verdict: 'DROPPED', reason: 'default deny', direction: 'egress', rule: strict },
+    });
+    expect(renderFlow(told)).toContain(`by ${drop.rule}, log "team-a", shadow egress would drop by ${strict}\n`);
+    const passing = flowLine({ ...drop, flow: { ...flow, shadow: 4 } })!;
+    expect(passing.shadow).toEqual({ verdict: 'FORWARDED', reason: '', direction: 'ingress', rule: '' });
+    expect(renderFlow(passing)).toContain(
+      'POLICY_DENIED (133), by CiliumNetworkPolicy default/rule1 ingress[0], shadow ingress would pass\n',
+    );
+    expect(renderFlow(flowLine({ ...drop, flow: { ...flow, verdict: 4, dropReason: 0 }, dropReasonName: '' })!)).toContain(' AUDIT ');
   });
 });
 

@@ -11,6 +11,8 @@ export interface OperatorConfig {
   readonly masqueradeIpv4: boolean;
   readonly masqueradeIpv6: boolean;
   readonly policyEnforcementMode: 'default' | 'always' | 'never';
+  /** What policy would drop passes on every node, and is told. */
+  readonly policyAuditMode: boolean;
   /** Pools the nodes' blocks come from, CIDR notation. */
   readonly ipv4PodCidrs: readonly string[];
   readonly ipv6PodCidrs: readonly string[];
@@ -51,6 +53,7 @@ const DEFAULTS: OperatorConfig = {
   masqueradeIpv4: true,
   masqueradeIpv6: true,
   policyEnforcementMode: 'default',
+  policyAuditMode: false,
   ipv4PodCidrs: ['10.244.0.0/16'],
   ipv6PodCidrs: ['fd00:10:244::/112'],
   ipv4MaskSize: 24,

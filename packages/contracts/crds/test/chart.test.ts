@@ -134,6 +134,7 @@ describe('values', () => {
       routingMode: 'native',
       masqueradeIpv4: true,
       masqueradeIpv6: true,
+      policyAuditMode: false,
       policyEnforcementMode: 'always',
       ipv4PodCidrs: ['10.244.0.0/16'],
       ipv6PodCidrs: [],

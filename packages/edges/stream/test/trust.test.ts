@@ -90,7 +90,7 @@ describe('who may speak for a node', () => {
             for (let i = 0; i < 3; i++) yield { json: `{"row":${i}}` };
           },
           async *monitor(_q, signal) {
-            yield { node: 'n1', flow: undefined, source: '', destination: '', rule: '', dropReasonName: '' };
+            yield { node: 'n1', flow: undefined, source: '', destination: '', rule: '', dropReasonName: '', policyLog: '', shadowRule: '' };
             await new Promise<void>((r) => signal.addEventListener('abort', () => r()));
           },
         },

@@ -7,6 +7,7 @@ import type { IndexEntry, StoreIndex } from '../store/index-file.ts';
 import type { Prepared, Store } from '../store/store.ts';
 import { checkCapacity, execute } from './execute.ts';
 import { createHeld, type Held, indexAfter } from './held.ts';
+import { todaysRows } from './old-rows.ts';
 import { planTable, type TablePlan, type Upsert } from './plan.ts';
 import { type Drift, reconcile } from './reconcile.ts';
 
@@ -106,7 +107,7 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
   const read = (a: { readonly digest: Digest }): ArtifactContent => {
     const r = store.read(a.digest);
     if (!r.ok) throw r.error;
-    return r.value;
+    return todaysRows(r.value, tables.get('subject'));
   };
   const keysOf = (name: string): Buffer => {
     const a = held.get(name);

@@ -16,6 +16,8 @@ export interface NodeView {
   readonly tunnel: boolean;
   readonly masquerade4: boolean;
   readonly masquerade6: boolean;
+  /** What policy would drop on this node passes. */
+  readonly policyAudit: boolean;
   /** 0: from the device. */
   readonly mtu: number;
   readonly vxlanPort: number;
@@ -46,6 +48,7 @@ export function readNodeView(config: Buffer | undefined, routes: Buffer | undefi
     tunnel: c.routingMode !== RoutingMode.ROUTING_MODE_NATIVE,
     masquerade4: c.masqueradeIpv4,
     masquerade6: c.masqueradeIpv6,
+    policyAudit: c.policyAudit,
     mtu: c.mtu,
     vxlanPort: c.vxlanPort === 0 ? vxlanPortDefault : c.vxlanPort,
     addresses: c.nodeAddresses,

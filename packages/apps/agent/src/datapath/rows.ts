@@ -43,7 +43,10 @@ export function masqueradePorts(local: string | undefined): PortRange {
 
 export function nodeConfigRow(view: NodeView, n: NodeNetwork, ports: PortRange): Row {
   const flags =
-    (view.tunnel ? NodeFlag.tunnel : 0) | (view.masquerade4 ? NodeFlag.masquerade4 : 0) | (view.masquerade6 ? NodeFlag.masquerade6 : 0);
+    (view.tunnel ? NodeFlag.tunnel : 0) |
+    (view.masquerade4 ? NodeFlag.masquerade4 : 0) |
+    (view.masquerade6 ? NodeFlag.masquerade6 : 0) |
+    (view.policyAudit ? NodeFlag.audit : 0);
   const value = nodeConfig.encode({
     nodeIp4: bytes(primary(view, 4), 4),
     routerIp4: bytes(view.router4, 4),
@@ -86,6 +89,8 @@ export function hostRows(view: NodeView, n: NodeNetwork): Row[] {
 export interface PodInterface {
   readonly id: number;
   readonly identity: number;
+  /** What policy would drop of it passes. */
+  readonly audit: boolean;
   readonly ifindex: number;
   readonly mac: string;
   readonly hostMac: string;
@@ -94,13 +99,15 @@ export interface PodInterface {
   readonly ipv6: string;
 }
 
+const podFlags = (p: PodInterface): number => (p.audit ? EndpointFlag.audit : 0);
+
 export const podAddressKeys = (p: Pick<PodInterface, 'ipv4' | 'ipv6'>): Buffer[] =>
   [p.ipv4, p.ipv6].filter((a) => a !== '').map(addressKey);
 export const podIfKey = (ifindex: number): Buffer => Buffer.from(endpointIfKey.encode({ ifindex }));
 
 export function podAddressRows(p: PodInterface): Row[] {
   const ends = { mac: p.mac === '' ? noMac : macBytes(p.mac), hostMac: p.hostMac === '' ? noMac : macBytes(p.hostMac) };
-  const value = Buffer.from(endpointValue.encode({ ifindex: p.ifindex, identity: p.identity, id: p.id, flags: 0, ...ends }));
+  const value = Buffer.from(endpointValue.encode({ ifindex: p.ifindex, identity: p.identity, id: p.id, flags: podFlags(p), ...ends }));
   return podAddressKeys(p).map((key) => ({ key, value }));
 }
 
@@ -108,7 +115,7 @@ export function podIfRow(p: PodInterface): Row {
   const value = endpointIfValue.encode({
     identity: p.identity,
     id: p.id,
-    flags: 0,
+    flags: podFlags(p),
     mac: macBytes(p.mac),
     hostMac: macBytes(p.hostMac),
     ip4: bytes(p.ipv4, 4),

@@ -84,7 +84,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   const tell = (e: Endpoint, deleted = false): void => {
     for (const l of listeners) l(statusOf(e), deleted);
   };
-  const interfaceOf = (e: Endpoint): PodInterface => ({ ...e, identity: identityOf(e) ?? initIdentity });
+  const interfaceOf = (e: Endpoint): PodInterface => ({ ...e, identity: identityOf(e) ?? initIdentity, audit: workloads.audited(e) });
   const linkSpec = (e: Endpoint, v: NodeView): PodLinkSpec => ({
     ...e,
     mtu: datapath.network?.mtu ?? 0,

@@ -1,11 +1,11 @@
 // Turns events of the ring buffer into flow samples for the operator: bounded, with loss counted. Events arrive faster than anybody reads
 // them, so what nobody wants is not even decoded. Called by wiring (ring reader) and the reporter.
-import { EventFlag, EventType, event } from '@axoneme/datapath';
+import { type Event, EventFlag, EventType, event, Shadow } from '@axoneme/datapath';
 import type { FlowSample } from '@axoneme/proto';
 
 export interface Flows {
   /** One event at `offset` of the ring's memory. */
-  take(bytes: Buffer, offset: number): void;
+  take(bytes: Buffer, offset: number, length: number): void;
   want(on: boolean): void;
   readonly wanted: boolean;
   /** Up to `max` samples, oldest first. */
@@ -23,6 +23,15 @@ const audited = 4;
 
 /** Microseconds to add to the kernel's monotonic clock to get Unix time. */
 const clockOffsetUs = (): number => Date.now() * 1000 - Number(process.hrtime.bigint() / 1000n);
+
+/** Where the shadow layers disagree; of two directions that of the verdict. */
+function shadowOf(e: Event): Pick<FlowSample, 'shadow' | 'shadowRuleId' | 'shadowDirection'> {
+  const own = e.direction === 1 ? 1 : 0;
+  for (const d of [own, own === 1 ? 0 : 1] as const) {
+    if (e.shadow[d]! > Shadow.same) return { shadow: e.shadow[d]!, shadowRuleId: e.shadowRule[d], shadowDirection: d };
+  }
+  return { shadow: 0, shadowRuleId: 0, shadowDirection: 0 };
+}
 
 export function sampleOf(bytes: Buffer, offset: number, offsetUs: number): FlowSample {
   const e = event.decode(bytes, offset);
@@ -45,6 +54,7 @@ export function sampleOf(bytes: Buffer, offset: number, offsetUs: number): FlowS
     tracePoint: e.hook,
     length: e.length,
     tcpFlags: e.tcpFlags,
+    ...shadowOf(e),
   };
 }
 
@@ -54,8 +64,9 @@ export function createFlows(max = flowQueueMax): Flows {
   let lost = 0;
   const offsetUs = clockOffsetUs();
   return {
-    take(bytes, offset) {
-      if (!wanted) return;
+    take(bytes, offset, length) {
+      // programs of another build, until they are swapped, tell events of another shape
+      if (!wanted || length !== event.size) return;
       if (queue.length >= max) lost++;
       else queue.push(sampleOf(bytes, offset, offsetUs));
     },

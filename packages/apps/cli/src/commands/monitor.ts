@@ -1,6 +1,6 @@
 // `axoneme monitor`: verdicts as they happen, with the rule that decided.
-import { protocolText } from '@axoneme/datapath';
-import type { MonitorResponse } from '@axoneme/proto';
+import { protocolText, Shadow } from '@axoneme/datapath';
+import type { FlowSample, MonitorResponse } from '@axoneme/proto';
 import type { AdminClient } from '@axoneme/stream';
 import type { Output } from '../output.ts';
 
@@ -32,7 +32,33 @@ export interface FlowLine {
   readonly dropReasonNumber: number;
   /** Empty when no rule decided. */
   readonly rule: string;
+  /** `spec.log.value` of the policy that decided. */
+  readonly policyLog: string;
+  /** What the shadow policies would have done otherwise. */
+  readonly shadow: ShadowLine | null;
 }
+
+export interface ShadowLine {
+  readonly verdict: 'DROPPED' | 'FORWARDED';
+  /** `default deny` or `rule`; empty when it would pass. */
+  readonly reason: string;
+  readonly direction: 'ingress' | 'egress';
+  readonly rule: string;
+}
+
+function shadowLine(f: FlowSample, rule: string): ShadowLine | null {
+  if (f.shadow === 0) return null;
+  const passes = f.shadow === Shadow.pass;
+  return {
+    verdict: passes ? 'FORWARDED' : 'DROPPED',
+    reason: passes ? '' : f.shadow === Shadow.defaultDeny ? 'default deny' : 'rule',
+    direction: f.shadowDirection === 0 ? 'ingress' : 'egress',
+    rule,
+  };
+}
+
+const shadowText = (s: ShadowLine): string =>
+  `shadow ${s.direction} ${s.verdict === 'DROPPED' ? 'would drop' : 'would pass'}${s.rule === '' ? '' : ` by ${s.rule}`}`;
 
 export function flowLine(m: MonitorResponse): FlowLine | undefined {
   const f = m.flow;
@@ -52,6 +78,8 @@ export function flowLine(m: MonitorResponse): FlowLine | undefined {
     dropReason: m.dropReasonName,
     dropReasonNumber: f.dropReason,
     rule: m.rule,
+    policyLog: m.policyLog,
+    shadow: shadowLine(f, m.shadowRule),
   };
 }
 
@@ -59,6 +87,8 @@ export function renderFlow(l: FlowLine): string {
   const why = [l.dropReason === '' ? '' : `${l.dropReason} (${l.dropReasonNumber})`, l.rule === '' ? '' : `by ${l.rule}`].filter(
     (s) => s !== '',
   );
+  if (l.policyLog !== '') why.push(`log "${l.policyLog}"`);
+  if (l.shadow !== null) why.push(shadowText(l.shadow));
   const head = `${l.time.slice(11, 23)} ${l.node} ${l.verdict.padEnd(9)} ${l.direction.padEnd(7)} ${l.protocol.padEnd(6)}`;
   return `${head} ${l.source} -> ${l.destination}${why.length === 0 ? '' : `  ${why.join(', ')}`}\n`;
 }

@@ -11,7 +11,7 @@ export const workloadArtifactName = (namespace: string, pod: string): string => 
 
 export function workloadArtifact(p: PlacedPod): Artifact {
   const { namespace, name, uid } = p.view.row;
-  const blob = Workload.encode({ namespace, pod: name, podUid: uid, identity: p.identity }).finish();
+  const blob = Workload.encode({ namespace, pod: name, podUid: uid, identity: p.identity, audit: p.view.row.audit }).finish();
   return blobArtifact(workloadArtifactName(namespace, name), blobTables.workload.name, blob);
 }
 
@@ -26,6 +26,7 @@ export function nodeConfigArtifact(node: NodeAddresses, c: OperatorConfig): Arti
     mtu: c.mtu,
     nodeAddresses: [...node.addresses],
     vxlanPort: c.vxlanPort,
+    policyAudit: c.policyAuditMode,
   }).finish();
   return blobArtifact(NODE_CONFIG, blobTables.node_config_blob.name, blob);
 }

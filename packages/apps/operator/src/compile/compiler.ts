@@ -46,6 +46,8 @@ export interface Compiled {
   /** Prefixes of `ipcache/cidr`. */
   readonly cidrs: readonly Cidr[];
   describeRule(id: number): string | undefined;
+  /** `spec.log.value` of the policy a rule is of. */
+  logOfRule(id: number): string | undefined;
 }
 
 export interface Compiler {
@@ -164,6 +166,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
         services: serviceTable,
         cidrs: cidrs.map((c) => c.cidr),
         describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
+        logOfRule: (id) => policy.compiler.origin(id as never)?.log,
       };
     },
   };

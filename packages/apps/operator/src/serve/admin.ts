@@ -43,14 +43,17 @@ function sourceOf(deps: AdminDeps, { flow, node }: NodeFlow): string {
 
 function describeFlow(deps: AdminDeps, f: NodeFlow): MonitorResponse {
   const { flow, node } = f;
-  const origin = flow.ruleId === 0 ? undefined : deps.compiled()?.describeRule(flow.ruleId);
+  const compiled = deps.compiled();
+  const ruleOf = (id: number): string => (id === 0 ? '' : (compiled?.describeRule(id) ?? ''));
   return {
     node,
     flow,
     source: sourceOf(deps, f),
     destination: nameOf(deps, addressOf(flow.destinationAddress), flow.destinationIdentity, flow.destinationPort),
-    rule: origin ?? '',
+    rule: ruleOf(flow.ruleId),
     dropReasonName: flow.dropReason === 0 ? '' : dropReasonHubble(flow.dropReason),
+    policyLog: flow.ruleId === 0 ? '' : (compiled?.logOfRule(flow.ruleId) ?? ''),
+    shadowRule: ruleOf(flow.shadowRuleId),
   };
 }
 

@@ -32,6 +32,9 @@ function namedPorts(spec: Json): readonly NamedPort[] {
   );
 }
 
+/** On pods: `enabled`, `disabled`. */
+const AUDIT_ANNOTATION = 'policy.axoneme.io/audit';
+
 export function projectPod(o: Json): PodRow {
   const meta = obj(o.metadata);
   const spec = obj(o.spec);
@@ -50,6 +53,7 @@ export function projectPod(o: Json): PodRow {
       .filter(Boolean),
     finished: phase === 'Succeeded' || phase === 'Failed',
     namedPorts: namedPorts(spec),
+    audit: strings(meta.annotations)[AUDIT_ANNOTATION] === 'enabled',
   };
 }
 

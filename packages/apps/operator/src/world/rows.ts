@@ -19,6 +19,8 @@ export interface PodRow {
   /** Succeeded or Failed: holds no address any more. */
   readonly finished: boolean;
   readonly namedPorts: readonly NamedPort[];
+  /** What policy would drop of this pod passes, and is told. */
+  readonly audit: boolean;
 }
 
 export interface NamespaceRow {

@@ -113,6 +113,10 @@ export interface MonitorResponse {
   /** Name of the policy and rule that decided, e.g. "CiliumNetworkPolicy default/rule1 ingress[0]". */
   rule: string;
   dropReasonName: string;
+  /** `spec.log.value` of the policy that decided. */
+  policyLog: string;
+  /** As rule, of the shadow layers where they disagree. */
+  shadowRule: string;
 }
 
 function createBaseGetStatusRequest(): GetStatusRequest {
@@ -1304,7 +1308,16 @@ export const MonitorRequest: MessageFns<MonitorRequest> = {
 };
 
 function createBaseMonitorResponse(): MonitorResponse {
-  return { node: "", flow: undefined, source: "", destination: "", rule: "", dropReasonName: "" };
+  return {
+    node: "",
+    flow: undefined,
+    source: "",
+    destination: "",
+    rule: "",
+    dropReasonName: "",
+    policyLog: "",
+    shadowRule: "",
+  };
 }
 
 export const MonitorResponse: MessageFns<MonitorResponse> = {
@@ -1326,6 +1339,12 @@ export const MonitorResponse: MessageFns<MonitorResponse> = {
     }
     if (message.dropReasonName !== "") {
       writer.uint32(50).string(message.dropReasonName);
+    }
+    if (message.policyLog !== "") {
+      writer.uint32(58).string(message.policyLog);
+    }
+    if (message.shadowRule !== "") {
+      writer.uint32(66).string(message.shadowRule);
     }
     return writer;
   },
@@ -1391,6 +1410,22 @@ export const MonitorResponse: MessageFns<MonitorResponse> = {
             message.dropReasonName = reader.string();
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.policyLog = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 66) {
+              break;
+            }
+
+            message.shadowRule = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -1416,6 +1451,8 @@ export const MonitorResponse: MessageFns<MonitorResponse> = {
     message.destination = object.destination ?? "";
     message.rule = object.rule ?? "";
     message.dropReasonName = object.dropReasonName ?? "";
+    message.policyLog = object.policyLog ?? "";
+    message.shadowRule = object.shadowRule ?? "";
     return message;
   },
 };

@@ -35,6 +35,8 @@ export interface Workload {
   pod: string;
   podUid: string;
   identity: number;
+  /** What policy would drop of this pod passes, and is told. */
+  audit: boolean;
 }
 
 /** Artifact `node/config`: everything the agent needs to know about its own node. */
@@ -51,6 +53,8 @@ export interface NodeConfig {
   mtu: number;
   nodeAddresses: string[];
   vxlanPort: number;
+  /** What policy would drop on this node passes, and is told. */
+  policyAudit: boolean;
 }
 
 /** Artifact `routes`: where the other nodes' blocks are. */
@@ -78,7 +82,7 @@ export interface DatapathSet_ObjectsEntry {
 }
 
 function createBaseWorkload(): Workload {
-  return { namespace: "", pod: "", podUid: "", identity: 0 };
+  return { namespace: "", pod: "", podUid: "", identity: 0, audit: false };
 }
 
 export const Workload: MessageFns<Workload> = {
@@ -94,6 +98,9 @@ export const Workload: MessageFns<Workload> = {
     }
     if (message.identity !== 0) {
       writer.uint32(32).uint32(message.identity);
+    }
+    if (message.audit !== false) {
+      writer.uint32(40).bool(message.audit);
     }
     return writer;
   },
@@ -143,6 +150,14 @@ export const Workload: MessageFns<Workload> = {
             message.identity = reader.uint32();
             continue;
           }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.audit = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -164,6 +179,7 @@ export const Workload: MessageFns<Workload> = {
     message.pod = object.pod ?? "";
     message.podUid = object.podUid ?? "";
     message.identity = object.identity ?? 0;
+    message.audit = object.audit ?? false;
     return message;
   },
 };
@@ -179,6 +195,7 @@ function createBaseNodeConfig(): NodeConfig {
     mtu: 0,
     nodeAddresses: [],
     vxlanPort: 0,
+    policyAudit: false,
   };
 }
 
@@ -210,6 +227,9 @@ export const NodeConfig: MessageFns<NodeConfig> = {
     }
     if (message.vxlanPort !== 0) {
       writer.uint32(72).uint32(message.vxlanPort);
+    }
+    if (message.policyAudit !== false) {
+      writer.uint32(80).bool(message.policyAudit);
     }
     return writer;
   },
@@ -299,6 +319,14 @@ export const NodeConfig: MessageFns<NodeConfig> = {
             message.vxlanPort = reader.uint32();
             continue;
           }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.policyAudit = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -325,6 +353,7 @@ export const NodeConfig: MessageFns<NodeConfig> = {
     message.mtu = object.mtu ?? 0;
     message.nodeAddresses = object.nodeAddresses?.map((e) => e) || [];
     message.vxlanPort = object.vxlanPort ?? 0;
+    message.policyAudit = object.policyAudit ?? false;
     return message;
   },
 };

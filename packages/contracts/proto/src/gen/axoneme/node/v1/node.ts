@@ -258,6 +258,11 @@ export interface FlowSample {
   tracePoint: number;
   length: number;
   tcpFlags: number;
+  /** What the shadow layers would have done where they disagree: 0 they do not, 2 drop by default deny, 3 drop by a row, 4 pass. */
+  shadow: number;
+  shadowRuleId: number;
+  /** 0 ingress, 1 egress. */
+  shadowDirection: number;
 }
 
 export interface CounterDelta {
@@ -267,6 +272,7 @@ export interface CounterDelta {
   port: number;
   protocol: number;
   direction: number;
+  /** 1 allow, 2 deny, 3 default deny, 4 audit, 5 unknown subject, 6 the shadow would drop, 7 the shadow would pass. */
   verdict: number;
   packets: number;
   bytes: number;
@@ -2887,6 +2893,9 @@ function createBaseFlowSample(): FlowSample {
     tracePoint: 0,
     length: 0,
     tcpFlags: 0,
+    shadow: 0,
+    shadowRuleId: 0,
+    shadowDirection: 0,
   };
 }
 
@@ -2939,6 +2948,15 @@ export const FlowSample: MessageFns<FlowSample> = {
     }
     if (message.tcpFlags !== 0) {
       writer.uint32(128).uint32(message.tcpFlags);
+    }
+    if (message.shadow !== 0) {
+      writer.uint32(136).uint32(message.shadow);
+    }
+    if (message.shadowRuleId !== 0) {
+      writer.uint32(144).uint32(message.shadowRuleId);
+    }
+    if (message.shadowDirection !== 0) {
+      writer.uint32(152).uint32(message.shadowDirection);
     }
     return writer;
   },
@@ -3084,6 +3102,30 @@ export const FlowSample: MessageFns<FlowSample> = {
             message.tcpFlags = reader.uint32();
             continue;
           }
+          case 17: {
+            if (tag !== 136) {
+              break;
+            }
+
+            message.shadow = reader.uint32();
+            continue;
+          }
+          case 18: {
+            if (tag !== 144) {
+              break;
+            }
+
+            message.shadowRuleId = reader.uint32();
+            continue;
+          }
+          case 19: {
+            if (tag !== 152) {
+              break;
+            }
+
+            message.shadowDirection = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -3117,6 +3159,9 @@ export const FlowSample: MessageFns<FlowSample> = {
     message.tracePoint = object.tracePoint ?? 0;
     message.length = object.length ?? 0;
     message.tcpFlags = object.tcpFlags ?? 0;
+    message.shadow = object.shadow ?? 0;
+    message.shadowRuleId = object.shadowRuleId ?? 0;
+    message.shadowDirection = object.shadowDirection ?? 0;
     return message;
   },
 };
