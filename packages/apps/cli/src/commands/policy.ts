@@ -3,8 +3,10 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { Output } from '../output.ts';
 import { readDocuments } from '../policy/documents.ts';
+import { loadModel } from '../policy/load.ts';
 import type { WorldConfig } from '../policy/world.ts';
 import { type ValidateQuery, validatePolicies } from './policy-validate.ts';
+import { policyVerdict, type VerdictQuery } from './policy-verdict.ts';
 
 export interface PolicyCommandsIo {
   readonly out: Output;
@@ -36,6 +38,7 @@ export type OptionsOf = (command: Command) => object;
 
 export function addPolicyCommands(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
   addValidate(policy, io, outcome, optionsOf);
+  addVerdict(policy, io, outcome, optionsOf);
 }
 
 function addValidate(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
@@ -50,5 +53,26 @@ function addValidate(policy: Command, io: PolicyCommandsIo, outcome: Outcome, op
       const o = optionsOf(command) as WorldOptions & { output: ValidateQuery['format']; strict: boolean };
       const documents = readDocuments(paths, stdinOf(io));
       outcome.code = validatePolicies(documents, worldConfig(o), { format: o.output, strict: o.strict }, io.out);
+    });
+}
+
+/** Options that name one connection. */
+const withQuestion = (c: Command): Command =>
+  withWorldOptions(c)
+    .requiredOption('--from <end>', 'namespace/name of a pod or workload, world, host, node, node/name, kube-apiserver or an address')
+    .requiredOption('--to <end>', 'the same')
+    .option('--port <port>', 'destination port: 80, 53/UDP, or a port name of the destination; TCP if nothing else is said')
+    .option('--icmp <type>', 'ICMP type instead of a port: number or name')
+    .requiredOption('-f, --filename <path...>', 'files and directories of manifests; - is standard input');
+
+type QuestionOptions = WorldOptions & VerdictQuery & { readonly output: 'text' | 'json'; readonly filename: readonly string[] };
+
+function addVerdict(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
+  withQuestion(policy.command('verdict'))
+    .description('tells whether a connection would be allowed, and which rules decide; exit code 0 allowed, 3 denied')
+    .action((_own: object, command: Command) => {
+      const o = optionsOf(command) as QuestionOptions;
+      const model = loadModel(readDocuments(o.filename, stdinOf(io)), worldConfig(o), io.err);
+      outcome.code = policyVerdict(model, o, o.output === 'json', io.out);
     });
 }

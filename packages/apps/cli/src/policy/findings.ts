@@ -1,10 +1,11 @@
 // What is wrong or doubtful in manifests, each with file and line. Called by `policy validate` and, for broken input, by the other commands.
 
 import { ciliumClusterwideNetworkPolicy, ciliumNetworkPolicy, parseWith, schemaIssues } from '@axoneme/crds';
-import { type ParsedPolicy, type PolicyIssue, type PolicyObject, parsePolicy } from '@axoneme/policy';
+import { bindRules, type ParsedPolicy, type PolicyIssue, type PolicyObject, parsePolicy, type Rule } from '@axoneme/policy';
 import type { BrokenDocument, Documents, Manifest } from './documents.ts';
 import { str } from './documents.ts';
 import { worldLints } from './lints.ts';
+import { referencesIn } from './references.ts';
 import { type ManifestWorld, metaOf, type WorldConfig } from './world.ts';
 
 /** Ids are stable: pipelines filter by them. */
@@ -17,6 +18,7 @@ export const findingRules = {
   'selects-nobody': 'The policy selects none of the workloads in the input.',
   'peer-selects-nobody': 'A peer of the policy is none of the workloads in the input.',
   'unknown-port-name': 'No container in question defines the port name; the rule is skipped.',
+  'missing-reference': 'The policy names a Service or CIDR group that is not in the input; that peer is nobody.',
   'defined-twice': 'Two documents define the same object; which one wins depends on the order they are applied in.',
 } as const;
 export type FindingRule = keyof typeof findingRules;
@@ -38,6 +40,8 @@ export interface Finding {
 export interface ValidPolicy {
   readonly manifest: Manifest;
   readonly parsed: ParsedPolicy;
+  /** Without references. */
+  readonly rules: readonly Rule[];
 }
 
 export interface Validation {
@@ -107,6 +111,7 @@ function schemaFindings(m: Manifest, known: readonly PolicyIssue[]): Finding[] {
 export function validate(documents: Documents, world: ManifestWorld, config: WorldConfig): Validation {
   const findings: Finding[] = documents.broken.map(brokenFinding);
   const policies: ValidPolicy[] = [];
+  const references = referencesIn(world, config);
   for (const manifest of world.policies) {
     const parsed = parsePolicy(policyObject(manifest, config), { clusterName: config.clusterName });
     const issues = parsed.ok ? parsed.value.issues : parsed.error;
@@ -115,8 +120,11 @@ export function validate(documents: Documents, world: ManifestWorld, config: Wor
     for (const i of issues)
       findings.push(findingAt(manifest, { ...i, level: i.severity === 'error' ? 'error' : 'warning', rule: issueRules[i.severity] }));
     if (!parsed.ok) continue;
-    if (schema.length === 0) policies.push({ manifest, parsed: parsed.value });
-    findings.push(...parsed.value.rules.flatMap((r) => worldLints(r, world)).map((l) => findingAt(manifest, { level: 'warning', ...l })));
+    const { rules, missing } = bindRules(parsed.value.rules, references);
+    if (schema.length === 0) policies.push({ manifest, parsed: parsed.value, rules });
+    for (const message of missing)
+      findings.push(findingAt(manifest, { level: 'warning', rule: 'missing-reference', path: 'spec', message }));
+    findings.push(...rules.flatMap((r) => worldLints(r, world)).map((l) => findingAt(manifest, { level: 'warning', ...l })));
   }
   findings.push(...duplicates([...world.policies, ...world.cidrGroups, ...world.invariants], config));
   return { findings: findings.map(trimmed).sort(byPlace), policies, checked: world.policies.length };
