@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describeAdmission } from './admission.ts';
 import { describeBadInput } from './bad-input.ts';
 import { type Fixture, upFixture } from './fixture.ts';
 import { describeKills } from './kills.ts';
@@ -44,6 +45,7 @@ describe('Axoneme on a sandbox of two nodes', () => {
   describeProtocols(get, 50);
   describeTrust(get);
   describeKubectl(get);
+  describeAdmission(get);
   describePolicies(get);
   describeBadInput(get);
   describeKills(get);

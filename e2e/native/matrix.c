@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // matrix: one end of a table of verdicts. Every pod of the table runs `serve`; `ask` puts many questions to the network at once.
 //   matrix serve t80 t81 u80 …    accepts TCP and echoes UDP on these ports, both families; ports in use are left to whoever has them
-//   matrix ask                    reads requests from standard input, answers each with one line, ends with its input:
+//   matrix ask [V4 V6]            (with these source addresses) reads requests from standard input, answers each with one line, ends with its input:
 //       ID COUNT                  then COUNT lines `t|u|i ADDRESS PORT TIMEOUT_MS` (i: ICMP echo, its port is ignored)
 //       answer: ID and a letter a question, in order: 1 answered, 0 silence, r refused, u unreachable, e local error
 #define _GNU_SOURCE
@@ -36,6 +36,9 @@ static struct question questions[QUESTIONS_MAX];
 /* ICMP identifier → question + 1 */
 static uint16_t waiting[65536];
 static uint16_t next_id;
+/* where questions come from; length 0: wherever the route says */
+static struct sockaddr_storage source4, source6;
+static socklen_t source4_len, source6_len;
 static int epoll, icmp4 = -1, icmp6 = -1, open_count;
 
 static double now_ms(void)
@@ -169,6 +172,13 @@ static char letter(int error)
 	return error == ECONNRESET || error == 0 ? '1' : 'e';
 }
 
+static void bind_source(int fd, bool four)
+{
+	socklen_t len = four ? source4_len : source6_len;
+	if (len > 0 && bind(fd, (void *)(four ? &source4 : &source6), len))
+		fail("matrix: source address");
+}
+
 static uint16_t sum16(const void *p, size_t n)
 {
 	uint32_t s = 0;
@@ -222,6 +232,7 @@ static void ask_one(uint32_t index, char kind, const char *addr, int port, doubl
 	q->fd = socket(to.ss_family, (kind == 't' ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK, 0);
 	if (q->fd < 0)
 		fail("matrix: socket");
+	bind_source(q->fd, to.ss_family == AF_INET);
 	if (connect(q->fd, (void *)&to, len) && errno != EINPROGRESS)
 		answer(q, letter(errno));
 	else if (kind == 'u' && send(q->fd, "matrix", 6, 0) < 0)
@@ -283,6 +294,8 @@ static int ask(void)
 	icmp6 = socket(AF_INET6, SOCK_RAW | SOCK_NONBLOCK, IPPROTO_ICMPV6);
 	if (icmp4 < 0 || icmp6 < 0)
 		fail("matrix: raw socket");
+	bind_source(icmp4, true);
+	bind_source(icmp6, false);
 	ICMP6_FILTER_SETBLOCKALL(&filter);
 	ICMP6_FILTER_SETPASS(ICMP6_ECHO_REPLY, &filter);
 	setsockopt(icmp6, IPPROTO_ICMPV6, ICMP6_FILTER, &filter, sizeof(filter));
@@ -312,7 +325,11 @@ int main(int argc, char **argv)
 	epoll = epoll_create1(0);
 	if (argc >= 3 && !strcmp(argv[1], "serve"))
 		serve(argc - 2, argv + 2);
-	if (argc == 2 && !strcmp(argv[1], "ask"))
+	if (argc == 4) {
+		source4_len = address_of(argv[2], 0, &source4);
+		source6_len = address_of(argv[3], 0, &source6);
+	}
+	if ((argc == 2 || argc == 4) && !strcmp(argv[1], "ask"))
 		return ask();
 	fprintf(stderr, "matrix: see the head of matrix.c\n");
 	return 2;
