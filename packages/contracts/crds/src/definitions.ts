@@ -1,14 +1,19 @@
 // The kinds we serve: addresses of their collections, names, columns. Called by generate.ts, operator, CLI and sandbox.
 import type { z } from 'zod';
+import { adminPolicyBody, baselinePolicyBody } from './admin-policy.ts';
+import { cidrGroupBody } from './cidr-group.ts';
+import { clusterPolicyBody } from './cluster-policy.ts';
 import { endpointBody } from './endpoint.ts';
 import { identityBody } from './identity.ts';
+import { invariantBody } from './invariant.ts';
 import { nodeBody } from './node.ts';
 import { policyBody } from './policy.ts';
 
 /** Address of a collection; fits kopf-ts' Resource. */
 export interface CrdResource {
-  readonly group: 'cilium.io';
-  readonly version: 'v2';
+  readonly group: 'cilium.io' | 'axoneme.io' | 'policy.networking.k8s.io';
+  /** The one that is stored. */
+  readonly version: 'v2' | 'v1alpha1' | 'v1alpha2';
   readonly plural: string;
   readonly kind: string;
   readonly namespaced: boolean;
@@ -25,6 +30,9 @@ export interface PrinterColumn {
 
 export interface CrdDefinition {
   readonly resource: CrdResource;
+  /** Older versions with the same schema, served and marked as deprecated. */
+  readonly aliases?: readonly string[];
+  readonly annotations?: Readonly<Record<string, string>>;
   readonly singular: string;
   readonly shortNames: readonly string[];
   readonly categories: readonly string[];
@@ -42,12 +50,19 @@ const of = (kind: string, plural: string, namespaced: boolean): CrdResource => (
   namespaced,
 });
 
+const adminApi = { group: 'policy.networking.k8s.io' } as const;
+
 export const crdResources = {
   networkPolicies: of('CiliumNetworkPolicy', 'ciliumnetworkpolicies', true),
   clusterwidePolicies: of('CiliumClusterwideNetworkPolicy', 'ciliumclusterwidenetworkpolicies', false),
   identities: of('CiliumIdentity', 'ciliumidentities', false),
   endpoints: of('CiliumEndpoint', 'ciliumendpoints', true),
   nodes: of('CiliumNode', 'ciliumnodes', false),
+  cidrGroups: of('CiliumCIDRGroup', 'ciliumcidrgroups', false),
+  invariants: { ...of('ReachabilityInvariant', 'reachabilityinvariants', false), group: 'axoneme.io', version: 'v1alpha1' },
+  adminPolicies: { ...of('AdminNetworkPolicy', 'adminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
+  baselinePolicies: { ...of('BaselineAdminNetworkPolicy', 'baselineadminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
+  clusterPolicies: { ...of('ClusterNetworkPolicy', 'clusternetworkpolicies', false), ...adminApi, version: 'v1alpha2' },
 } as const;
 
 const age: PrinterColumn = { name: 'Age', type: 'date', jsonPath: '.metadata.creationTimestamp', description: 'Time since creation.' };
@@ -82,6 +97,12 @@ const column = (name: string, type: PrinterColumn['type'], jsonPath: string, des
   jsonPath,
   description,
   ...(priority === undefined ? {} : { priority }),
+});
+
+const priorityColumn = column('Priority', 'integer', '.spec.priority', 'Lower is stronger.');
+/** API groups under k8s.io are closed unless the review that admitted the API is named. */
+const approvedBy = (review: number): Readonly<Record<string, string>> => ({
+  'api-approved.kubernetes.io': `https://github.com/kubernetes-sigs/network-policy-api/pull/${review}`,
 });
 
 export const crdDefinitions: readonly CrdDefinition[] = [
@@ -136,5 +157,66 @@ export const crdDefinitions: readonly CrdDefinition[] = [
     statusSubresource: true,
     required: ['metadata', 'spec'],
     body: nodeBody,
+  },
+  {
+    resource: crdResources.cidrGroups,
+    aliases: ['v2alpha1'],
+    singular: 'ciliumcidrgroup',
+    shortNames: ['ccg'],
+    categories: ['cilium'],
+    columns: [age],
+    statusSubresource: false,
+    required: ['metadata', 'spec'],
+    body: cidrGroupBody,
+  },
+  {
+    resource: crdResources.invariants,
+    singular: 'reachabilityinvariant',
+    shortNames: ['invariant', 'invariants'],
+    categories: ['axoneme'],
+    columns: [
+      column('Expect', 'string', '.spec.expect', 'What must hold.'),
+      column('Action', 'string', '.spec.action', 'What happens to a change that breaks it.'),
+      column('Holds', 'string', '.status.conditions[?(@.type=="Holds")].status', 'Whether the enforced policies keep it.'),
+      column('Message', 'string', '.status.conditions[?(@.type=="Holds")].message', 'Who breaks it.', 1),
+      age,
+    ],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: invariantBody,
+  },
+  {
+    resource: crdResources.adminPolicies,
+    annotations: approvedBy(300),
+    singular: 'adminnetworkpolicy',
+    shortNames: ['anp'],
+    categories: [],
+    columns: [priorityColumn, ...policyColumns],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: adminPolicyBody,
+  },
+  {
+    resource: crdResources.baselinePolicies,
+    annotations: approvedBy(300),
+    singular: 'baselineadminnetworkpolicy',
+    shortNames: ['banp'],
+    categories: [],
+    columns: policyColumns,
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: baselinePolicyBody,
+  },
+  {
+    resource: crdResources.clusterPolicies,
+    annotations: approvedBy(347),
+    singular: 'clusternetworkpolicy',
+    // The published short name, cnp, is that of CiliumNetworkPolicy: kubectl could not tell them apart.
+    shortNames: [],
+    categories: [],
+    columns: [column('Tier', 'string', '.spec.tier', 'Admin or Baseline.'), priorityColumn, ...policyColumns],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: clusterPolicyBody,
   },
 ];

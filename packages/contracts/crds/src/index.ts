@@ -1,6 +1,10 @@
+export * from './admin-policy.ts';
+export * from './cidr-group.ts';
+export * from './cluster-policy.ts';
 export * from './definitions.ts';
 export * from './endpoint.ts';
 export * from './identity.ts';
+export * from './invariant.ts';
 export type { Condition, Metadata } from './metadata.ts';
 export * from './node.ts';
 export * from './openapi.ts';

@@ -77,9 +77,25 @@ const headFields: JsonSchema = {
   metadata: { type: 'object' },
 };
 
+/** One version; all have the same schema. */
+function versionOf(d: CrdDefinition, name: string): JsonSchema {
+  const { required: _, properties, description, ...rest } = openApiOf(d.body);
+  const stored = name === d.resource.version;
+  return {
+    name,
+    served: true,
+    storage: stored,
+    ...(stored ? {} : { deprecated: true, deprecationWarning: `use ${d.resource.group}/${d.resource.version}` }),
+    additionalPrinterColumns: d.columns,
+    ...(d.statusSubresource ? { subresources: { status: {} } } : {}),
+    schema: {
+      openAPIV3Schema: { description, ...rest, required: d.required, properties: { ...headFields, ...(properties as object) } },
+    },
+  };
+}
+
 /** The CustomResourceDefinition as a plain object. */
 export function crdManifest(d: CrdDefinition): JsonSchema {
-  const { required: _, properties, description, ...rest } = openApiOf(d.body);
   const { resource: r } = d;
   return {
     apiVersion: 'apiextensions.k8s.io/v1',
@@ -87,6 +103,7 @@ export function crdManifest(d: CrdDefinition): JsonSchema {
     metadata: {
       name: `${r.plural}.${r.group}`,
       labels: { 'app.kubernetes.io/name': 'axoneme', 'app.kubernetes.io/part-of': 'axoneme' },
+      ...(d.annotations === undefined ? {} : { annotations: d.annotations }),
     },
     spec: {
       group: r.group,
@@ -99,23 +116,7 @@ export function crdManifest(d: CrdDefinition): JsonSchema {
         categories: d.categories,
       },
       scope: r.namespaced ? 'Namespaced' : 'Cluster',
-      versions: [
-        {
-          name: r.version,
-          served: true,
-          storage: true,
-          additionalPrinterColumns: d.columns,
-          ...(d.statusSubresource ? { subresources: { status: {} } } : {}),
-          schema: {
-            openAPIV3Schema: {
-              description,
-              ...rest,
-              required: d.required,
-              properties: { ...headFields, ...(properties as object) },
-            },
-          },
-        },
-      ],
+      versions: [r.version, ...(d.aliases ?? [])].map((v) => versionOf(d, v)),
     },
   };
 }

@@ -1,8 +1,17 @@
 // Unknown JSON → typed object, or one error that names every problem by field path. Called by sources, CLI and tests.
 import { AppError, err, ok, type Result } from '@axoneme/std';
 import type { z } from 'zod';
+import {
+  type AdminNetworkPolicy,
+  adminNetworkPolicy,
+  type BaselineAdminNetworkPolicy,
+  baselineAdminNetworkPolicy,
+} from './admin-policy.ts';
+import { type CiliumCIDRGroup, ciliumCIDRGroup } from './cidr-group.ts';
+import { type ClusterNetworkPolicy, clusterNetworkPolicy } from './cluster-policy.ts';
 import { type CiliumEndpoint, ciliumEndpoint } from './endpoint.ts';
 import { type CiliumIdentity, ciliumIdentity } from './identity.ts';
+import { type ReachabilityInvariant, reachabilityInvariant } from './invariant.ts';
 import { type CiliumNode, ciliumNode } from './node.ts';
 import {
   type CiliumClusterwideNetworkPolicy,
@@ -77,3 +86,11 @@ export const parseCiliumClusterwideNetworkPolicy = (v: unknown): Result<CiliumCl
 export const parseCiliumIdentity = (v: unknown): Result<CiliumIdentity> => parseWith(ciliumIdentity, 'CiliumIdentity', v);
 export const parseCiliumEndpoint = (v: unknown): Result<CiliumEndpoint> => parseWith(ciliumEndpoint, 'CiliumEndpoint', v);
 export const parseCiliumNode = (v: unknown): Result<CiliumNode> => parseWith(ciliumNode, 'CiliumNode', v);
+export const parseCiliumCIDRGroup = (v: unknown): Result<CiliumCIDRGroup> => parseWith(ciliumCIDRGroup, 'CiliumCIDRGroup', v);
+export const parseReachabilityInvariant = (v: unknown): Result<ReachabilityInvariant> =>
+  parseWith(reachabilityInvariant, 'ReachabilityInvariant', v);
+export const parseAdminNetworkPolicy = (v: unknown): Result<AdminNetworkPolicy> => parseWith(adminNetworkPolicy, 'AdminNetworkPolicy', v);
+export const parseBaselineAdminNetworkPolicy = (v: unknown): Result<BaselineAdminNetworkPolicy> =>
+  parseWith(baselineAdminNetworkPolicy, 'BaselineAdminNetworkPolicy', v);
+export const parseClusterNetworkPolicy = (v: unknown): Result<ClusterNetworkPolicy> =>
+  parseWith(clusterNetworkPolicy, 'ClusterNetworkPolicy', v);

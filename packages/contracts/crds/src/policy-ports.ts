@@ -142,7 +142,7 @@ export const portRule = z.strictObject({
   rules: field(l7Rules, 'Rules above L4; one family at a time.'),
 });
 
-const icmpNumber = /^([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]|[A-Z][A-Za-z]*)$/;
+const icmpNumber = /^([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5]|ExtendedEcho Reply|[A-Z][A-Za-z]*)$/;
 const icmpProblem = 'must be a number from 0 to 255 or a name such as EchoRequest';
 const icmpField = z.strictObject({
   family: field(z.enum(['IPv4', 'IPv6'], { error: 'must be IPv4 or IPv6' }), 'Address family; IPv4 if absent.', { default: 'IPv4' }),

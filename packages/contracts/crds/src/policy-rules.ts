@@ -139,9 +139,9 @@ const ruleShape = z.strictObject({
     }),
     'Whether the rule isolates its subjects in a direction, so that only what is allowed passes.',
   ),
-  ingress: list(ingressRule, 'Traffic that may enter. Absent: the rule says nothing. [{}]: everything.'),
+  ingress: list(ingressRule, 'Traffic that may enter. Absent: the rule says nothing. [{}]: isolates without allowing anything.'),
   ingressDeny: list(ingressDenyRule, 'Traffic that may not enter; wins over every allow.'),
-  egress: list(egressRule, 'Traffic that may leave. Absent: the rule says nothing. [{}]: everything.'),
+  egress: list(egressRule, 'Traffic that may leave. Absent: the rule says nothing. [{}]: isolates without allowing anything.'),
   egressDeny: list(egressDenyRule, 'Traffic that may not leave; wins over every allow.'),
   labels: list(ruleLabel, 'Labels that identify the rule.'),
   log: field(

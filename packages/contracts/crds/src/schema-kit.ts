@@ -56,6 +56,13 @@ export function exactlyOne<S extends z.ZodObject>(schema: S, keys: readonly stri
     .meta({ oneOf: requireEach(keys) }) as unknown as S;
 }
 
+/** One of the keys is set, or more. */
+export function atLeastOne<S extends z.ZodObject>(schema: S, keys: readonly string[]): S {
+  return schema
+    .refine((o) => present(o, keys).length > 0, { error: `at least one of ${keys.join(', ')} is required` })
+    .meta({ anyOf: requireEach(keys) }) as unknown as S;
+}
+
 export function isCidr(s: string): boolean {
   const slash = s.indexOf('/');
   const family = slash < 0 ? 0 : isIP(s.slice(0, slash));
