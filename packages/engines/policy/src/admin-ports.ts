@@ -1,6 +1,6 @@
 // ports (v1alpha1) and protocols (v1alpha2) of the admin policies → port matches. Called by the admin parser.
 import { protocolNumbers } from '@axoneme/model';
-import type { AdminRuleContext } from './admin.ts';
+import type { AdminRuleContext } from './admin-context.ts';
 import { readPortName, readPortNumber, readProtocol } from './kubernetes-ports.ts';
 import { checkFields, isPresent, type JsonObject, readList, readObject, readString, shown } from './read.ts';
 import { allTraffic, type PortMatch } from './rules.ts';

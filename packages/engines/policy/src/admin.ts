@@ -2,11 +2,12 @@
 // Called by parsePolicy. What a newer version of these APIs may say and we do not know fails closed: an allow matches nothing, anything else denies all.
 
 import { createSelector, matchAllSelector, type Selector } from '@axoneme/model';
+import { type AdminContext, type AdminRuleContext, type Dialect, podsOf } from './admin-context.ts';
 import { type AdminPeers, parseAdminPeers } from './admin-peers.ts';
 import { type AdminPorts, parseAdminPorts, parseProtocols } from './admin-ports.ts';
 import type { ObjectContext } from './entry-context.ts';
-import { type KubernetesScope, namespaceRequirements, podRequirements } from './kubernetes-selector.ts';
-import type { PolicyObject } from './parse.ts';
+import { namespaceRequirements } from './kubernetes-selector.ts';
+import type { PolicyObject } from './policy-object.ts';
 import { checkFields, isPresent, type JsonObject, readInteger, readList, readObject, readString, shown } from './read.ts';
 import { defaultDenyText, entryText, ruleIdOf } from './rule-id.ts';
 import { type Action, allTraffic, type Direction, directions, type Rule, type RuleEntry, type RuleOrigin, type Tier } from './rules.ts';
@@ -15,16 +16,6 @@ const priorityOfObjectMax = 1000;
 /** Rules of one object are told apart below its priority. */
 const rulesPerObject = 128;
 const nameLengthMax = 100;
-
-/** What differs between the three kinds. */
-interface Dialect {
-  readonly allow: 'Allow' | 'Accept';
-  readonly actions: readonly string[];
-  readonly fields: readonly string[];
-  readonly rulesMax: number;
-  readonly itemsMax: number;
-  readonly portsField: 'ports' | 'protocols';
-}
 
 const v1alpha1 = { allow: 'Allow', rulesMax: 100, itemsMax: 100, portsField: 'ports' } as const;
 const dialects: Readonly<Record<string, Dialect>> = {
@@ -39,19 +30,6 @@ const dialects: Readonly<Record<string, Dialect>> = {
     portsField: 'protocols',
   },
 };
-
-export interface AdminContext extends ObjectContext {
-  readonly selectors: KubernetesScope;
-  readonly tier: Tier;
-  readonly dialect: Dialect;
-}
-
-/** One item of ingress or egress. */
-export interface AdminRuleContext extends AdminContext {
-  readonly path: string;
-  readonly direction: Direction;
-  readonly action: Action;
-}
 
 export function parseAdminPolicy(object: ObjectContext, policy: PolicyObject): readonly Rule[] {
   const { issues, source } = object;
@@ -99,17 +77,6 @@ function parseSubject(ctx: AdminContext, value: unknown): Selector {
     ? podsOf(ctx, 'spec.subject.pods', raw.pods)
     : namespaceRequirements(ctx.selectors, 'spec.subject.namespaces', raw.namespaces);
   return createSelector(requirements ?? []);
-}
-
-/** Pods of a set of namespaces; both selectors are required. */
-export function podsOf(ctx: AdminContext, path: string, value: unknown): ReturnType<typeof podRequirements> {
-  const raw = readObject(ctx.issues, path, value) ?? {};
-  checkFields(ctx.issues, path, raw, ['namespaceSelector', 'podSelector']);
-  for (const field of ['namespaceSelector', 'podSelector'])
-    if (!isPresent(raw[field])) ctx.issues.error(`${path}.${field}`, 'the selector is missing', `write "${field}: {}" to select all`);
-  const namespaces = namespaceRequirements(ctx.selectors, `${path}.namespaceSelector`, raw.namespaceSelector);
-  const pods = podRequirements(ctx.selectors, `${path}.podSelector`, raw.podSelector);
-  return namespaces === undefined || pods === undefined ? undefined : [...namespaces, ...pods];
 }
 
 function parseDirection(

@@ -1,7 +1,7 @@
 // What the parsers of one object, and of one ingress or egress entry, share.
 import type { LabelFilter, Selector } from '@axoneme/model';
 import type { IssueList } from './issues.ts';
-import type { Direction, PolicyMode, PolicySource } from './rules.ts';
+import type { Direction, PeerReference, PeerSelector, PolicyMode, PolicySource } from './rules.ts';
 import type { Scope } from './scope.ts';
 
 /** One policy object of any kind. */
@@ -25,3 +25,6 @@ export interface EntryContext {
   readonly filter: LabelFilter;
   readonly subject: Selector;
 }
+
+/** What one item stands for. */
+export type Peer = { readonly peer: PeerSelector } | { readonly reference: PeerReference };

@@ -24,6 +24,7 @@ export { type LayerName, layerNames, layersOf, type SubjectLayers, type SubjectS
 export * from './layers.ts';
 export * from './lookup.ts';
 export * from './parse.ts';
+export * from './policy-object.ts';
 export * from './references.ts';
 export * from './rows.ts';
 export * from './rule-id.ts';

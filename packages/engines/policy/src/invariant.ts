@@ -6,7 +6,7 @@ import { createIssueList, type IssueList, type PolicyIssue } from './issues.ts';
 import { readBlock } from './kubernetes-block.ts';
 import { readPortNumber, readProtocol } from './kubernetes-ports.ts';
 import { type KubernetesScope, namespaceRequirements, peerSelector, podRequirements } from './kubernetes-selector.ts';
-import type { ParseConfig } from './parse.ts';
+import type { ParseConfig } from './policy-object.ts';
 import { checkFields, isPresent, type JsonObject, readList, readObject, readString, shown } from './read.ts';
 import { allTraffic, type PortMatch } from './rules.ts';
 

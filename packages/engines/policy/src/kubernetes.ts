@@ -5,7 +5,7 @@ import type { ObjectContext } from './entry-context.ts';
 import { parseIpBlock } from './kubernetes-block.ts';
 import { parseKubernetesPorts } from './kubernetes-ports.ts';
 import { inNamespace, type KubernetesScope, namespaceRequirements, peerSelector, podRequirements } from './kubernetes-selector.ts';
-import type { PolicyObject } from './parse.ts';
+import type { PolicyObject } from './policy-object.ts';
 import { checkFields, isPresent, type JsonObject, listLength, readList, readObject, shown } from './read.ts';
 import { defaultDenyText, entryText, ruleIdOf } from './rule-id.ts';
 import { type Direction, directions, type PeerSelector, type Rule, type RuleEntry, type RuleOrigin } from './rules.ts';

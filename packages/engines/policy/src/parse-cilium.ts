@@ -4,9 +4,9 @@ import { matchAllSelector, type Selector } from '@axoneme/model';
 import type { ObjectContext } from './entry-context.ts';
 import { nodeSelector } from './kubernetes-selector.ts';
 import { lintLabels } from './lint-labels.ts';
-import type { PolicyObject } from './parse.ts';
 import { parseEntry } from './parse-entry.ts';
 import { hasDnsRules, hasHttpOrKafka } from './parse-l7.ts';
+import type { PolicyObject } from './policy-object.ts';
 import {
   checkFields,
   isPresent,

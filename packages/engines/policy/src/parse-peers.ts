@@ -1,7 +1,7 @@
 // Peer fields of one entry → peer selectors and references. An empty list is nobody; what is not compiled yet admits nobody.
 import { parseCidrOrIp } from '@axoneme/model';
 import { entityNames, entityPeers } from './entities.ts';
-import type { EntryContext } from './entry-context.ts';
+import type { EntryContext, Peer } from './entry-context.ts';
 import { nodeSelector } from './kubernetes-selector.ts';
 import { lintLabels } from './lint-labels.ts';
 import { checkFqdns } from './parse-l7.ts';
@@ -29,9 +29,6 @@ export interface ParsedPeers {
   readonly peers: readonly PeerSelector[];
   readonly references?: readonly PeerReference[];
 }
-
-/** What one item stands for. */
-export type Peer = { readonly peer: PeerSelector } | { readonly reference: PeerReference };
 
 /** Undefined: no peer field at all, so the ports decide alone. An empty list: nobody. */
 export function parsePeers(ctx: EntryContext, entry: JsonObject): ParsedPeers | undefined {

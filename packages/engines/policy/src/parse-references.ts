@@ -1,7 +1,6 @@
 // Items of toServices and of fromCIDRSet/toCIDRSet → references and prefixes. Called by the peer parser.
 import { type Cidr, cidrContains, cidrFamily, compareCidr, compileSelector, parseCidr, type Selector } from '@axoneme/model';
-import type { EntryContext } from './entry-context.ts';
-import type { Peer } from './parse-peers.ts';
+import type { EntryContext, Peer } from './entry-context.ts';
 import { checkFields, isPresent, readList, readObject, readSelector, readString, shown } from './read.ts';
 
 const nameText = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;

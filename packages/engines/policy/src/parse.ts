@@ -1,36 +1,15 @@
 // Policy objects of every kind → rules. Called by the operator for each object, by the admission check and by the command line.
 
-import { defaultLabelFilter, type LabelFilter } from '@axoneme/model';
+import { defaultLabelFilter } from '@axoneme/model';
 import { err, ok, type Result } from '@axoneme/std';
 import { parseAdminPolicy } from './admin.ts';
 import type { ObjectContext } from './entry-context.ts';
 import { createIssueList, type IssueList, type PolicyIssue } from './issues.ts';
 import { parseNetworkPolicy } from './kubernetes.ts';
 import { parseCiliumPolicy } from './parse-cilium.ts';
+import type { ParseConfig, PolicyObject } from './policy-object.ts';
 import { checkFields, isPresent, nearest, readObject, readString, shown } from './read.ts';
 import { modeAnnotation, type PolicyKey, type PolicyMode, type PolicySource, policyKey, type Rule } from './rules.ts';
-
-/** An object of one of `policyKinds`, as parsed JSON. */
-export interface PolicyObject {
-  readonly apiVersion?: string | undefined;
-  readonly kind?: string | undefined;
-  readonly metadata: {
-    readonly name?: string | undefined;
-    readonly namespace?: string | undefined;
-    readonly uid?: string | undefined;
-    readonly annotations?: Readonly<Record<string, string>> | null | undefined;
-  };
-  readonly spec?: object | null | undefined;
-  readonly specs?: readonly object[] | null | undefined;
-}
-
-export interface ParseConfig {
-  readonly clusterName: string;
-  /** Peers that do not name a cluster are of the local one; default true. */
-  readonly defaultLocalCluster?: boolean | undefined;
-  /** Labels identities are made of; default: the filter without user patterns. */
-  readonly labelFilter?: LabelFilter | undefined;
-}
 
 export interface ParsedPolicy {
   readonly key: PolicyKey;
