@@ -21,19 +21,21 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 		return refuse(s, AXO_DROP_NO_TUNNEL_KEY, AXO_DIR_INGRESS);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
-	/* the node itself is not policed: what its sockets answer to is the stack's business */
-	if (s->dst.kind == SIDE_HOST) {
+	if (s->dst.kind == SIDE_HOST && !host_enforced()) {
+		/* what its sockets answer to is the stack's business */
 		if (!parse_rest(skb, s) && forged_tunnel(&s->p))
 			return refuse(s, AXO_DROP_ENCAP_PROHIBITED, AXO_DIR_INGRESS);
 		if (skb->pkt_type)
 			bpf_skb_change_type(skb, 0);
 		return TC_ACT_OK;
 	}
-	if (s->dst.kind != SIDE_POD)
+	if (s->dst.kind == SIDE_REMOTE)
 		return refuse(s, AXO_DROP_UNROUTABLE, AXO_DIR_INGRESS);
 	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
+	if (s->dst.kind == SIDE_HOST && forged_tunnel(&s->p))
+		return refuse(s, AXO_DROP_ENCAP_PROHIBITED, AXO_DIR_INGRESS);
 	if (unlikely(s->p.icmp_error)) {
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_OVERLAY);

@@ -11,6 +11,7 @@
 #include "events.h"
 #include "fast.h"
 #include "flow.h"
+#include "host_policy.h"
 #include "ipcache.h"
 #include "parse.h"
 #include "policy.h"
@@ -113,6 +114,9 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	struct policy_query *q = &s->query;
 	struct verdict *v = &s->verdict;
 
+	/* the node is a subject only where a policy says so, and not to itself */
+	if (subject->kind == SIDE_HOST && (peer->kind == SIDE_HOST || !host_enforced()))
+		return 0;
 	direction &= 1;
 	__builtin_memset(q, 0, sizeof(*q));
 	__builtin_memset(v, 0, sizeof(*v));
@@ -140,7 +144,7 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	return v->reason;
 }
 
-/* Both ends that are pods of this node, in the direction the flow was opened. 0 or a drop reason. */
+/* Both ends that are pods of this node or the node itself, in the direction the flow was opened. 0 or a drop reason. */
 inline_always int judge_flow(struct slow *s, const __u32 hook)
 {
 	struct side *from = s->reply ? &s->dst : &s->src;
@@ -148,12 +152,12 @@ inline_always int judge_flow(struct slow *s, const __u32 hook)
 	int r;
 
 	/* through the node's stack a pod's packet comes here a second time: its egress was judged when it left */
-	if (from->kind == SIDE_POD && (s->reply || hook == AXO_HOOK_FROM_POD)) {
+	if (from->kind == SIDE_POD ? s->reply || hook == AXO_HOOK_FROM_POD : from->kind == SIDE_HOST) {
 		r = judge_end(s, from, to, AXO_DIR_EGRESS);
 		if (r)
 			return r;
 	}
-	return to->kind == SIDE_POD ? judge_end(s, to, from, AXO_DIR_INGRESS) : 0;
+	return to->kind != SIDE_REMOTE ? judge_end(s, to, from, AXO_DIR_INGRESS) : 0;
 }
 
 /* Native routing and the world: the node's own routing table, asked once per flow. 0 or a drop reason. */
@@ -223,7 +227,7 @@ call_only int next_hop(struct __sk_buff *skb, struct slow *s, struct flow_value 
 
 	if (!cfg)
 		return AXO_DROP_NO_CONFIG;
-	if (to->kind == SIDE_HOST) {
+	if (to->kind == SIDE_HOST || hook == AXO_HOOK_TO_NETDEV) {
 		v->action = AXO_ACT_STACK;
 		return 0;
 	}
@@ -320,12 +324,25 @@ inline_always struct flow_value *start_entry(struct slow *s)
 	return e;
 }
 
-/* The verdict on the flow, and what becomes of its entries when it is no. 0 or a drop reason. */
-inline_always int decide(struct slow *s, const struct flow_value *e, const __u32 hook)
+/* A connection of the node that has no entry: its sockets know who opened it. */
+call_only bool unseen_answer(struct __sk_buff *skb, struct slow *s)
+{
+	bool outbound = s->src.kind == SIDE_HOST;
+
+	if (s->reply || s->rejudged || !(outbound || s->dst.kind == SIDE_HOST) || !host_enforced())
+		return false;
+	return answers_unseen(skb, &s->p, outbound);
+}
+
+/* The verdict on the flow. 0 or a drop reason; then its entries stay as they are, out of date and good for one thing: that an
+ * answer is still known to be one, and does not pass for the start of something new.
+ */
+inline_always int decide(struct __sk_buff *skb, struct slow *s, const struct flow_value *e, const __u32 hook)
 {
 	bool current = is_syn(&s->p) ? false : find_opener(s, e, &s->back);
-	int r;
 
+	if (unlikely(s->p.key.proto == IPPROTO_TCP && !is_syn(&s->p) && !current && unseen_answer(skb, s)))
+		s->reply = 1;
 	if (s->reply) {
 		s->v.flags |= AXO_FLOW_REPLY;
 		s->story.flags |= AXO_EVENT_F_REPLY;
@@ -333,12 +350,7 @@ inline_always int decide(struct slow *s, const struct flow_value *e, const __u32
 	/* an entry of this generation: the packet is here for its shape (fragment, options, hop limit) */
 	if (current || (e && e->generation == s->generation))
 		return 0;
-	r = judge_flow(s, hook);
-	if (r && (s->rejudged || s->reply))
-		flow_delete(&s->p.key, s->p.family);
-	if (r && s->reply)
-		flow_delete(&s->back, s->p.family);
-	return r;
+	return judge_flow(s, hook);
 }
 
 /* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
@@ -349,7 +361,7 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	__u32 proto;
 	int r;
 
-	r = decide(s, e, hook);
+	r = decide(skb, s, e, hook);
 	if (r)
 		return refuse(s, r, s->story.direction);
 	r = s->dst.kind == SIDE_POD ? local_hop(s, v) : next_hop(skb, s, v, hook);
