@@ -1,3 +1,8 @@
 // What explains policy to people: verdicts, reasons, smallest changes, plans, invariants. Exported through the package's index.
+export * from './address-space.ts';
+export * from './invariants.ts';
+export * from './reach.ts';
+export * from './region-cache.ts';
+export * from './regions.ts';
 export * from './scene.ts';
 export * from './verdict.ts';
