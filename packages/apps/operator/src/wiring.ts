@@ -5,7 +5,7 @@ import { AppError, type Clock, err, type Log, type NodeName, ok, systemClock } f
 import { createNodeServer, type NodeServer, type NodeServerDeps } from '@axoneme/stream';
 import { createHealthRegistry, createLog, createMetrics, createTelemetryServer, type HealthRegistry } from '@axoneme/telemetry';
 import { connectKube, type KubeClient } from 'kopf-ts';
-import { createCaBundleWriter } from './admission/ca-bundle.ts';
+import { CA_BUNDLE_LOOK_MS, createCaBundleWriter } from './admission/ca-bundle.ts';
 import { createWebhookServer, type WebhookServer, type WebhookTls } from './admission/server.ts';
 import { type Compiler, createCompiler } from './compile/compiler.ts';
 import { createDatapathRollout, type DatapathRollout, readTargetObjects, type TargetObjects } from './compile/datapath.ts';
@@ -89,10 +89,7 @@ function createOwnLeader(
           await publishTrust(p.client, ca, trust, replicaAddresses(p));
           await ensureCliCertificate(p.client, ca, trust, p.clock.nowMs());
         }),
-        t.reconciler(
-          'webhook trust',
-          createCaBundleWriter({ client: p.client, clock: p.clock, caPem: ca.certPem, assertLeader: t.assertLeader }),
-        ),
+        ...(p.config.webhookPort === 0 ? [] : [webhookTrust(p, ca.certPem, t)]),
         t.reconciler(
           'policy status',
           createPolicyStatusWriter({
@@ -161,6 +158,7 @@ function nodeServerDeps(
       disconnected: (node) => p.rollout.disconnected(node),
       ack: (node, ack) => {
         p.rollout.ack(node, ack);
+        loop().acked();
         leader().poke();
       },
       nack: (node, nack) => {
@@ -193,6 +191,18 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   const target = targetObjects(config.datapathObjectsDir, log);
   const rollout = createDatapathRollout({ target, mode: config.datapathRollout, onChange: onRollout });
   return { config, client, clock, log, world, sources, compiler: createCompiler(config), health, rollout };
+}
+
+/** Also wakes up by itself: somebody may put the configuration back as the chart has it while nothing else happens. */
+function webhookTrust(p: Parts, caPem: string, t: Term): Reconciler {
+  const r = t.reconciler('webhook trust', createCaBundleWriter({ client: p.client, clock: p.clock, caPem, assertLeader: t.assertLeader }));
+  const tick = (): void => {
+    if (t.signal.aborted) return;
+    r.mark();
+    p.clock.after(CA_BUNDLE_LOOK_MS, tick);
+  };
+  p.clock.after(CA_BUNDLE_LOOK_MS, tick);
+  return r;
 }
 
 async function startWebhook(p: Parts, tls: WebhookTls, signal: AbortSignal): Promise<WebhookServer | undefined> {
@@ -230,6 +240,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     clock,
     log,
     epoch,
+    settled: () => Math.min(...server.hub.status().flatMap((l) => (l.connected ? [l.ackedRevision] : []))),
     onCompiled: (compiled, dirty) => {
       mirror.note(compiled, dirty, loop.revision());
       leader.notice(dirty);

@@ -31,7 +31,8 @@ function createPlan(
   };
   const dispatcher = createDispatcher({ tables: w.tables, compiler, hub: () => hub as never });
   return (c) => {
-    dispatcher.dispatch(c, { revision: 1, epoch: 1 });
+    dispatcher.stage(c);
+    dispatcher.publish({ revision: 1, epoch: 1 }, new Set());
     return new Map([...given].map(([n, d]) => [n, new Map(d)]));
   };
 }

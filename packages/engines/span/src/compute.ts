@@ -1,13 +1,10 @@
 // computeSpan: what every node must hold, straight from one snapshot. The truth that the incremental span is held against.
-import { createPrefixTable, type IdentityId, reservedIds } from '@axoneme/model';
+import { createPrefixTable, type IdentityId } from '@axoneme/model';
 import type { Digest, NodeName } from '@axoneme/std';
 import type { HeldSet } from './diff.ts';
 import type { SpanSnapshot } from './inputs.ts';
-import { type ArtifactDescriptor, ipcacheArtifact, isEverywhere, subjectArtifact } from './names.ts';
+import { type ArtifactDescriptor, alwaysLocal, ipcacheArtifact, isEverywhere, namesFor } from './names.ts';
 import { isShadowed } from './shadow.ts';
-
-/** Identities with an endpoint on every node. */
-export const alwaysLocal: readonly IdentityId[] = [reservedIds.host, reservedIds.init];
 
 export function computeSpan(snapshot: SpanSnapshot): ReadonlyMap<NodeName, HeldSet> {
   const artifacts = new Map<string, ArtifactDescriptor>(snapshot.artifacts.map((a) => [a.name, a]));
@@ -27,12 +24,7 @@ export function computeSpan(snapshot: SpanSnapshot): ReadonlyMap<NodeName, HeldS
       if (w.artifact !== undefined) names.add(w.artifact);
       if (w.identity !== 0) local.add(w.identity);
     }
-    for (const id of local) {
-      names.add(subjectArtifact(id));
-      const subject = subjects.get(id);
-      if (subject?.policy !== undefined) names.add(subject.policy);
-      for (const peer of subject?.peers ?? []) names.add(ipcacheArtifact(peer));
-    }
+    for (const id of local) for (const name of namesFor(id, subjects.get(id))) names.add(name);
     const held = new Map<string, Digest>();
     for (const name of [...names].sort()) if (artifacts.has(name)) held.set(name, artifacts.get(name)!.digest);
     for (const own of node.own) held.set(own.name, own.digest);

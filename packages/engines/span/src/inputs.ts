@@ -25,8 +25,10 @@ export interface SpanWorkload {
 /** What enforcement of one identity needs on a node that has it. */
 export interface SpanSubject {
   readonly identity: IdentityId;
-  /** Name of its policy artifact; absent if it has no rows. */
-  readonly policy?: string | undefined;
+  /** Name of its subject artifact; absent: `subject/<identity>`. */
+  readonly subject?: string | undefined;
+  /** Names of its policy artifacts, one a layer that has rows; any order, repetitions do no harm. */
+  readonly policies: readonly string[];
   /** Identities its rows mention. */
   readonly peers: readonly IdentityId[];
 }

@@ -1,10 +1,9 @@
 // createSpan: the incremental twin of computeSpan. A change costs what it reaches: the nodes that hold the artifact, not all nodes.
 import { type Cidr, createPrefixTable, type IdentityId, type PrefixTable } from '@axoneme/model';
 import type { Digest, NodeName } from '@axoneme/std';
-import { alwaysLocal } from './compute.ts';
 import type { HeldSet, SpanDiff } from './diff.ts';
 import type { SpanNode, SpanSubject, SpanWorkload } from './inputs.ts';
-import { type ArtifactDescriptor, ipcacheArtifact, isEverywhere, subjectArtifact } from './names.ts';
+import { type ArtifactDescriptor, alwaysLocal, ipcacheArtifact, isEverywhere, namesFor } from './names.ts';
 import { isShadowed, isStray, touchesPods } from './shadow.ts';
 import { createWants, type Wants } from './wants.ts';
 
@@ -155,19 +154,14 @@ function countEverywhere(state: State, name: string, delta: 1 | -1): void {
   state.dirtyEverywhere.add(name);
 }
 
-/** Names a node needs for one local identity. */
-function namesFor(id: IdentityId, subject: SpanSubject | undefined): string[] {
-  return [subjectArtifact(id), ...(subject?.policy === undefined ? [] : [subject.policy]), ...(subject?.peers ?? []).map(ipcacheArtifact)];
-}
-
 function setSubject(state: State, id: IdentityId, next: SpanSubject | undefined): void {
   const old = state.subjects.get(id);
   if (next === undefined) state.subjects.delete(id);
   else state.subjects.set(id, next);
   const nodes = state.nodesWith.get(id);
   if (nodes === undefined) return;
-  const before = new Set(namesFor(id, old));
-  const after = new Set(namesFor(id, next));
+  const before = namesFor(id, old);
+  const after = namesFor(id, next);
   const added = [...after].filter((n) => !before.has(n));
   const removed = [...before].filter((n) => !after.has(n));
   for (const node of nodes) {
@@ -187,7 +181,7 @@ function countLocal(state: State, node: NodeName, id: IdentityId, delta: 1 | -1)
   const nodes = state.nodesWith.get(id) ?? new Set<NodeName>();
   if (after > 0) state.nodesWith.set(id, nodes.add(node));
   else if (nodes.delete(node) && nodes.size === 0) state.nodesWith.delete(id);
-  for (const name of new Set(namesFor(id, state.subjects.get(id)))) state.wants.count(node, name, delta);
+  for (const name of namesFor(id, state.subjects.get(id))) state.wants.count(node, name, delta);
 }
 
 function putNode(state: State, node: SpanNode): void {

@@ -36,13 +36,13 @@ const base: SpanSnapshot = {
   nodes: [node(1), node(2)],
   workloads: [workload('shop/a', 1, 300, '10.0.1.5'), workload('shop/b', 2, 301, '10.0.2.5')],
   subjects: [
-    { identity: id(300), policy: 'policy/aa', peers: [id(301), id(0x0100_0001)] },
-    { identity: id(301), peers: [] },
+    { identity: id(300), policies: ['policy/aa'], peers: [id(301), id(0x0100_0001)] },
+    { identity: id(301), policies: [], peers: [] },
   ],
   cidrs: [cidr('203.0.113.0/24')],
   artifacts: [
     'policy/aa',
-    'subject/1',
+    'subject/host/n1',
     'subject/5',
     'subject/300',
     'subject/301',
@@ -63,12 +63,25 @@ const names = (s: SpanSnapshot, n: string): string[] =>
       .get(n as NodeName)
       ?.keys() ?? []),
   ].sort();
-const shared = ['backends/ff', 'ipcache/cidr', 'ipcache/nodes', 'node/config', 'routes', 'service/shop/web', 'subject/1', 'subject/5'];
+const shared = ['backends/ff', 'ipcache/cidr', 'ipcache/nodes', 'node/config', 'routes', 'service/shop/web', 'subject/5'];
 
 describe('what a node holds', () => {
   test('only what its own endpoints need', () => {
     expect(names(base, 'n1')).toEqual([...shared, 'ipcache/301', 'policy/aa', 'subject/300', 'workload/shop/a'].sort());
     expect(names(base, 'n2')).toEqual([...shared, 'subject/301', 'workload/shop/b'].sort());
+  });
+
+  test('a node is a workload of itself: it holds its own subject, all layers of it and the peers', () => {
+    const host: SpanWorkload = { key: 'host n1', node: 'n1' as NodeName, identity: id(0x0300_0001), addresses: [] };
+    const subject = {
+      identity: host.identity as IdentityId,
+      subject: 'subject/host/n1',
+      policies: ['policy/aa', 'policy/aa'],
+      peers: [id(301)],
+    };
+    const s = { ...base, workloads: [host], subjects: [subject] };
+    expect(names(s, 'n1')).toEqual([...shared, 'ipcache/301', 'policy/aa', 'subject/host/n1'].sort());
+    expect(names(s, 'n2')).toEqual([...shared].sort());
   });
 
   test('an identity hidden by a CIDR row goes everywhere, one hidden by a shorter row does not', () => {
@@ -107,7 +120,8 @@ test('a change reaches the nodes that hold the artifact and no others', () => {
 const artifactNames = base.artifacts.map((a) => a.name);
 const subjectArb: fc.Arbitrary<SpanSubject> = fc.record({
   identity: fc.constantFrom(1, 5, 300, 301, 302).map(id),
-  policy: fc.constantFrom('policy/aa', 'policy/bb', undefined),
+  policies: fc.subarray(['policy/aa', 'policy/bb']),
+  subject: fc.constantFrom('subject/host/n1', undefined),
   peers: fc.subarray([300, 301, 302].map(id)),
 });
 const workloadArb: fc.Arbitrary<SpanWorkload> = fc

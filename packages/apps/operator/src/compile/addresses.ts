@@ -27,13 +27,26 @@ export const parseIps = (texts: readonly string[]): IpAddr[] =>
     return ip.ok ? [ip.value] : [];
   });
 
-export function placePods(tables: Tables, views: readonly PodView[], identityOf: (text: string) => number | undefined): PlacedPod[] {
-  return views.map((view) => ({
-    view,
-    identity: identityOf(view.labels.text) ?? 0,
-    addresses: view.row.node === '' ? [] : parseIps(addressesOf(view.row, tables.endpoints)),
-  }));
+/** Remembers placed pods: rows are immutable, so a pod that did not change stays the same object. */
+export function createPlacer(): (
+  tables: Tables,
+  views: readonly PodView[],
+  identityOf: (text: string) => number | undefined,
+) => PlacedPod[] {
+  const memo = new WeakMap<PodView, { readonly texts: readonly string[]; readonly placed: PlacedPod }>();
+  return (tables, views, identityOf) =>
+    views.map((view) => {
+      const identity = identityOf(view.labels.text) ?? 0;
+      const texts = view.row.node === '' ? none : addressesOf(view.row, tables.endpoints);
+      const held = memo.get(view);
+      if (held !== undefined && held.texts === texts && held.placed.identity === identity) return held.placed;
+      const placed = { view, identity, addresses: parseIps(texts) };
+      memo.set(view, { texts, placed });
+      return placed;
+    });
 }
+
+const none: readonly string[] = [];
 
 export function nodeAddresses(tables: Tables, tunnel: boolean): NodeAddresses[] {
   return [...tables.nodes.values()].map((n) => {
@@ -67,24 +80,52 @@ export interface IpcacheInput {
   readonly cidrs: readonly CidrRow[];
 }
 
-/** `ipcache/<identity>` for every pod identity with an address. Two pods that claim one address: the first by name keeps it. */
-export function podIpcache(input: IpcacheInput): Map<string, Artifact> {
+interface PodAddress {
+  readonly ip: IpAddr;
+  readonly tunnel: IpAddr | undefined;
+}
+
+/** Addresses by identity. Two pods that claim one address: the first by uid keeps it. */
+function addressesByIdentity(input: Pick<IpcacheInput, 'pods' | 'nodes'>): Map<number, PodAddress[]> {
   const tunnels = new Map(input.nodes.map((n) => [n.name, n.tunnel]));
   const taken = new Set<IpAddr>();
-  const rows = new Map<number, IpcacheRow[]>();
+  const out = new Map<number, PodAddress[]>();
   const ordered = input.pods
     .filter((p) => p.identity !== 0 && p.addresses.length > 0)
     .sort((a, b) => (a.view.row.uid < b.view.row.uid ? -1 : 1));
   for (const p of ordered) {
-    const list = rows.get(p.identity) ?? [];
-    rows.set(p.identity, list);
+    const list = out.get(p.identity) ?? [];
+    out.set(p.identity, list);
+    const tunnel = tunnels.get(p.view.row.node);
     for (const ip of p.addresses) {
       if (taken.has(ip)) continue;
       taken.add(ip);
-      list.push({ cidr: cidrOfIp(ip), identity: p.identity, tunnel: tunnels.get(p.view.row.node) });
+      list.push({ ip, tunnel });
     }
   }
-  return new Map([...rows].map(([id, list]) => [ipcacheName(id as IdentityId), ipcacheArtifact(ipcacheName(id as IdentityId), list)]));
+  return out;
+}
+
+const sameAddresses = (a: readonly PodAddress[], b: readonly PodAddress[]): boolean =>
+  a.length === b.length && a.every((x, i) => x.ip === b[i]?.ip && x.tunnel === b[i].tunnel);
+
+/** `ipcache/<identity>` for every pod identity with an address; one whose addresses did not change is not encoded again. */
+export function createPodIpcache(): (input: Pick<IpcacheInput, 'pods' | 'nodes'>) => Artifact[] {
+  let held = new Map<number, { readonly list: readonly PodAddress[]; readonly artifact: Artifact }>();
+  return (input) => {
+    const next: typeof held = new Map();
+    for (const [identity, list] of addressesByIdentity(input)) {
+      const old = held.get(identity);
+      if (old !== undefined && sameAddresses(old.list, list)) {
+        next.set(identity, old);
+        continue;
+      }
+      const rows = list.map((a): IpcacheRow => ({ cidr: cidrOfIp(a.ip), identity, tunnel: a.tunnel }));
+      next.set(identity, { list, artifact: ipcacheArtifact(ipcacheName(identity as IdentityId), rows) });
+    }
+    held = next;
+    return [...next.values()].map((h) => h.artifact);
+  };
 }
 
 /** `ipcache/nodes`: blocks as `unlisted`, node addresses as remote-node, API servers as kube-apiserver. */

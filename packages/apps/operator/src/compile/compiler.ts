@@ -1,7 +1,7 @@
 // World → artifacts → what each node must hold. One call is one revision; parts whose inputs did not change are reused.
 // Called by the loop; pure but for its own memory.
 import type { Cidr, IdentityId } from '@axoneme/model';
-import type { RuleOrigin, SubjectPolicy } from '@axoneme/policy';
+import { isHostSubject, type RuleOrigin, type SubjectSet } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
 import {
   backendsArtifactName,
@@ -18,29 +18,38 @@ import type { Dirty, TableName, Tables } from '../world/world.ts';
 import {
   apiServerAddresses,
   cidrIpcache,
+  createPlacer,
+  createPodIpcache,
   type IpcacheInput,
   type NodeAddresses,
   nodeAddresses,
   nodeIpcache,
   type PlacedPod,
-  placePods,
-  podIpcache,
 } from './addresses.ts';
 import { type Artifact, type ArtifactStore, backendsArtifact, createArtifactStore, serviceArtifact } from './artifacts.ts';
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact } from './blobs.ts';
+import type { Moment } from './numbers.ts';
 import { createPodViews, identitiesByText, labelsOfIdentity, type PodView } from './pods.ts';
 import type { ParsedRow } from './policies.ts';
 import { createPolicyPart, type SubjectChanges } from './policy-part.ts';
 import { createShelf } from './shelf.ts';
+import type { Units } from './units.ts';
 
 /** Result of one compile. Immutable; the next one replaces it. */
 export interface Compiled {
   readonly policies: ReadonlyMap<string, ParsedRow>;
-  /** Compiled policy of an identity; undefined for identities that are nobody's subject. */
-  subject(id: number): SubjectPolicy | undefined;
+  /** Compiled policy of an identity, by layer; undefined for identities that are nobody's subject. */
+  subject(id: number): SubjectSet | undefined;
+  /** What host policies make of a node; undefined if none selects it. */
+  host(node: string): SubjectSet | undefined;
+  /** Pseudo identity under which host rules know a node. */
+  hostId(node: string): number | undefined;
+  /** References of a policy that name nothing, in words. */
+  missing(key: string): readonly string[];
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
   readonly services: CompiledServices;
+  readonly apiServers: ReadonlySet<string>;
   /** Names of pods by address, for people. */
   readonly podByAddress: ReadonlyMap<string, string>;
   /** Prefixes of `ipcache/cidr`. */
@@ -51,7 +60,18 @@ export interface Compiled {
 }
 
 export interface Compiler {
-  compile(tables: Tables, dirty: Dirty): Compiled;
+  /** Without `at` every compile is a revision that all nodes have at once. */
+  compile(tables: Tables, dirty: Dirty, at?: Moment): Compiled;
+  /** Compiles the same world again after other versions of `units` were chosen. */
+  again(): Compiled;
+  /** Policy objects and CIDR groups, and which version of each is used. */
+  readonly units: Units;
+  /** The last result is a revision. */
+  publish(): void;
+  /** Something waits until every node has the last revision: compile again then. */
+  waits(): boolean;
+  /** Node of a pseudo identity; its subject has an artifact of another name. */
+  hostOf(id: IdentityId): string | undefined;
   readonly artifacts: ArtifactStore;
   /** `node/config` is per node: same name, own content. */
   nodeConfig(node: string): Artifact | undefined;
@@ -96,47 +116,93 @@ function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty)
   };
 }
 
+/** Addresses: who is where. Parts whose inputs did not change are kept. */
+function createAddressPart(store: ArtifactStore): (input: IpcacheInput) => void {
+  const ipcache = createShelf(store);
+  const single = createShelf(store);
+  const podIpcache = createPodIpcache();
+  let last: IpcacheInput | undefined;
+  return (input) => {
+    const moved = last?.pods !== input.pods || last.nodes !== input.nodes;
+    if (moved) ipcache(podIpcache(input));
+    if (moved || last?.cidrs !== input.cidrs || last.apiServers !== input.apiServers)
+      single([nodeIpcache(input), cidrIpcache(input), routesArtifact(input.nodes)]);
+    last = input;
+  };
+}
+
+interface Places {
+  readonly pods: readonly PlacedPod[];
+  readonly podByAddress: ReadonlyMap<string, string>;
+}
+
+function createPodPart(store: ArtifactStore, podViews: (tables: Tables) => readonly PodView[]): (tables: Tables) => Places {
+  const workloads = createShelf(store);
+  const place = createPlacer();
+  // rows are immutable: a pod that did not change keeps its encoded artifact
+  const memo = new WeakMap<PodRow, { readonly identity: number; readonly artifact: Artifact }>();
+  const workloadOf = (p: PlacedPod): Artifact => {
+    const held = memo.get(p.view.row);
+    if (held?.identity === p.identity) return held.artifact;
+    const artifact = workloadArtifact(p);
+    memo.set(p.view.row, { identity: p.identity, artifact });
+    return artifact;
+  };
+  return (tables) => {
+    const ids = identitiesByText(tables.identities.values(), labelsOfIdentity);
+    const pods = place(tables, podViews(tables), (text) => ids.get(text));
+    // a pod without identity yet is not told to its node: it starts under reserved:init until then
+    workloads(pods.filter((p) => p.view.row.node !== '' && p.identity !== 0).map(workloadOf));
+    const named = pods.flatMap((p) => p.addresses.map((a) => [String(a), `${p.view.row.namespace}/${p.view.row.name}`] as const));
+    return { pods, podByAddress: new Map(named) };
+  };
+}
+
 export function createCompiler(config: OperatorConfig): Compiler {
   const store = createArtifactStore();
   const views = createPodViews(config.clusterName);
   const services = createServicePart(store);
   const policy = createPolicyPart(store, config);
-  const ipcache = createShelf(store);
-  const workloads = createShelf(store);
-  const single = createShelf(store);
+  const addresses = createAddressPart(store);
+  const placePods = createPodPart(store, (tables) => views.list(tables));
   const nodeConfigs = new Map<string, Artifact>();
-  // rows are immutable: a pod that did not change keeps its encoded artifact
-  const workloadMemo = new WeakMap<PodRow, { readonly identity: number; readonly artifact: Artifact }>();
   let apiServers: IpcacheInput['apiServers'] = new Set();
-  let addressed: IpcacheInput | undefined;
-  let placed: readonly PlacedPod[] = [];
+  let places: Places = { pods: [], podByAddress: new Map() };
   let nodes: readonly NodeAddresses[] = [];
-  let podByAddress: ReadonlyMap<string, string> = new Map();
+  let serviceTable: CompiledServices = new Map();
+  let revision = 0;
 
-  const workloadOf = (p: PlacedPod): Artifact => {
-    const held = workloadMemo.get(p.view.row);
-    if (held?.identity === p.identity) return held.artifact;
-    const artifact = workloadArtifact(p);
-    workloadMemo.set(p.view.row, { identity: p.identity, artifact });
-    return artifact;
-  };
-  const placeAll = (tables: Tables): void => {
-    const ids = identitiesByText(tables.identities.values(), labelsOfIdentity);
-    placed = placePods(tables, views.list(tables), (text) => ids.get(text));
-    podByAddress = new Map(
-      placed.flatMap((p) => p.addresses.map((a) => [String(a), `${p.view.row.namespace}/${p.view.row.name}`] as const)),
-    );
-    // a pod without identity yet is not told to its node: it starts under reserved:init until then
-    workloads(placed.filter((p) => p.view.row.node !== '' && p.identity !== 0).map(workloadOf));
-  };
   const placeNodes = (tables: Tables): void => {
     nodes = nodeAddresses(tables, config.routingMode === 'tunnel');
     nodeConfigs.clear();
     for (const n of nodes) if (n.podCidrs.length > 0) nodeConfigs.set(n.name, nodeConfigArtifact(n, config));
   };
+  const finish = (): Compiled => {
+    const cidrs = policy.cidrs();
+    addresses({ pods: places.pods, nodes, apiServers, cidrs });
+    return {
+      policies: policy.parser.all(),
+      subject: (id) => policy.compiler.subject(id as IdentityId),
+      host: (node) => {
+        const id = policy.hosts.id(node);
+        return id === undefined ? undefined : policy.compiler.subject(id);
+      },
+      hostId: policy.hosts.id,
+      missing: policy.bindings.missing,
+      pods: places.pods,
+      nodes,
+      podByAddress: places.podByAddress,
+      services: serviceTable,
+      apiServers,
+      cidrs: cidrs.map((c) => c.cidr),
+      describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
+      logOfRule: (id) => policy.compiler.origin(id as never)?.log,
+    };
+  };
 
   return {
     artifacts: store,
+    units: policy.units,
     nodeConfig: (node) => nodeConfigs.get(node),
     body(name, digest) {
       if (name !== NODE_CONFIG) return store.body(name, digest);
@@ -145,29 +211,21 @@ export function createCompiler(config: OperatorConfig): Compiler {
     },
     podViews: (tables) => views.list(tables),
     takeSubjectChanges: policy.takeSubjectChanges,
-    compile(tables, dirty) {
-      if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) placeAll(tables);
+    hostOf: (id) => (isHostSubject(id) ? policy.hosts.node(id) : undefined),
+    publish: policy.publish,
+    waits: policy.waits,
+    compile(tables, dirty, at) {
+      revision = at?.revision ?? revision + 1;
+      if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) places = placePods(tables);
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
-      const serviceTable = services(tables, dirty);
-      const cidrs = policy.update(tables, dirty, placed);
+      serviceTable = services(tables, dirty);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
-      const input: IpcacheInput = { pods: placed, nodes, apiServers, cidrs };
-      const moved = addressed?.pods !== placed || addressed.nodes !== nodes;
-      if (moved) ipcache([...podIpcache(input).values()]);
-      if (moved || addressed?.cidrs !== cidrs || addressed.apiServers !== apiServers)
-        single([nodeIpcache(input), cidrIpcache(input), routesArtifact(nodes)]);
-      addressed = input;
-      return {
-        policies: policy.parser.all(),
-        subject: (id) => policy.compiler.subject(id as IdentityId),
-        pods: placed,
-        nodes,
-        podByAddress,
-        services: serviceTable,
-        cidrs: cidrs.map((c) => c.cidr),
-        describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
-        logOfRule: (id) => policy.compiler.origin(id as never)?.log,
-      };
+      policy.update({ tables, dirty, pods: places.pods, nodes, at: at ?? { revision, settled: revision - 1 } });
+      return finish();
+    },
+    again() {
+      policy.again();
+      return finish();
     },
   };
 }

@@ -1,7 +1,7 @@
 // From compiles to nodes: feeds the span engine with what changed and gives the hub each node's difference. Called by the loop.
 import type { Cidr, IdentityId } from '@axoneme/model';
-import { mentionedPeers, type PolicyRows, policyArtifactName } from '@axoneme/policy';
-import { createSpan, type SpanDiff, type SpanNode, type SpanSubject, type SpanWorkload } from '@axoneme/span';
+import { layersOf, mentionedPeers, type PolicyRows, policyArtifactName, type SubjectSet } from '@axoneme/policy';
+import { createSpan, hostSubjectArtifact, type SpanDiff, type SpanNode, type SpanSubject, type SpanWorkload } from '@axoneme/span';
 import type { Digest, NodeName } from '@axoneme/std';
 import type { Hub, Position } from '@axoneme/stream';
 import type { Tables } from '../world/world.ts';
@@ -11,8 +11,10 @@ import type { Compiled, Compiler } from './compiler.ts';
 import type { DatapathRollout } from './datapath.ts';
 
 export interface Dispatcher {
-  /** Gives every node what the compile means for it. Nodes that are gone are forgotten. */
-  dispatch(compiled: Compiled, at: Position): void;
+  /** Works out what the compile means for every node and tells nobody yet; a later one may take it back. */
+  stage(compiled: Compiled): void;
+  /** Gives every node what was staged, but for those held back: they keep their last commit. Nodes that are gone are forgotten. */
+  publish(at: Position, heldBack: ReadonlySet<string>): void;
   /** Gives one node what changed in its own artifacts since, without a compile. */
   refresh(node: string, at: Position): void;
   /** What a node must hold now. */
@@ -58,6 +60,11 @@ function spanWorkloads(compiled: Compiled, tables: Tables): Map<string, readonly
   const add = (w: SpanWorkload): void => {
     out.set(w.key, [`${w.node} ${w.identity} ${w.addresses.join()} ${w.artifact ?? ''}`, w]);
   };
+  // a node is a workload of itself: host rules are about it
+  for (const { name } of compiled.nodes) {
+    const id = compiled.hostId(name);
+    if (id !== undefined) add({ key: `host ${name}`, node: name as NodeName, identity: id as IdentityId, addresses: [] });
+  }
   for (const p of compiled.pods) {
     const { node, namespace, name } = p.view.row;
     if (node === '') continue;
@@ -84,6 +91,16 @@ function createPeerMemo(): (rows: PolicyRows) => readonly IdentityId[] {
   };
 }
 
+function spanSubject(s: SubjectSet, host: string | undefined, peersOf: (rows: PolicyRows) => readonly IdentityId[]): SpanSubject {
+  const rows = layersOf(s).flatMap(([, layer]) => (layer.rows.count === 0 ? [] : [layer.rows]));
+  return {
+    identity: s.identity,
+    policies: rows.map((r) => policyArtifactName(r.handle)),
+    peers: rows.flatMap(peersOf),
+    ...(host === undefined ? {} : { subject: hostSubjectArtifact(host) }),
+  };
+}
+
 export function createDispatcher(deps: {
   readonly tables: Tables;
   readonly compiler: Compiler;
@@ -100,7 +117,12 @@ export function createDispatcher(deps: {
   const nothing = { put: [], removed: [] };
   /** Nodes given to the span past `nodeDiff`. */
   const refreshed = new Set<string>();
+  /** Names that may differ from what the hub was told, by node. */
+  const pending = new Map<string, Set<string>>();
+  let spanned: ReadonlyMap<string, NodeText> = new Map();
+  let held: ReadonlySet<string> = new Set();
   let placed: Compiled['pods'] | undefined;
+  let placedNodes: Compiled['nodes'] | undefined;
   let last: Compiled | undefined;
 
   const update = (compiled: Compiled, nodes: ReadonlyMap<string, readonly [string, SpanNode]>): ReadonlyMap<NodeName, SpanDiff> => {
@@ -108,18 +130,13 @@ export function createDispatcher(deps: {
     const again = [...refreshed].flatMap((name) => nodes.get(name)?.[1] ?? []);
     refreshed.clear();
     // placed anew whenever a pod or an endpoint changed
-    const w = compiled.pods === placed ? nothing : workloadDiff(spanWorkloads(compiled, tables));
+    const w = compiled.pods === placed && compiled.nodes === placedNodes ? nothing : workloadDiff(spanWorkloads(compiled, tables));
     placed = compiled.pods;
+    placedNodes = compiled.nodes;
     const c = cidrDiff(new Map(compiled.cidrs.map((cidr) => [cidr, [cidr, cidr] as const])));
     const artifacts = compiler.artifacts.takeChanges();
     const policy = compiler.takeSubjectChanges();
-    const subjects = policy.changed.map(
-      (s): SpanSubject => ({
-        identity: s.identity,
-        peers: peersOf(s.rows),
-        ...(s.rows.count === 0 ? {} : { policy: policyArtifactName(s.rows.handle) }),
-      }),
-    );
+    const subjects = policy.changed.map((s) => spanSubject(s, compiler.hostOf(s.identity), peersOf));
     return span.update({
       nodes: [...n.put, ...again],
       removedNodes: n.removed as NodeName[],
@@ -134,19 +151,25 @@ export function createDispatcher(deps: {
     });
   };
 
-  const tell = (node: string, diff: SpanDiff | undefined, at: Position): void => {
+  const note = (diffs: ReadonlyMap<NodeName, SpanDiff>): void => {
+    for (const [node, diff] of diffs) {
+      const names = pending.get(node) ?? new Set<string>();
+      pending.set(node, names);
+      for (const list of [diff.upserts, diff.removes]) for (const name of list) names.add(name);
+    }
+  };
+  const tell = (node: string, at: Position): void => {
     const desired = span.desired(node as NodeName);
     if (desired === undefined) return;
+    const names = pending.get(node);
+    pending.delete(node);
     if (!known.has(node)) {
       known.add(node);
       deps.hub().setDesired(node as NodeName, new Map(desired), at);
       return;
     }
-    const changes = new Map<string, Digest | null>();
-    for (const name of diff?.upserts ?? []) changes.set(name, desired.get(name)!);
-    for (const name of diff?.removes ?? []) changes.set(name, null);
     // without changes too: the node is current at this revision
-    deps.hub().changeDesired(node as NodeName, changes, at);
+    deps.hub().changeDesired(node as NodeName, new Map([...(names ?? [])].map((name) => [name, desired.get(name) ?? null])), at);
   };
 
   return {
@@ -156,15 +179,20 @@ export function createDispatcher(deps: {
       const next = n && spanNode(n, compiler, rollout);
       if (next === undefined || !known.has(node)) return;
       refreshed.add(node);
-      tell(node, span.update({ nodes: [next[1]] }).get(node as NodeName), at);
+      note(span.update({ nodes: [next[1]] }));
+      if (!held.has(node)) tell(node, at);
     },
-    dispatch(compiled, at) {
+    stage(compiled) {
       last = compiled;
       rollout?.plan(tables.nodes);
-      const nodes = spanNodes(compiled, compiler, rollout);
-      const diffs = update(compiled, nodes);
-      for (const node of nodes.keys()) tell(node, diffs.get(node as NodeName), at);
-      for (const node of known) if (!nodes.has(node)) known.delete(node);
+      spanned = spanNodes(compiled, compiler, rollout);
+      note(update(compiled, spanned));
+    },
+    publish(at, heldBack) {
+      held = heldBack;
+      for (const node of spanned.keys()) if (!heldBack.has(node)) tell(node, at);
+      for (const node of known) if (!spanned.has(node)) known.delete(node);
+      for (const node of pending.keys()) if (!spanned.has(node)) pending.delete(node);
       for (const link of deps.hub().status()) if (!tables.nodes.has(link.node)) deps.hub().forget(link.node);
     },
   };

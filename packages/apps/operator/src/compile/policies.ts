@@ -1,5 +1,5 @@
 // Policy objects → parsed rules, remembered per object version; what each object's status will say. Called by the compiler.
-import { type PolicyIssue, type PolicyObject, parsePolicy, type Rule, renderIssue } from '@axoneme/policy';
+import { modeAnnotation, type PolicyIssue, type PolicyObject, parsePolicy, type Rule, renderIssue } from '@axoneme/policy';
 import { describeError } from '@axoneme/std';
 import type { PolicyRow } from '../world/rows.ts';
 
@@ -37,6 +37,15 @@ export function readPolicy(kind: string, object: Readonly<Record<string, unknown
 
 const parseRow = (row: PolicyRow, clusterName: string): ParsedRow => ({ row, ...readPolicy(row.kind, row.object, clusterName) });
 
+/** Annotations are outside of the generation. */
+const modeOf = (row: PolicyRow): unknown => {
+  const { annotations } = isObject(row.object.metadata) ? row.object.metadata : {};
+  return isObject(annotations) ? annotations[modeAnnotation] : undefined;
+};
+
+const sameVersion = (a: PolicyRow, b: PolicyRow): boolean =>
+  a.uid === b.uid && a.generation === b.generation && b.generation > 0 && modeOf(a) === modeOf(b);
+
 export interface PolicyParser {
   /** Parses one object; status-only changes keep the result of before. */
   parse(key: string, row: PolicyRow): { readonly parsed: ParsedRow; readonly changed: boolean };
@@ -49,7 +58,7 @@ export function createPolicyParser(clusterName: string): PolicyParser {
   return {
     parse(key, row) {
       const old = held.get(key);
-      if (old !== undefined && old.row.uid === row.uid && old.row.generation === row.generation && row.generation > 0) {
+      if (old !== undefined && sameVersion(old.row, row)) {
         return { parsed: old, changed: false };
       }
       const parsed = parseRow(row, clusterName);

@@ -1,156 +1,190 @@
-// Keeps the incremental policy compiler fed and its artifacts current. Called by the compiler.
-import { type CidrAssignment, planCidrIdentities } from '@axoneme/identity';
-import { type IdentityId, type NamedPort, parsePort, parsePortProtocol } from '@axoneme/model';
+// Keeps the incremental policy compiler fed and its artifacts current: parse → bind → number → compile. Called by the compiler.
+import { type Cidr, type IdentityId, identityRanges, reservedIds } from '@axoneme/model';
 import {
-  cidrs as cidrsOf,
-  createPolicyCompiler,
-  type PolicyCompiler,
-  type PolicyDelta,
-  type PolicyIdentity,
+  createLayeredCompiler,
+  isHostSubject,
+  type LayeredCompiler,
+  type LayeredDelta,
   policyArtifactName,
-  policyKey,
-  type Rule,
-  type SubjectPolicy,
+  type SubjectSet,
 } from '@axoneme/policy';
-import { subjectArtifact as subjectName } from '@axoneme/span';
+import { hostSubjectArtifact, subjectArtifact as subjectName } from '@axoneme/span';
 import type { OperatorConfig } from '../config.ts';
-import type { PolicyRow } from '../world/rows.ts';
 import type { Dirty, Tables } from '../world/world.ts';
-import type { PlacedPod } from './addresses.ts';
+import { ADDR_CLASS, type AddressClasses, classNodes, createAddressClasses } from './address-classes.ts';
+import type { CidrRow, NodeAddresses, PlacedPod } from './addresses.ts';
 import type { ArtifactStore } from './artifacts.ts';
-import { labelsOfIdentity } from './pods.ts';
+import { type Bindings, createBindings } from './bindings.ts';
+import { createHosts, type Hosts } from './hosts.ts';
+import { createIdentityDiff, noIdentityChanges } from './identity-diff.ts';
+import { createMentions } from './mentions.ts';
+import { createNumbers, type Moment } from './numbers.ts';
 import { createPolicyParser, type PolicyParser } from './policies.ts';
 import { policyArtifact, subjectArtifact } from './policy-artifacts.ts';
+import { createUnits, groupKey, type Units } from './units.ts';
+
+export interface PolicyInput {
+  readonly tables: Tables;
+  readonly dirty: Dirty;
+  readonly pods: readonly PlacedPod[];
+  readonly nodes: readonly NodeAddresses[];
+  readonly at: Moment;
+}
 
 export interface PolicyPart {
   readonly parser: PolicyParser;
-  readonly compiler: PolicyCompiler;
-  /** Returns the CIDR identities in use. */
-  update(tables: Tables, dirty: Dirty, pods: readonly PlacedPod[]): readonly CidrAssignment[];
+  readonly units: Units;
+  readonly bindings: Bindings;
+  readonly compiler: LayeredCompiler;
+  readonly hosts: Hosts;
+  /** Takes the world's changes in and compiles. */
+  update(input: PolicyInput): void;
+  /** Compiles again after other versions of units were chosen; the world is that of the last update. */
+  again(): void;
+  /** Rows of `ipcache/cidr`; the same list while nothing changed. */
+  cidrs(): readonly CidrRow[];
+  /** What was compiled last is given to nodes. */
+  publish(): void;
+  /** Numbers wait until every node has a table without them. */
+  waits(): boolean;
   /** Subjects that changed since the last call. */
   takeSubjectChanges(): SubjectChanges;
 }
 
 export interface SubjectChanges {
-  readonly changed: readonly SubjectPolicy[];
+  readonly changed: readonly SubjectSet[];
   readonly removed: readonly IdentityId[];
 }
 
-function namedPortsOf(pod: PlacedPod): NamedPort[] {
-  return pod.view.row.namedPorts.flatMap((p) => {
-    const port = parsePort(p.port);
-    const protocol = parsePortProtocol(p.protocol);
-    return port.ok && protocol.ok ? [{ name: p.name.toLowerCase(), port: port.value, protocol: protocol.value }] : [];
-  });
-}
+const nothingDirty: Dirty = new Map();
 
-const portText = (p: NamedPort): string => `${p.name}/${p.protocol}/${p.port}`;
-
-/** Named ports of all pods of each identity, by text. */
-function portsByIdentity(pods: readonly PlacedPod[]): Map<number, Map<string, NamedPort>> {
-  const out = new Map<number, Map<string, NamedPort>>();
-  for (const pod of pods) {
-    for (const n of namedPortsOf(pod)) {
-      const own = out.get(pod.identity) ?? new Map<string, NamedPort>();
-      out.set(pod.identity, own);
-      own.set(portText(n), n);
-    }
-  }
-  return out;
-}
-
-interface HeldIdentity {
-  readonly row: unknown;
-  readonly ports: string;
-}
-
-/** Identities whose labels or port names differ from the call before, and those that are gone. */
-function createIdentityDiff(): (tables: Tables, pods: readonly PlacedPod[]) => { changed: PolicyIdentity[]; removed: IdentityId[] } {
-  let held = new Map<number, HeldIdentity>();
-  return (tables, pods) => {
-    const ports = portsByIdentity(pods);
-    const next = new Map<number, HeldIdentity>();
-    const changed: PolicyIdentity[] = [];
-    for (const row of tables.identities.values()) {
-      const own = ports.get(row.id);
-      const text = own === undefined ? '' : [...own.keys()].sort().join();
-      const old = held.get(row.id);
-      next.set(row.id, { row, ports: text });
-      if (old?.row === row && old.ports === text) continue;
-      const id = row.id as IdentityId;
-      changed.push({ id, labels: labelsOfIdentity(row), ...(own === undefined ? {} : { namedPorts: [...own.values()] }) });
-    }
-    const removed = [...held.keys()].filter((id) => !next.has(id)) as IdentityId[];
-    held = next;
-    return { changed, removed };
-  };
-}
-
-const keyOfRow = (row: Pick<PolicyRow, 'kind' | 'namespace' | 'name'>) =>
-  policyKey({ kind: row.kind, namespace: row.namespace, name: row.name });
-
-function parseDirty(parser: PolicyParser, tables: Tables, dirty: Dirty) {
-  const policies: { key: ReturnType<typeof keyOfRow>; rules: readonly Rule[] }[] = [];
-  const removed: ReturnType<typeof keyOfRow>[] = [];
+/** Objects → units. Status-only changes touch none. */
+function takeObjects(parser: PolicyParser, units: Units, tables: Tables, dirty: Dirty): void {
   for (const key of dirty.get('policies') ?? []) {
     const row = tables.policies.get(key);
     if (row === undefined) {
-      const old = parser.forget(key);
-      if (old !== undefined) removed.push(keyOfRow(old.row));
+      parser.forget(key);
+      units.put(key, undefined);
       continue;
     }
     const { parsed, changed } = parser.parse(key, row);
     // an object that stopped being valid has no effect: its rules are none
-    if (changed) policies.push({ key: keyOfRow(row), rules: parsed.rules });
+    if (changed) units.put(key, { kind: 'policy', row: parsed });
   }
-  return { policies, removed };
+  for (const name of dirty.get('cidrGroups') ?? []) {
+    const row = tables.cidrGroups.get(name);
+    units.put(groupKey(name), row === undefined ? undefined : { kind: 'cidrGroup', row });
+  }
 }
 
-function publish(store: ArtifactStore, delta: PolicyDelta): void {
-  for (const rows of delta.addedPolicies) if (rows.count > 0) store.put(policyArtifact(policyArtifactName(rows.handle), rows));
-  for (const s of delta.subjects) store.put(subjectArtifact(s));
-  for (const id of delta.removedSubjects) store.remove(subjectName(id));
-  for (const handle of delta.removedPolicies) store.remove(policyArtifactName(handle));
+function createPublisher(store: ArtifactStore, hosts: Hosts): (delta: LayeredDelta) => void {
+  /** Artifact of each host subject: the node may be forgotten before the subject is. */
+  const hostNames = new Map<IdentityId, string>();
+  const put = (set: SubjectSet): void => {
+    const node = isHostSubject(set.identity) ? hosts.node(set.identity) : undefined;
+    const name = node === undefined ? subjectName(set.identity) : hostSubjectArtifact(node);
+    if (node !== undefined) hostNames.set(set.identity, name);
+    store.put(subjectArtifact(name, node === undefined ? set.identity : reservedIds.host, set));
+  };
+  return (delta) => {
+    for (const rows of delta.addedPolicies) if (rows.count > 0) store.put(policyArtifact(policyArtifactName(rows.handle), rows));
+    for (const id of delta.removedSubjects) {
+      store.remove(hostNames.get(id) ?? subjectName(id));
+      hostNames.delete(id);
+    }
+    for (const s of delta.subjects) put(s);
+    for (const handle of delta.removedPolicies) store.remove(policyArtifactName(handle));
+  };
+}
+
+function publishClasses(store: ArtifactStore, classes: AddressClasses): void {
+  const artifact = classes.artifact();
+  if (artifact !== undefined) store.put(artifact);
+  else if (store.has(ADDR_CLASS)) store.remove(ADDR_CLASS);
 }
 
 export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): PolicyPart {
   const parser = createPolicyParser(config.clusterName);
-  const compiler = createPolicyCompiler({ mode: config.policyEnforcementMode, clusterName: config.clusterName, allowLocalhost: true });
+  const units = createUnits();
+  const bindings = createBindings(units);
+  const mentions = createMentions();
+  const prefixes = createNumbers({ first: identityRanges.cidrFirst, last: identityRanges.cidrLast });
+  const classes = createAddressClasses();
+  const hosts = createHosts();
+  const compiler = createLayeredCompiler({ mode: config.policyEnforcementMode, clusterName: config.clusterName, allowLocalhost: true });
   const identityDiff = createIdentityDiff();
-  let cidrs: readonly CidrAssignment[] = [];
+  const publish = createPublisher(store, hosts);
   const start = compiler.table();
   const touched = new Set<IdentityId>(start.subjects.keys());
-  publish(store, {
+  publish({
     addedPolicies: [...start.policies.values()],
     subjects: [...start.subjects.values()],
     removedSubjects: [],
     removedPolicies: [],
   });
+  let last: PolicyInput | undefined;
+  let cidrRows: readonly CidrRow[] = [];
+
+  const numberPrefixes = (changed: boolean, at: Moment) => {
+    if (!changed && !prefixes.waits()) return {};
+    const { added, removed } = prefixes.update(mentions.cidrs(), at);
+    if (changed) cidrRows = [...mentions.cidrs()].flatMap((cidr) => rowOf(cidr));
+    return {
+      cidrIdentities: added.flatMap((cidr) => rowOf(cidr as Cidr)),
+      removedCidrIdentities: removed.map((r) => r.id as IdentityId),
+    };
+  };
+  const rowOf = (cidr: Cidr): { cidr: Cidr; id: IdentityId }[] => {
+    const id = prefixes.id(cidr);
+    return id === undefined ? [] : [{ cidr, id: id as IdentityId }];
+  };
+  const planClasses = (changed: boolean, i: PolicyInput) => {
+    if (!changed) return classes.waits() ? classes.settle(i.at) : {};
+    const rules = mentions.classRules();
+    return classes.plan(rules, rules.length === 0 ? [] : classNodes(i.tables, i.nodes), i.at);
+  };
+
+  const compile = (i: PolicyInput): void => {
+    const bound = bindings.update(i.tables, i.dirty, units.takeChanged());
+    const mentioned = mentions.update(bound);
+    const nodesChanged = i.dirty.has('nodes') || i.dirty.has('ciliumNodes');
+    const labelsChanged = ['identities', 'pods', 'endpoints', 'namespaces'].some((t) => i.dirty.has(t as 'pods'));
+    const identities = labelsChanged ? identityDiff(i.tables, i.pods) : noIdentityChanges;
+    const delta = compiler.update({
+      policies: bound.policies,
+      removedPolicies: bound.removed.map((p) => p.key),
+      identities: identities.changed,
+      removedIdentities: identities.removed,
+      ...numberPrefixes(mentioned.cidrs, i.at),
+      ...planClasses(mentioned.classes || (nodesChanged && mentions.classRules().length > 0), i),
+      ...(nodesChanged ? hosts.update(i.tables, i.at) : {}),
+    });
+    publish(delta);
+    publishClasses(store, classes);
+    for (const subject of delta.subjects) touched.add(subject.identity);
+    for (const id of delta.removedSubjects) touched.add(id);
+  };
 
   return {
     parser,
+    units,
+    bindings,
     compiler,
-    update(tables, dirty, pods) {
-      const { policies, removed } = parseDirty(parser, tables, dirty);
-      const rulesChanged = policies.length + removed.length > 0;
-      const labelsChanged = ['identities', 'pods', 'endpoints', 'namespaces'].some((t) => dirty.has(t as 'pods'));
-      const plan = rulesChanged
-        ? planCidrIdentities({ wanted: cidrsOf([...parser.all().values()].flatMap((p) => p.rules)), existing: cidrs, blocked: new Set() })
-        : undefined;
-      const identities = labelsChanged ? identityDiff(tables, pods) : { changed: [], removed: [] };
-      if (plan !== undefined) cidrs = plan.assignments;
-      const delta = compiler.update({
-        policies,
-        removedPolicies: removed,
-        identities: identities.changed,
-        removedIdentities: identities.removed,
-        ...(plan === undefined ? {} : { cidrIdentities: plan.added, removedCidrIdentities: plan.removed.map((c) => c.id) }),
-      });
-      publish(store, delta);
-      for (const subject of delta.subjects) touched.add(subject.identity);
-      for (const id of delta.removedSubjects) touched.add(id);
-      return cidrs;
+    hosts,
+    cidrs: () => cidrRows,
+    update(input) {
+      last = input;
+      takeObjects(parser, units, input.tables, input.dirty);
+      compile(input);
     },
+    again() {
+      if (last !== undefined) compile({ ...last, dirty: nothingDirty });
+    },
+    publish() {
+      prefixes.publish();
+      classes.publish();
+    },
+    waits: () => prefixes.waits() || classes.waits(),
     takeSubjectChanges() {
       const ids = [...touched];
       touched.clear();
