@@ -14,7 +14,7 @@ const resource: Resource = {
 };
 
 /** Somebody may put the configuration back as the chart has it; looked for now and then, not at every wake-up. */
-const LOOK_EVERY_MS = 10_000;
+export const CA_BUNDLE_LOOK_MS = 10_000;
 
 export interface CaBundleDeps {
   readonly client: KubeClient;
@@ -30,6 +30,7 @@ export function createCaBundleWriter(deps: CaBundleDeps): () => Promise<void> {
   return async () => {
     const now = deps.clock.monotonicMs();
     if (now < lookAt) return;
+    // one look a period, however often we are woken
     const ref = { name: WEBHOOK_CONFIGURATION };
     const held = await deps.client.find<LooseObject>(resource, ref);
     const hooks = (Array.isArray(held?.webhooks) ? held.webhooks : []).map(asObject);
@@ -49,6 +50,6 @@ export function createCaBundleWriter(deps: CaBundleDeps): () => Promise<void> {
         if (!isKubeError(e, 'kube/not-found')) throw e;
       }
     }
-    lookAt = now + LOOK_EVERY_MS;
+    lookAt = now + CA_BUNDLE_LOOK_MS / 2;
   };
 }
