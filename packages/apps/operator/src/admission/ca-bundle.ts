@@ -14,7 +14,7 @@ const resource: Resource = {
 };
 
 /** Somebody may put the configuration back as the chart has it; looked for now and then, not at every wake-up. */
-export const CA_BUNDLE_LOOK_MS = 10_000;
+export const CA_BUNDLE_LOOK_MS = 5_000;
 
 export interface CaBundleDeps {
   readonly client: KubeClient;
