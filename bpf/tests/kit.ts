@@ -31,6 +31,8 @@ export interface PodSpec {
   readonly ips: readonly string[];
   readonly mac: string;
   readonly hostMac: string;
+  /** `EndpointFlag`. */
+  readonly flags?: number;
 }
 
 export interface PolicyRow {
@@ -39,13 +41,23 @@ export interface PolicyRow {
   readonly proto?: number;
   readonly port?: number;
   readonly plen?: number;
-  readonly verdict?: 'allow' | 'deny';
+  readonly verdict?: 'allow' | 'deny' | 'redirect' | 'pass';
   readonly rule?: number;
+  /** Order inside a tier, lower is stronger. */
+  readonly priority?: number;
 }
 
 export type Lab = ReturnType<typeof createLab>;
 type Find = (name: string) => BpfMap;
 type Put = <K, V>(t: dp.KernelTable<K, V>, key: K, value: V) => void;
+
+const PRECEDENCE = { deny: 255, pass: 3, redirect: 2, allow: 1 } as const;
+const isClass = (peer = 0): boolean => peer >>> 24 === 2;
+
+function prefixKey(prefix: string): dp.IpcacheKey {
+  const [ip = '', bits = ''] = prefix.split('/');
+  return { prefixlen: 32 + Number(bits), family: family(ip), addr: IP.table(ip) };
+}
 
 /** Node, pods, addresses. */
 function addressWriters(put: Put) {
@@ -68,7 +80,7 @@ function addressWriters(put: Put) {
     pod: (p: PodSpec): void => {
       const v4 = p.ips.find((ip) => family(ip) === 4);
       const v6 = p.ips.find((ip) => family(ip) === 6);
-      const common = { identity: p.identity, id: p.id, flags: 0, mac: mac(p.mac), hostMac: mac(p.hostMac) };
+      const common = { identity: p.identity, id: p.id, flags: p.flags ?? 0, mac: mac(p.mac), hostMac: mac(p.hostMac) };
       for (const ip of p.ips) put(dp.tables.endpoint, { addr: IP.table(ip), family: family(ip) }, { ...common, ifindex: p.ifindex });
       const ip4 = v4 === undefined ? new Uint8Array(4) : IP(v4);
       put(dp.tables.endpoint_if, { ifindex: p.ifindex }, { ...common, ip4, ip6: v6 === undefined ? new Uint8Array(16) : IP(v6) });
@@ -80,11 +92,9 @@ function addressWriters(put: Put) {
         { ifindex: 0, identity: 1, id: 0, flags: dp.EndpointFlag.host, mac: new Uint8Array(6), hostMac: new Uint8Array(6) },
       ),
     ipcache: (prefix: string, identity: number, tunnel?: string): void => {
-      const [ip = '', bits = ''] = prefix.split('/');
-      const key = { prefixlen: 32 + Number(bits), family: family(ip), addr: IP.table(ip) };
       const none = { tunnelFamily: 0, tunnel: new Uint8Array(16) };
       const end = tunnel === undefined ? none : { tunnelFamily: family(tunnel), tunnel: IP.table(tunnel) };
-      put(dp.tables.ipcache, key, { identity, flags: 0, ...end });
+      put(dp.tables.ipcache, prefixKey(prefix), { identity, flags: 0, ...end });
     },
   };
 }
@@ -92,10 +102,17 @@ function addressWriters(put: Put) {
 /** Subjects and their rows. */
 function policyWriters(map: Find, put: Put) {
   return {
-    /** Writes the rows of a subject under a handle made of its identity, with the masks they need. */
-    policy: (identity: number, flags: number, rows: readonly PolicyRow[] = [], denyRule: readonly [number, number] = [901, 902]): void => {
+    /** Writes the rows of one layer of a subject under a handle made of both, with the masks and flags they need. */
+    policy: (
+      identity: number,
+      flags: number,
+      rows: readonly PolicyRow[] = [],
+      denyRule: readonly [number, number] = [901, 902],
+      layer: number = dp.Layer.normal,
+    ): void => {
       const masks = { peer: [0, 0] as [number, number], any: [0, 0] as [number, number] };
-      const handle = BigInt(identity) << 8n;
+      const handle = (BigInt(identity) << 8n) | BigInt(layer);
+      const classes = rows.some((r) => isClass(r.peer)) ? dp.SubjectFlag.classes : 0;
       for (const old of [...map('policy').entries()]) {
         if (dp.policyKey.decode(old[0]).handle === handle) map('policy').delete(old[0]);
       }
@@ -109,16 +126,21 @@ function policyWriters(map: Find, put: Put) {
         const verdict = row.verdict ?? 'allow';
         const key = { handle, peer: row.peer ?? 0, proto, dirPlen: dp.dirPlen(row.direction, plen), port: row.port ?? 0 };
         put(dp.tables.policy, key, {
-          precedence: dp.precedence(verdict),
+          precedence: (0xffffff - (row.priority ?? 0)) * 0x100 + PRECEDENCE[verdict],
           ruleId: row.rule ?? 1,
           proxyPort: 0,
           verdict: dp.Verdict[verdict],
           flags: 0,
         });
       }
-      put(dp.tables.subject, { identity, layer: 0 }, { handle, denyRule, peerMask: masks.peer, anyMask: masks.any, flags });
+      put(dp.tables.subject, { identity, layer }, { handle, denyRule, peerMask: masks.peer, anyMask: masks.any, flags: flags | classes });
     },
-    forget: (identity: number): void => void map('subject').delete(dp.subjectKey.encode({ identity, layer: 0 })),
+    forget: (identity: number, layer: number = dp.Layer.normal): void =>
+      void map('subject').delete(dp.subjectKey.encode({ identity, layer })),
+    addrClass: (prefix: string, cls: number): void => put(dp.tables.addr_class, prefixKey(prefix), { class: cls }),
+    clearClasses: (): void => {
+      for (const [key] of [...map('addr_class').entries()]) map('addr_class').delete(key);
+    },
   };
 }
 
