@@ -6,6 +6,7 @@ import { AppError, type Clock, describeError, type Health, type Log, type Timer 
 import type { Table, Tables } from '../ports/tables.ts';
 import { findDevices } from './devices.ts';
 import { expedited, settleExpedited } from './expedite.ts';
+import { hostEnforced } from './host-flag.ts';
 import { type Attachment, cgroupAttachType, createLinks, type Links } from './links.ts';
 import { ensureNetwork, hostName, type NodeNetwork, netName, prepareDevice, vxlanName } from './network.ts';
 import type { NodeView } from './node-view.ts';
@@ -132,7 +133,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
   };
   const writeNodeRows = (v: NodeView, n: NodeNetwork): void => {
     const ports = masqueradePorts(readSysctl(['net', 'ipv4', 'ip_local_port_range']));
-    const row = nodeConfigRow(v, n, ports);
+    const row = nodeConfigRow(v, n, ports, hostEnforced(map('subject')));
     const config_ = map('node_config');
     if (!config_.lookup(row.key)?.equals(row.value)) {
       config_.update(row.key, row.value);

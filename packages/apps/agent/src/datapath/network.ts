@@ -23,6 +23,7 @@ import {
 import { AppError, invariant, type Log } from '@axoneme/std';
 import { familyOf } from '../endpoints/address.ts';
 import { type NodeView, primary } from './node-view.ts';
+import { ownAddresses } from './own-addresses.ts';
 
 export const hostName = 'axo_host';
 export const netName = 'axo_net';
@@ -38,6 +39,8 @@ export interface NodeNetwork {
   readonly net: Link;
   readonly vxlan: Link | undefined;
   readonly devices: readonly Link[];
+  /** Everything this node answers to, whether the cluster knows of it or not. */
+  readonly addresses: readonly string[];
   /** For pods and cluster routes. */
   readonly mtu: number;
 }
@@ -182,5 +185,5 @@ export function ensureNetwork(socket: NetlinkSocket, view: NodeView, devices: re
   const vxlan = ensureVxlan(socket, view, device.mtu, log);
   ensureAddresses(socket, view, host);
   ensureRoutes(socket, view, host, mtu, log);
-  return { host, net, vxlan, devices, mtu };
+  return { host, net, vxlan, devices, mtu, addresses: ownAddresses(socket, devices) };
 }

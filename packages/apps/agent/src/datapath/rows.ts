@@ -41,12 +41,14 @@ export function masqueradePorts(local: string | undefined): PortRange {
   return portMax - high >= rangeMin ? { min: high + 1, max: portMax } : { min: 16384, max: 29999 };
 }
 
-export function nodeConfigRow(view: NodeView, n: NodeNetwork, ports: PortRange): Row {
+/** `enforced`: the node is a subject of policy. */
+export function nodeConfigRow(view: NodeView, n: NodeNetwork, ports: PortRange, enforced: boolean): Row {
   const flags =
     (view.tunnel ? NodeFlag.tunnel : 0) |
     (view.masquerade4 ? NodeFlag.masquerade4 : 0) |
     (view.masquerade6 ? NodeFlag.masquerade6 : 0) |
-    (view.policyAudit ? NodeFlag.audit : 0);
+    (view.policyAudit ? NodeFlag.audit : 0) |
+    (enforced ? NodeFlag.hostPolicy : 0);
   const value = nodeConfig.encode({
     nodeIp4: bytes(primary(view, 4), 4),
     routerIp4: bytes(view.router4, 4),
@@ -72,7 +74,7 @@ const addressKey = (address: string): Buffer => Buffer.from(endpointKey.encode({
 
 /** Addresses of this node and its routers: traffic to them belongs to the host. */
 export function hostRows(view: NodeView, n: NodeNetwork): Row[] {
-  const addresses = new Set([...view.addresses, view.router4, view.router6].filter((a) => a !== ''));
+  const addresses = new Set([...view.addresses, view.router4, view.router6, ...n.addresses].filter((a) => a !== ''));
   const value = Buffer.from(
     endpointValue.encode({
       ifindex: n.host.ifindex,

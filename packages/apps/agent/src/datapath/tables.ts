@@ -2,6 +2,7 @@
 import type { BpfMap } from '@axoneme/bpf';
 import { AppError, invariant } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
+import { followHost } from './host-flag.ts';
 
 /** Same wording whether the check before or the kernel itself says no. */
 function full(e: unknown, map: BpfMap): unknown {
@@ -45,6 +46,8 @@ export interface DatapathTables extends Tables {
 
 export function createTables(maps: ReadonlyMap<string, BpfMap>): DatapathTables {
   const tables = new Map([...maps].map(([name, map]) => [name, tableOf(map)]));
+  const [subject, config] = [maps.get('subject'), maps.get('node_config')];
+  if (subject && config) tables.set('subject', followHost(tableOf(subject), subject, config));
   const index = Buffer.alloc(4);
   const generation = (): BpfMap => {
     const map = maps.get('generation');
