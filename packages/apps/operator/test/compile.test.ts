@@ -1,67 +1,28 @@
 import { policyKey, policyValue, subjectKey, subjectValue, unpackRows } from '@axoneme/datapath';
 import { labelsToMap } from '@axoneme/model';
 import { Workload } from '@axoneme/proto';
-import { unwrap } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
 import { createCompiler } from '../src/compile/compiler.ts';
 import { createDispatcher } from '../src/compile/dispatch.ts';
 import { createVerdicts } from '../src/compile/verdicts.ts';
-import { parseConfig } from '../src/config.ts';
-import { projectNode, projectPod, projectPolicy } from '../src/world/project.ts';
+import { projectPolicy } from '../src/world/project.ts';
 import { createWorld, type World } from '../src/world/world.ts';
+import { addNode, addPod, createHubModel, labConfig } from './lab.ts';
 
-const config = unwrap(parseConfig({}, {}));
+const config = labConfig();
 
 /** Desired sets by node, as the dispatcher gives them to the hub. */
 function createPlan(
   w: World,
   compiler: ReturnType<typeof createCompiler>,
 ): (c: ReturnType<typeof compiler.compile>) => Map<string, Map<string, string>> {
-  const given = new Map<string, Map<string, string>>();
-  const hub = {
-    setDesired: (node: string, desired: ReadonlyMap<string, string>) => void given.set(node, new Map(desired)),
-    changeDesired: (node: string, changes: ReadonlyMap<string, string | null>) => {
-      for (const [name, digest] of changes) {
-        if (digest === null) given.get(node)!.delete(name);
-        else given.get(node)!.set(name, digest);
-      }
-    },
-    forget: (node: string) => void given.delete(node),
-    status: () => [],
-  };
+  const { given, hub } = createHubModel();
   const dispatcher = createDispatcher({ tables: w.tables, compiler, hub: () => hub as never });
   return (c) => {
     dispatcher.stage(c);
     dispatcher.publish({ revision: 1, epoch: 1 }, new Set());
     return new Map([...given].map(([n, d]) => [n, new Map(d)]));
   };
-}
-
-function addNode(w: World, name: string, index: number): void {
-  w.set(
-    'nodes',
-    name,
-    projectNode({
-      metadata: { name, uid: name },
-      status: {
-        addresses: [
-          { type: 'InternalIP', address: `172.30.0.${index}` },
-          { type: 'InternalIP', address: `fd00:30::${index}` },
-        ],
-      },
-    }),
-  );
-  w.set('ciliumNodes', name, { name, podCidrs: [`10.244.${index}.0/24`, `fd00:10:244::${index}00/120`], createdMs: index });
-}
-
-function addPod(w: World, name: string, node: string, index: number, labels: Record<string, string>): void {
-  const [, ip] = [node, `10.244.${node.slice(-1)}.${index}`];
-  const raw = {
-    metadata: { namespace: 'shop', name, uid: `uid-${name}`, labels },
-    spec: { nodeName: node, containers: [{ ports: [{ name: 'web', containerPort: 80 }] }] },
-    status: { phase: 'Running', podIPs: [{ ip }, { ip: `fd00:10:244::${node.slice(-1)}${index.toString(16).padStart(2, '0')}` }] },
-  };
-  w.set('pods', `shop/${name}`, projectPod(raw));
 }
 
 /** A world with two nodes, `web` on n1, `client` on n2, `idle` on n2, and identity objects for all of them. */
