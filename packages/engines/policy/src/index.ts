@@ -2,6 +2,7 @@
 //
 // parsePolicy(object, {clusterName})   any policy object (policyKinds) → Result<{key, rules, issues}, issues>; issues carry field path and hint
 // bindRules(rules, references)         Services and CIDR groups by name or label → peers; referencesOf, usesService, usesCidrGroup, createReferenceIndex
+// parseCidrGroup(object)              CiliumCIDRGroup → {group, issues}; parseInvariant(object, config)   ReachabilityInvariant → Result<Invariant, issues>
 // cidrs(rules)                         prefixes that need a CIDR identity and an ipcache row
 // planAddressClasses({rules, nodes})   → {classes, rows}: what block and node selectors see of an address; numbers are the caller's
 // compileLayers({rules, identities, cidrIdentities, classes, hosts}, config) → {subjects, policies, origins, collisions}   the truth
@@ -24,6 +25,7 @@ export { type LayerName, layerNames, layersOf, type SubjectLayers, type SubjectS
 export * from './layers.ts';
 export * from './lookup.ts';
 export * from './parse.ts';
+export * from './parse-cidr-group.ts';
 export * from './policy-object.ts';
 export * from './references.ts';
 export * from './rows.ts';

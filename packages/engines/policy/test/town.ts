@@ -1,11 +1,8 @@
 // The cluster of the example policies: its pods, nodes, Services and CIDR groups, and what a set of objects compiles to there, as text.
 
-import { type IdentityId, parseCidr, protocolNumbers, reservedIdentities } from '@axoneme/model';
-import { unwrap } from '@axoneme/std';
+import { type IdentityId, protocolNumbers, reservedIdentities } from '@axoneme/model';
 import {
   bindRules,
-  type CidrGroup,
-  cidrGroupLabels,
   cidrs,
   compileLayers,
   createReferenceIndex,
@@ -13,6 +10,7 @@ import {
   layersOf,
   type PolicyObject,
   type PolicyRow,
+  parseCidrGroup,
   parsePolicy,
   type ReferencedService,
   type ReferenceIndex,
@@ -70,14 +68,8 @@ export const services: readonly ReferencedService[] = [
 
 /** Services of the town and the CIDR groups among the objects. */
 export function referencesOfTown(objects: readonly PolicyObject[]): ReferenceIndex {
-  const groups = objects.filter((o) => o.kind === 'CiliumCIDRGroup').map(groupOf);
+  const groups = objects.filter((o) => o.kind === 'CiliumCIDRGroup').map((o) => parseCidrGroup(o).group);
   return createReferenceIndex(services, groups);
-}
-
-function groupOf(o: PolicyObject): CidrGroup {
-  const { name, labels } = o.metadata as { name: string; labels?: Record<string, string> };
-  const prefixes = (o.spec as { externalCIDRs: string[] }).externalCIDRs;
-  return { name, labels: cidrGroupLabels(name, labels ?? {}), cidrs: prefixes.map((c) => unwrap(parseCidr(c))) };
 }
 
 export interface TownResult {
