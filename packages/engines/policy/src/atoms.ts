@@ -90,11 +90,19 @@ function createAtom(entry: RuleEntry, peer: PeerSelector, ports: readonly PortMa
   const named: NamedMatch[] = [];
   for (const port of ports) {
     if (port.kind === 'range') templates.push(...rangeTemplates(base, port.protocol, port.first, port.last));
+    else if (entry.direction === 'egress' && isByAddress(peer)) templates.push(...unknownName(base, port.protocol));
     else if (entry.direction === 'egress') named.push({ protocol: port.protocol, name: port.name });
     else templates.push(...namedTemplates(base, port, subjectPorts));
   }
   return { peer, selection: selectionText(peer, isBlocking(entry.action)), templates, named, base };
 }
+
+/** Rows of such a peer are of a class, and a class cannot know whose port a name is. */
+const isByAddress = (peer: PeerSelector): boolean => peer.kind === 'block' || peer.kind === 'nodes';
+
+/** What is open stays as it is, what is closed is closed on every port. */
+const unknownName = (base: RowTemplate, protocol: number): RowTemplate[] =>
+  base.verdict === 'deny' ? rangeTemplates(base, protocol, 0, 65_535) : [];
 
 function rangeTemplates(base: RowTemplate, protocol: number, first: number, last: number): RowTemplate[] {
   if (protocol === 0) return [{ ...base, protocol: 0 }];

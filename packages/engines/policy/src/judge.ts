@@ -93,7 +93,8 @@ const open: Judgement = { allowed: true, reason: 'open', rules: [] };
 
 /** What is enforced for a pod. */
 export function judge(rules: readonly Rule[], world: World, packet: Packet, config: PolicyConfig): Judgement {
-  return config.mode === 'never' ? open : judgeSide(enforcedOf(podRules(rules, packet)), podSide(world, packet, config));
+  const mine = config.mode === 'never' ? [] : enforcedOf(podRules(rules, packet));
+  return judgeSide(mine, podSide(world, packet, config));
 }
 
 /** What would be enforced if every shadow policy that selects the pod were; undefined if none does. */
@@ -124,7 +125,7 @@ const podSide = (world: World, packet: Packet, config: PolicyConfig): Side => ({
   packet,
   peer: findPeer(world, packet.peer),
   ports: packet.subject.namedPorts,
-  closed: config.mode === 'always' || packet.subject.labels.text === 'reserved:init=;',
+  closed: config.mode === 'always' || (config.mode === 'default' && packet.subject.labels.text === 'reserved:init=;'),
   freeHost: config.allowLocalhost,
 });
 const hostSide = (world: World, packet: HostPacket): Side => ({
@@ -186,11 +187,11 @@ function findPeer(world: World, ip: IpAddr): Peer {
 }
 
 const entryMatches = (e: RuleEntry, side: Side): boolean =>
-  e.peers.some((p) => peerMatches(p, side.peer)) && e.ports.some((p) => portMatches(p, side));
+  e.peers.some((s) => peerMatches(s, side.peer) && e.ports.some((p) => portMatches(p, e, s, side)));
 
 /** An L7 entry restricts unless a plain one of the same priority says the same for the same selector and port. */
 const isRestricted = (e: RuleEntry, entries: readonly RuleEntry[], side: Side): boolean =>
-  e.peers.some((s) => peerMatches(s, side.peer) && e.ports.some((p) => portMatches(p, side) && !isPlainToo(e, s, p, entries)));
+  e.peers.some((s) => peerMatches(s, side.peer) && e.ports.some((p) => portMatches(p, e, s, side) && !isPlainToo(e, s, p, entries)));
 
 const isPlainToo = (of: RuleEntry, selector: PeerSelector, port: PortMatch, entries: readonly RuleEntry[]): boolean =>
   entries.some(
@@ -217,10 +218,13 @@ function peerMatches(selector: PeerSelector, peer: Peer): boolean {
   }
 }
 
-function portMatches(port: PortMatch, side: Side): boolean {
+function portMatches(port: PortMatch, e: RuleEntry, selector: PeerSelector, side: Side): boolean {
   const { packet } = side;
   if (port.kind === 'range')
     return port.protocol === 0 || (port.protocol === packet.protocol && packet.port >= port.first && packet.port <= port.last);
+  // A name is nobody's where the peer is an address: such an allow is nothing, and what closes closes every port.
+  if (packet.direction === 'egress' && (selector.kind === 'block' || selector.kind === 'nodes'))
+    return (e.action === 'deny' || e.action === 'redirect') && (port.protocol === 0 || port.protocol === packet.protocol);
   const owner = packet.direction === 'ingress' ? side.ports : side.peer.namedPorts;
   return owner.some(
     (n) =>

@@ -128,9 +128,19 @@ function checkHost(
   return (set === undefined ? 0 : 1) + (shadow === undefined ? 0 : 1);
 }
 
+/** What the kernel can tell of each reason; a row says allow or deny by its verdict. */
+const rowReason: Readonly<Record<Judgement['reason'], Decision['reason']>> = {
+  deny: 'row',
+  blocked: 'row',
+  allow: 'row',
+  'local-host': 'local-host',
+  'default-deny': 'default-deny',
+  open: 'open',
+};
+
 function compare(where: string, rows: Decision | undefined, truth: Judgement | undefined, w: CompiledWorld, outcomes: Outcomes): void {
   if (truth !== undefined) count(outcomes, `${where.startsWith('shadow') ? 'shadow ' : ''}${truth.tier ?? ''} ${truth.reason}`);
-  if (rows?.allowed !== truth?.allowed || rows?.tier !== truth?.tier)
+  if (rows?.allowed !== truth?.allowed || rows?.tier !== truth?.tier || (truth !== undefined && rows?.reason !== rowReason[truth.reason]))
     throw new RangeError(`${where}: rows say ${JSON.stringify(rows)}, rules say ${JSON.stringify(truth)}`);
   if (rows !== undefined && truth !== undefined) checkProvenance(where, rows, truth.rules, w.table.origins);
 }
