@@ -2,7 +2,11 @@
 // policy API promises. Cases are data: truth/cases-*.ts.
 import { afterAll, beforeAll, describe, test } from '@jest/globals';
 import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
+import { clusterNetworkPolicy, egressCases, priorities, tiers } from './truth/cases-admin.ts';
 import { further, worked } from './truth/cases-cilium.ts';
+import { closed, refused } from './truth/cases-closed.ts';
+import { blocks, isolation, peers, portCases } from './truth/cases-kubernetes.ts';
+import { groups, nodes, services } from './truth/cases-references.ts';
 import type { Case } from './truth/dsl.ts';
 import { openStage, runCase, type Stage } from './truth/run.ts';
 
@@ -39,4 +43,17 @@ describe('the table of verdicts', () => {
 
   table('worked cases of CiliumNetworkPolicy', worked);
   table('CiliumNetworkPolicy', further);
+  table('closed and reported', closed);
+  table('refused', refused);
+  table('Services as peers', services);
+  table('CIDR groups', groups);
+  table('nodes as peers', nodes);
+  table('NetworkPolicy: isolation', isolation);
+  table('NetworkPolicy: peers', peers);
+  table('NetworkPolicy: ports', portCases);
+  table('NetworkPolicy: blocks of addresses', blocks);
+  table('admin policies: tiers', tiers);
+  table('admin policies: priorities', priorities);
+  table('admin policies: egress', egressCases);
+  table('ClusterNetworkPolicy', clusterNetworkPolicy);
 });

@@ -12,7 +12,8 @@ export interface Step {
 
 export interface Case {
   readonly name: string;
-  readonly objects: readonly KubeObject[];
+  /** Applied in order, removed in reverse. A function: addresses are needed. */
+  readonly objects: readonly KubeObject[] | ((t: Table) => readonly KubeObject[]);
   readonly expect: Expect;
   readonly match?: MatchOptions;
   /** The API server refuses the last object with such a message; nothing is enforced. */
@@ -45,6 +46,22 @@ export const knp = (name: string, spec: Spec, namespace = 'shop'): KubeObject =>
   metadata: { name, namespace },
   spec,
 });
+
+const admin = (version: string, kind: string, name: string, spec: Spec): KubeObject => ({
+  apiVersion: `policy.networking.k8s.io/${version}`,
+  kind,
+  metadata: { name },
+  spec,
+});
+export const anp = (name: string, priority: number, spec: Spec): KubeObject =>
+  admin('v1alpha1', 'AdminNetworkPolicy', name, { priority, ...spec });
+export const banp = (spec: Spec): KubeObject => admin('v1alpha1', 'BaselineAdminNetworkPolicy', 'default', spec);
+export const cnp2 = (name: string, tier: 'Admin' | 'Baseline', priority: number, spec: Spec): KubeObject =>
+  admin('v1alpha2', 'ClusterNetworkPolicy', name, { tier, priority, ...spec });
+
+/** A pod or a namespace of the table, to be labelled. */
+export const podRef = (ns: string, name: string): KubeObject => ({ apiVersion: 'v1', kind: 'Pod', metadata: { name, namespace: ns } });
+export const namespaceRef = (name: string): KubeObject => ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
 
 export const app = (name: string): Spec => ({ matchLabels: { app: name } });
 export const inNamespace = (ns: string, labels: Readonly<Record<string, string>> = {}): Spec => ({

@@ -79,12 +79,13 @@ export async function settled(api: Api, o: KubeObject, wanted: Case['conditions'
 }
 
 export async function runCase(t: Stage, c: Case): Promise<void> {
-  const last = c.objects.at(-1);
+  const objects = typeof c.objects === 'function' ? c.objects(t) : c.objects;
+  const last = objects.at(-1);
   try {
     if (c.refused === undefined || last === undefined) {
-      await t.api.apply(...c.objects);
+      await t.api.apply(...objects);
     } else {
-      await t.api.apply(...c.objects.slice(0, -1));
+      await t.api.apply(...objects.slice(0, -1));
       const answer = await t.api.tryApply(last);
       expect({ code: answer.code, message: answer.message }).toEqual({
         code: expect.any(Number),
@@ -92,7 +93,7 @@ export async function runCase(t: Stage, c: Case): Promise<void> {
       });
       expect(answer.code).toBeGreaterThanOrEqual(400);
     }
-    const written = c.refused === undefined ? c.objects : c.objects.slice(0, -1);
+    const written = c.refused === undefined ? objects : objects.slice(0, -1);
     for (const o of written) if (hasStatus(o)) await settled(t.api, o, o === last ? c.conditions : {});
     await t.matches(c.expect, c.match);
     for (const s of c.steps ?? []) {
@@ -102,7 +103,7 @@ export async function runCase(t: Stage, c: Case): Promise<void> {
       });
     }
   } finally {
-    await t.api.remove(...[...c.objects].reverse());
+    await t.api.remove(...[...objects].reverse());
     await c.after?.(t);
   }
 }
