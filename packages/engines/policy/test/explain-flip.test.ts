@@ -9,8 +9,8 @@ import {
   type Edit,
   findFlips,
   labelEdits,
-  parsePolicy,
   type PolicyConfig,
+  parsePolicy,
   type Question,
   type Rule,
   ruleEdits,
@@ -67,7 +67,13 @@ const onB = (over: object = {}): Rule =>
     deny: { ingress: true, egress: false },
     ...over,
   });
-const ask = (from: SceneEnd, to: SceneEnd, port: number, family: IpFamily = 4): Question => ({ from, to, protocol: protocolNumbers.TCP, port, family });
+const ask = (from: SceneEnd, to: SceneEnd, port: number, family: IpFamily = 4): Question => ({
+  from,
+  to,
+  protocol: protocolNumbers.TCP,
+  port,
+  family,
+});
 
 test('one label is missing', () => {
   const { flips, proven } = findFlips(sceneOf([onB()], lab, config), ask(podEnd(lab, 0), podEnd(lab, 1), 80));
@@ -76,7 +82,9 @@ test('one label is missing', () => {
 });
 
 test('a port is missing: it is added to the entry that fits otherwise', () => {
-  const rule = onB({ entries: [{ direction: 'ingress', action: 'allow', peers: [pods({ matchLabels: { app: 'a' } })], ports: [tcp(80), tcp(443)] }] });
+  const rule = onB({
+    entries: [{ direction: 'ingress', action: 'allow', peers: [pods({ matchLabels: { app: 'a' } })], ports: [tcp(80), tcp(443)] }],
+  });
   const { flips } = findFlips(sceneOf([rule], lab, config), ask(podEnd(lab, 0), podEnd(lab, 1), 8080));
   expect(flips[0]).toEqual({ edits: [{ kind: 'add-port', at: { rule: 0, entry: 0 }, protocol: 6, port: 8080 }] });
 });
@@ -86,7 +94,10 @@ test('an address is added to the peers, or taken out of a deny', () => {
   const rule = onB({ entries: [{ direction: 'ingress', action: 'allow', peers: [outside('10.0.0.0/8')], ports: [tcp(80)] }] });
   const { flips } = findFlips(sceneOf([rule], lab, config), ask(from, podEnd(lab, 1), 80));
   expect(flips[0]).toEqual({ edits: [{ kind: 'add-peer', at: { rule: 0, entry: 0 }, peer: outside('203.0.113.9/32') }] });
-  const deny = onB({ deny: { ingress: false, egress: false }, entries: [{ direction: 'ingress', action: 'deny', peers: [outside('203.0.113.0/24')], ports: [tcp(80)] }] });
+  const deny = onB({
+    deny: { ingress: false, egress: false },
+    entries: [{ direction: 'ingress', action: 'deny', peers: [outside('203.0.113.0/24')], ports: [tcp(80)] }],
+  });
   const other = findFlips(sceneOf([deny], lab, config), ask(from, podEnd(lab, 1), 80));
   expect(other.flips[0]).toEqual({ edits: [{ kind: 'add-exception', at: { rule: 0, entry: 0 }, address: '203.0.113.9' }] });
 });
@@ -114,10 +125,12 @@ test(
     let unsearched = 0;
     const rules = fc.oneof(
       rulesArb,
-      policiesArb.map((objects) => objects.flatMap((o) => {
-        const p = parsePolicy(o, { clusterName: 'main' });
-        return p.ok ? p.value.rules : [];
-      })),
+      policiesArb.map((objects) =>
+        objects.flatMap((o) => {
+          const p = parsePolicy(o, { clusterName: 'main' });
+          return p.ok ? p.value.rules : [];
+        }),
+      ),
     );
     const questionArb = fc.record({
       from: fc.tuple(fc.nat(7), fc.nat(50)),
@@ -126,34 +139,46 @@ test(
       protocol: fc.constantFrom(6, 6, 17),
     });
     fc.assert(
-      fc.property(rules, labArb, fc.array(questionArb, { minLength: 6, maxLength: 10 }), fc.constantFrom('default' as const, 'always' as const), (all, l, questions, mode) => {
-        const scene = sceneOf(all, l, { ...config, mode });
-        for (const q of questions) {
-          const [from, to] = [endOf(l, ...q.from), endOf(l, ...q.to)];
-          const question: Question = { from, to, protocol: q.protocol, port: q.port, family: from.kind === 'outside' ? ipFamily(from.addresses[0]!) : 4 };
-          const [verdict] = verdictsOn(scene, [question]);
-          if (from.name === to.name || verdict!.allowed) continue;
-          const start: Situation = { rules: all, question };
-          const { flips, proven } = findFlips(scene, question);
-          expect(proven).toBe(true);
-          expect(flips.length).toBeGreaterThan(0);
-          const size = flips[0]!.edits.length;
-          for (const f of flips) {
-            expect(f.edits).toHaveLength(size);
-            expect(passes(scene, applyEdits(start, f.edits))).toBe(true);
-          }
-          let sets = 0;
-          for (let smaller = 0; smaller < size; smaller++) {
-            for (const edits of allChanges(start, smaller)) {
-              if (++sets > setsMax) break;
-              if (passes(scene, applyEdits(start, edits))) expect({ smaller: edits, found: flips[0] }).toBeUndefined();
+      fc.property(
+        rules,
+        labArb,
+        fc.array(questionArb, { minLength: 6, maxLength: 10 }),
+        fc.constantFrom('default' as const, 'always' as const),
+        (all, l, questions, mode) => {
+          const scene = sceneOf(all, l, { ...config, mode });
+          for (const q of questions) {
+            const [from, to] = [endOf(l, ...q.from), endOf(l, ...q.to)];
+            const question: Question = {
+              from,
+              to,
+              protocol: q.protocol,
+              port: q.port,
+              family: from.kind === 'outside' ? ipFamily(from.addresses[0]!) : 4,
+            };
+            const [verdict] = verdictsOn(scene, [question]);
+            if (from.name === to.name || verdict!.allowed) continue;
+            const start: Situation = { rules: all, question };
+            const { flips, proven } = findFlips(scene, question);
+            expect(proven).toBe(true);
+            expect(flips.length).toBeGreaterThan(0);
+            const size = flips[0]!.edits.length;
+            for (const f of flips) {
+              expect(f.edits).toHaveLength(size);
+              expect(passes(scene, applyEdits(start, f.edits))).toBe(true);
             }
+            let sets = 0;
+            for (let smaller = 0; smaller < size; smaller++) {
+              for (const edits of allChanges(start, smaller)) {
+                if (++sets > setsMax) break;
+                if (passes(scene, applyEdits(start, edits))) expect({ smaller: edits, found: flips[0] }).toBeUndefined();
+              }
+            }
+            if (sets > setsMax) unsearched++;
+            for (const h of verdict!.hops) if (!h.allowed) reasons.set(h.reason, (reasons.get(h.reason) ?? 0) + 1);
+            bySize.set(String(size), (bySize.get(String(size)) ?? 0) + 1);
           }
-          if (sets > setsMax) unsearched++;
-          for (const h of verdict!.hops) if (!h.allowed) reasons.set(h.reason, (reasons.get(h.reason) ?? 0) + 1);
-          bySize.set(String(size), (bySize.get(String(size)) ?? 0) + 1);
-        }
-      }),
+        },
+      ),
       { numRuns: runs, seed },
     );
     const drops = [...bySize.values()].reduce((a, b) => a + b, 0);

@@ -1,5 +1,8 @@
 // What explains policy to people: verdicts, reasons, smallest changes, plans, invariants. Exported through the package's index.
 export * from './address-space.ts';
+export * from './edit-space.ts';
+export * from './edits.ts';
+export * from './flip.ts';
 export * from './invariants.ts';
 export * from './reach.ts';
 export * from './region-cache.ts';
