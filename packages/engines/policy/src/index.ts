@@ -28,6 +28,7 @@ export * from './parse.ts';
 export * from './parse-cidr-group.ts';
 export * from './policy-object.ts';
 export * from './references.ts';
+export type { PolicyReport } from './report.ts';
 export * from './rows.ts';
 export * from './rule-id.ts';
 export * from './rules.ts';

@@ -9,6 +9,7 @@ import { type CompilerState, createState, loadRule, unloadRule } from './compile
 import { type LayeredDelta, moveSubject, patchRuleset, publish } from './compiler-subjects.ts';
 import type { SubjectSet } from './layer-plan.ts';
 import type { ParsedPolicy } from './parse.ts';
+import { createReport, type PolicyReport } from './report.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
 import { createOriginTable } from './rule-id.ts';
 import type { PolicyKey, RuleId, RuleOrigin } from './rules.ts';
@@ -30,14 +31,6 @@ export interface PolicyChanges {
   readonly removedClasses?: readonly IdentityId[] | undefined;
   readonly hosts?: readonly HostSubject[] | undefined;
   readonly removedHosts?: readonly IdentityId[] | undefined;
-}
-
-/** What a policy does at the moment, for its status. */
-export interface PolicyReport {
-  /** Identities it is enforced on. */
-  readonly subjects: number;
-  /** Port names that no endpoint in question defines: those rules are skipped. */
-  readonly undefinedPorts: readonly string[];
 }
 
 export interface LayeredCompiler {
@@ -196,26 +189,6 @@ function createTable(state: CompilerState): LayerTable {
   const subjects = new Map([...state.subjects].sort(([a], [b]) => a - b));
   const policies = new Map([...state.handles].map(([h, { rows }]) => [h, rows]));
   return { subjects, policies, ...createOriginTable([...state.origins.keys()].flatMap((id) => originsOf(state, id))) };
-}
-
-function createReport(state: CompilerState, key: PolicyKey): PolicyReport | undefined {
-  const policy = state.policies.get(key);
-  if (policy === undefined) return undefined;
-  const subjects = new Set<IdentityId>();
-  const missing = new Set<string>();
-  for (const { rule, subjects: selection, subjectText } of policy.loaded) {
-    const own = state.config.mode === 'never' ? [] : [...selection.members(subjectText)].filter((id) => state.subjects.has(id));
-    for (const id of own) subjects.add(id);
-    for (const e of rule.entries) {
-      for (const p of e.ports) {
-        if (p.kind !== 'named') continue;
-        const owners = state.owners.get(p.name);
-        const defined = e.direction === 'egress' ? owners.size > 0 : own.some((id) => owners.has(id));
-        if (!defined) missing.add(p.name);
-      }
-    }
-  }
-  return { subjects: subjects.size, undefinedPorts: [...missing].sort() };
 }
 
 const noPorts: readonly NamedPort[] = [];
