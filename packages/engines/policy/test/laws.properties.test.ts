@@ -16,7 +16,7 @@ import { describe, expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
 import { lookup, parsePolicy, type Rule, rowsOf, type Tier } from '../src/index.ts';
 import { labArb } from './arbitraries.ts';
-import { configArb, type Probe, patience, probesArb, scaled, seed, wireOf } from './check.ts';
+import { checkWorld, configArb, type Probe, patience, probesArb, scaled, seed, wireOf } from './check.ts';
 import { anyone, entryArb, everyPort, makeRule, nodes, pods, portName, rulesArb, selector, tcp } from './ir.ts';
 import { type CompiledWorld, compileWorld, config, lab as fixedLab, identitiesOf, type Lab, pod } from './lab.ts';
 
@@ -123,7 +123,7 @@ describe('kinds of peers', () => {
           {
             direction: 'ingress',
             action: 'allow',
-            peers: [nodes(everything === undefined ? {} : { matchLabels: everything }), nodes({})],
+            peers: [nodes({ matchLabels: everything }), nodes({})],
             ports: [everyPort],
           },
         ],
@@ -212,8 +212,7 @@ describe('named ports', () => {
         }),
       );
   const runs = scaled(250);
-  test(`P6-b: 10000 random named-port cases equal the reference (seed ${seed})`, async () => {
-    const { checkWorld } = await import('./check.ts');
+  test(`P6-b: 10000 random named-port cases equal the reference (seed ${seed})`, () => {
     let checked = 0;
     const named = probesArb(40, 60).map((l) =>
       l.map((p) => ({ ...p, protocol: p.subject % 3 === 0 ? 17 : 6, port: [80, 8000, 53, 443, 81][p.peer % 5]! })),
