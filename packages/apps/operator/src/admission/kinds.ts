@@ -1,5 +1,6 @@
 // Which objects are judged on their way in, and by whom: policies by the very function the compiler reads them with. Called by review.ts.
-import { AppError, canonicalJson } from '@axoneme/std';
+import { type PolicyIssue, parseCidrGroup, parseInvariant, renderIssue } from '@axoneme/policy';
+import { canonicalJson, describeError } from '@axoneme/std';
 import { readPolicy } from '../compile/policies.ts';
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -20,9 +21,23 @@ const policy: Reader = (kind, object, clusterName) => {
   return { problems: r.problems, warnings: [...r.unsupported, ...r.warnings] };
 };
 
+const reading = (issues: readonly PolicyIssue[]): Reading => ({
+  problems: issues.filter((i) => i.severity === 'error').map(renderIssue),
+  warnings: issues.filter((i) => i.severity !== 'error').map(renderIssue),
+});
+
+const cidrGroup: Reader = (_kind, object) => reading(parseCidrGroup(object).issues);
+
+const invariant: Reader = (_kind, object, clusterName) => {
+  const parsed = parseInvariant(object, { clusterName });
+  return parsed.ok ? reading([]) : reading(parsed.error);
+};
+
 const readers: Readonly<Record<string, Reader>> = {
   'cilium.io/CiliumNetworkPolicy': policy,
   'cilium.io/CiliumClusterwideNetworkPolicy': policy,
+  'cilium.io/CiliumCIDRGroup': cidrGroup,
+  'axoneme.io/ReachabilityInvariant': invariant,
   'networking.k8s.io/NetworkPolicy': policy,
   'policy.networking.k8s.io/AdminNetworkPolicy': policy,
   'policy.networking.k8s.io/BaselineAdminNetworkPolicy': policy,
@@ -37,8 +52,7 @@ export function readObject(group: string, kind: string, object: Json, clusterNam
   try {
     return read(kind, object, clusterName);
   } catch (error) {
-    const why = error instanceof AppError || error instanceof Error ? error.message : String(error);
-    return { problems: [`the object cannot be read: ${why}`], warnings: [] };
+    return { problems: [`the object cannot be read: ${describeError(error)}`], warnings: [] };
   }
 }
 

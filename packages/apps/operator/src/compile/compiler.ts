@@ -1,7 +1,7 @@
 // World → artifacts → what each node must hold. One call is one revision; parts whose inputs did not change are reused.
 // Called by the loop; pure but for its own memory.
 import type { Cidr, IdentityId } from '@axoneme/model';
-import { isHostSubject, type RuleOrigin, type SubjectSet } from '@axoneme/policy';
+import { isHostSubject, type PolicyReport, type RuleOrigin, type SubjectSet } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
 import {
   backendsArtifactName,
@@ -44,8 +44,11 @@ export interface Compiled {
   host(node: string): SubjectSet | undefined;
   /** Pseudo identity under which host rules know a node. */
   hostId(node: string): number | undefined;
-  /** References of a policy that name nothing, in words. */
+  /** References of a policy that name nothing, in words. Another list whenever the policy was bound anew. */
   missing(key: string): readonly string[];
+  /** What the parts of a policy do at the moment; undefined for policies without rules. */
+  report(key: string): PolicyReport | undefined;
+  origin(rule: number): RuleOrigin | undefined;
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
   readonly services: CompiledServices;
@@ -189,6 +192,11 @@ export function createCompiler(config: OperatorConfig): Compiler {
       },
       hostId: policy.hosts.id,
       missing: policy.bindings.missing,
+      report: (key) => {
+        const bound = policy.bindings.all().get(key);
+        return bound === undefined ? undefined : policy.compiler.report(bound.key);
+      },
+      origin: (id) => policy.compiler.origin(id as never),
       pods: places.pods,
       nodes,
       podByAddress: places.podByAddress,
