@@ -1,9 +1,9 @@
 // from and to of the admin policies → peer selectors. Called by the admin parser.
 
 import { type AdminRuleContext, podsOf } from './admin-context.ts';
-import { readBlock } from './kubernetes-block.ts';
 import { namespaceRequirements, nodeSelector, peerSelector } from './kubernetes-selector.ts';
 import { isPresent, type JsonObject, listLength, readList, readObject, shown } from './read.ts';
+import { readBlock } from './read-cidr.ts';
 import type { PeerSelector } from './rules.ts';
 
 export interface AdminPeers {

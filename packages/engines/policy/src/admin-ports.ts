@@ -45,7 +45,7 @@ function parseItem(
     ctx.issues.error(path, `combines ${present.slice(0, 4).map(shown).join(' and ')}`, 'write one item for each; items are ORed');
   const ports = parse(ctx, path, raw, addressed);
   if (ports !== undefined) return ports;
-  const what = present.length === 0 ? 'names no port' : `${shown(present[0])} is not known`;
+  const what = present.length === 0 ? 'names no port' : `${shown(present[0])} is not understood`;
   ctx.issues.unsupported(path, `${what}: ${ctx.action === 'allow' ? 'the rule allows nothing' : 'the rule denies everything'}`);
   return undefined;
 }

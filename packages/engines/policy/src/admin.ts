@@ -8,7 +8,7 @@ import { type AdminPorts, parseAdminPorts, parseProtocols } from './admin-ports.
 import type { ObjectContext } from './entry-context.ts';
 import { namespaceRequirements } from './kubernetes-selector.ts';
 import type { PolicyObject } from './policy-object.ts';
-import { checkFields, isPresent, type JsonObject, readInteger, readList, readObject, readString, shown } from './read.ts';
+import { checkFields, isPresent, type JsonObject, readInteger, readItem, readList, readObject, readString, shown } from './read.ts';
 import { defaultDenyText, entryText, ruleIdOf } from './rule-id.ts';
 import { type Action, allTraffic, type Direction, directions, type Rule, type RuleEntry, type RuleOrigin, type Tier } from './rules.ts';
 
@@ -107,8 +107,7 @@ interface ParsedRule {
 
 function parseRule(object: AdminContext, path: string, direction: Direction, item: unknown): ParsedRule {
   const { issues, dialect } = object;
-  if (!isPresent(item)) issues.error(path, 'must be an object');
-  const raw = readObject(issues, path, item) ?? {};
+  const raw = readItem(issues, path, item) ?? {};
   const field = direction === 'ingress' ? 'from' : 'to';
   checkFields(issues, path, raw, ['name', 'action', field, dialect.portsField]);
   const name = readString(issues, `${path}.name`, raw.name) ?? '';

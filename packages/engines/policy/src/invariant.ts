@@ -3,11 +3,11 @@
 import { type Cidr, defaultLabelFilter, type Selector } from '@axoneme/model';
 import { err, ok, type Result } from '@axoneme/std';
 import { createIssueList, type IssueList, type PolicyIssue } from './issues.ts';
-import { readBlock } from './kubernetes-block.ts';
 import { readPortNumber, readProtocol } from './kubernetes-ports.ts';
 import { type KubernetesScope, namespaceRequirements, peerSelector, podRequirements } from './kubernetes-selector.ts';
 import type { ParseConfig } from './policy-object.ts';
 import { checkFields, isPresent, type JsonObject, readList, readObject, readString, shown } from './read.ts';
+import { readBlock } from './read-cidr.ts';
 import { allTraffic, type PortMatch } from './rules.ts';
 
 export const invariantKind = 'ReachabilityInvariant';

@@ -1,7 +1,7 @@
 // Ports of NetworkPolicy → port matches. Stricter than those of Cilium policies, as the Kubernetes API server is. Called by the NetworkPolicy parser.
 import { protocolNumbers } from '@axoneme/model';
 import type { IssueList } from './issues.ts';
-import { checkFields, isPresent, type JsonObject, readList, readObject, readString, shown } from './read.ts';
+import { checkFields, isPresent, type JsonObject, readItem, readList, readString, shown } from './read.ts';
 import { allTraffic, type PortMatch } from './rules.ts';
 
 const protocols: readonly string[] = ['TCP', 'UDP', 'SCTP'];
@@ -17,8 +17,7 @@ export function parseKubernetesPorts(issues: IssueList, path: string, value: unk
 }
 
 function parsePort(issues: IssueList, path: string, item: unknown): PortMatch[] {
-  if (!isPresent(item)) issues.error(path, 'must be an object');
-  const raw = readObject(issues, path, item) ?? {};
+  const raw = readItem(issues, path, item) ?? {};
   checkFields(issues, path, raw, ['protocol', 'port', 'endPort']);
   const protocol = readProtocol(issues, `${path}.protocol`, raw.protocol);
   if (protocol === undefined) return [];
@@ -64,6 +63,6 @@ function readRange(issues: IssueList, path: string, raw: JsonObject, protocol: n
 
 export function readPortNumber(issues: IssueList, path: string, value: unknown): number | undefined {
   if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= portMax) return value;
-  issues.error(path, `${shown(value)} is not a port`, `a port is a number from 1 to ${portMax}`);
+  issues.error(path, isPresent(value) ? `${shown(value)} is not a port` : 'the port is missing', `a port is a number from 1 to ${portMax}`);
   return undefined;
 }

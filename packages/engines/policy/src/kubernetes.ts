@@ -6,7 +6,7 @@ import { parseIpBlock } from './kubernetes-block.ts';
 import { parseKubernetesPorts } from './kubernetes-ports.ts';
 import { inNamespace, type KubernetesScope, namespaceRequirements, peerSelector, podRequirements } from './kubernetes-selector.ts';
 import type { PolicyObject } from './policy-object.ts';
-import { checkFields, isPresent, type JsonObject, listLength, readList, readObject, shown } from './read.ts';
+import { checkFields, isPresent, type JsonObject, listLength, readItem, readList, readObject, shown } from './read.ts';
 import { defaultDenyText, entryText, ruleIdOf } from './rule-id.ts';
 import { type Direction, directions, type PeerSelector, type Rule, type RuleEntry, type RuleOrigin } from './rules.ts';
 
@@ -31,7 +31,11 @@ export function parseNetworkPolicy(object: ObjectContext, policy: PolicyObject):
   for (const direction of directions) {
     const list = readList(ctx.issues, `spec.${direction}`, spec[direction]) ?? [];
     if (list.length > 0 && !isolates[direction]) {
-      ctx.issues.lint(`spec.${direction}`, `is ignored: policyTypes does not list ${typeNames[direction]}`, `add ${typeNames[direction]}`);
+      ctx.issues.lint(
+        `spec.${direction}`,
+        `is ignored: policyTypes does not list ${typeNames[direction]}`,
+        `add ${typeNames[direction]} to policyTypes`,
+      );
     }
     for (const [index, item] of list.entries()) {
       const entry = parseEntry(ctx, direction, index, item);
@@ -70,8 +74,7 @@ function readTypes(ctx: ObjectContext, spec: JsonObject): { ingress: boolean; eg
 
 function parseEntry(ctx: PolicyContext, direction: Direction, index: number, item: unknown): RuleEntry {
   const path = `spec.${direction}[${index}]`;
-  if (!isPresent(item)) ctx.issues.error(path, 'must be an object');
-  const raw = readObject(ctx.issues, path, item) ?? {};
+  const raw = readItem(ctx.issues, path, item) ?? {};
   const field = peerFields[direction];
   checkFields(ctx.issues, path, raw, [field, 'ports']);
   const peers = readList(ctx.issues, `${path}.${field}`, raw[field]) ?? [];

@@ -1,8 +1,8 @@
 // CiliumCIDRGroup → prefixes under a name and labels. Called by the operator, by the admission check and by the command line.
 import { type Cidr, compareCidr } from '@axoneme/model';
 import { createIssueList, type PolicyIssue } from './issues.ts';
-import { readBlock } from './kubernetes-block.ts';
 import { checkFields, isPresent, readList, readObject, readString, shown } from './read.ts';
+import { readBlock } from './read-cidr.ts';
 import { type CidrGroup, cidrGroupLabels } from './references.ts';
 
 export const cidrGroupKind = 'CiliumCIDRGroup';

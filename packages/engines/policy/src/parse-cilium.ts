@@ -13,6 +13,7 @@ import {
   type JsonObject,
   listLength,
   readBoolean,
+  readItem,
   readList,
   readObject,
   readSelector,
@@ -76,8 +77,7 @@ function parseSpec(ctx: SpecContext, spec: JsonObject): Rule | undefined {
   for (const { list, direction, deny } of lists) {
     for (const [index, item] of (readList(ctx.issues, `${ctx.path}.${list}`, spec[list]) ?? []).entries()) {
       const path = `${ctx.path}.${list}[${index}]`;
-      if (!isPresent(item)) ctx.issues.error(path, 'must be an object');
-      const raw = readObject(ctx.issues, path, item) ?? {};
+      const raw = readItem(ctx.issues, path, item) ?? {};
       const text = entryText(ctx.source, `${ctx.prefix}${list}`, index);
       const id = ruleIdOf(text);
       origins.push({ ...ctx.source, id, text, direction, list: `${ctx.prefix}${list}`, index, ...shared });

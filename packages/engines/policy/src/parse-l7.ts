@@ -2,7 +2,7 @@
 
 import type { EntryContext } from './entry-context.ts';
 import type { IssueList } from './issues.ts';
-import { checkFields, isPresent, type JsonObject, listLength, readList, readObject, readString, shown, textOf } from './read.ts';
+import { checkFields, isPresent, type JsonObject, listLength, readItem, readList, readObject, readString, shown, textOf } from './read.ts';
 
 const families = ['http', 'kafka', 'dns', 'l7proto'] as const;
 // Written without nested repetition: linear on every text.
@@ -58,7 +58,7 @@ function checkDns(ctx: EntryContext, path: string, value: unknown): void {
 export function checkFqdns(issues: IssueList, path: string, list: readonly unknown[]): void {
   for (const [i, item] of list.entries()) {
     const at = `${path}[${i}]`;
-    const raw = readObject(issues, at, item) ?? {};
+    const raw = readItem(issues, at, item) ?? {};
     checkFields(issues, at, raw, ['matchName', 'matchPattern']);
     const name = readString(issues, `${at}.matchName`, raw.matchName) ?? '';
     const pattern = readString(issues, `${at}.matchPattern`, raw.matchPattern) ?? '';
@@ -73,7 +73,7 @@ export function checkFqdns(issues: IssueList, path: string, list: readonly unkno
 function checkHttp(issues: IssueList, path: string, value: unknown): void {
   for (const [i, item] of (readList(issues, path, value) ?? []).entries()) {
     const at = `${path}[${i}]`;
-    const raw = readObject(issues, at, item) ?? {};
+    const raw = readItem(issues, at, item) ?? {};
     checkFields(issues, at, raw, ['path', 'method', 'host', 'headers', 'headerMatches']);
     for (const field of ['path', 'method', 'host']) {
       const text = readString(issues, `${at}.${field}`, raw[field]);
@@ -111,7 +111,7 @@ const kafkaKeys =
 function checkKafka(issues: IssueList, path: string, value: unknown): void {
   for (const [i, item] of (readList(issues, path, value) ?? []).entries()) {
     const at = `${path}[${i}]`;
-    const raw = readObject(issues, at, item) ?? {};
+    const raw = readItem(issues, at, item) ?? {};
     const key = textOf(raw.apiKey).toLowerCase();
     const role = textOf(raw.role).toLowerCase();
     if (key !== '' && role !== '') issues.error(at, 'apiKey and role exclude each other');

@@ -1,5 +1,4 @@
 // Peer fields of one entry → peer selectors and references. An empty list is nobody; what is not compiled yet admits nobody.
-import { parseCidrOrIp } from '@axoneme/model';
 import { entityNames, entityPeers } from './entities.ts';
 import type { EntryContext, Peer } from './entry-context.ts';
 import { nodeSelector } from './kubernetes-selector.ts';
@@ -7,6 +6,7 @@ import { lintLabels } from './lint-labels.ts';
 import { checkFqdns } from './parse-l7.ts';
 import { parseCidrSet, parseService } from './parse-references.ts';
 import { isPresent, type JsonObject, listLength, readList, readSelector, readString, shown } from './read.ts';
+import { readCidrOrIp } from './read-cidr.ts';
 import type { Direction, PeerReference, PeerSelector } from './rules.ts';
 import { scopePeer } from './scope.ts';
 
@@ -110,12 +110,8 @@ function parseEntity(ctx: EntryContext, path: string, item: unknown): readonly P
 }
 
 function parsePlainCidr(ctx: EntryContext, path: string, item: unknown): readonly Peer[] {
-  const text = readString(ctx.issues, path, item);
-  if (text === undefined) return [];
-  const cidr = parseCidrOrIp(text);
-  if (cidr.ok) return [{ peer: { kind: 'cidr', cidr: cidr.value, except: [] } }];
-  ctx.issues.error(path, cidr.error.message, cidr.error.hint);
-  return [];
+  const cidr = readCidrOrIp(ctx.issues, path, item);
+  return cidr === undefined ? [] : [{ peer: { kind: 'cidr', cidr, except: [] } }];
 }
 
 /** Checked, and compiled to nobody: nothing learns names yet. */

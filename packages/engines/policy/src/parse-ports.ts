@@ -2,7 +2,7 @@
 import { icmpTypeByName, protocolNumbers } from '@axoneme/model';
 import type { EntryContext } from './entry-context.ts';
 import { checkL7, hasL7, otherConditions } from './parse-l7.ts';
-import { checkFields, isPresent, type JsonObject, listLength, readList, readObject, readString, shown } from './read.ts';
+import { checkFields, isPresent, type JsonObject, listLength, readItem, readList, readString, shown } from './read.ts';
 import { allTraffic, type PortMatch } from './rules.ts';
 
 export interface ParsedPorts {
@@ -37,7 +37,7 @@ export function parsePorts(ctx: EntryContext, entry: JsonObject): ParsedPorts | 
   for (const [i, item] of (icmps ?? []).entries()) plain.push(...parseIcmp(ctx, `${ctx.path}.icmps[${i}]`, item));
   for (const [i, item] of (toPorts ?? []).entries()) {
     const path = `${ctx.path}.toPorts[${i}]`;
-    const raw = readObject(ctx.issues, path, item);
+    const raw = readItem(ctx.issues, path, item);
     if (raw === undefined) continue;
     checkFields(ctx.issues, path, raw, itemFields);
     const ports = parsePortList(ctx, path, raw);
@@ -84,7 +84,7 @@ function parsePortList(ctx: EntryContext, path: string, raw: JsonObject): PortMa
     );
   return list.slice(0, itemsMax).flatMap((item, i) => {
     const at = `${path}.ports[${i}]`;
-    const port = readObject(ctx.issues, at, item);
+    const port = readItem(ctx.issues, at, item);
     return port === undefined ? [] : parsePort(ctx, at, port);
   });
 }
@@ -141,7 +141,7 @@ function readRange(ctx: EntryContext, path: string, text: string, rawEnd: unknow
 }
 
 function parseIcmp(ctx: EntryContext, path: string, item: unknown): PortMatch[] {
-  const raw = readObject(ctx.issues, path, item);
+  const raw = readItem(ctx.issues, path, item);
   if (raw !== undefined) checkFields(ctx.issues, path, raw, ['fields']);
   const fields = readList(ctx.issues, `${path}.fields`, raw?.fields) ?? [];
   if (fields.length > itemsMax) ctx.issues.error(`${path}.fields`, `has ${fields.length} types, at most ${itemsMax} are possible`);
@@ -149,7 +149,7 @@ function parseIcmp(ctx: EntryContext, path: string, item: unknown): PortMatch[] 
 }
 
 function parseIcmpField(ctx: EntryContext, path: string, item: unknown): PortMatch[] {
-  const raw = readObject(ctx.issues, path, item) ?? {};
+  const raw = readItem(ctx.issues, path, item) ?? {};
   checkFields(ctx.issues, path, raw, ['family', 'type']);
   const familyText = readString(ctx.issues, `${path}.family`, raw.family) ?? 'IPv4';
   if (familyText !== 'IPv4' && familyText !== 'IPv6') {

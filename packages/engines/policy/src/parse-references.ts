@@ -1,7 +1,8 @@
 // Items of toServices and of fromCIDRSet/toCIDRSet → references and prefixes. Called by the peer parser.
-import { type Cidr, cidrContains, cidrFamily, compareCidr, compileSelector, parseCidr, type Selector } from '@axoneme/model';
+import { type Cidr, cidrContains, cidrFamily, compareCidr, compileSelector, type Selector } from '@axoneme/model';
 import type { EntryContext, Peer } from './entry-context.ts';
 import { checkFields, isPresent, readList, readObject, readSelector, readString, shown } from './read.ts';
+import { readCidr } from './read-cidr.ts';
 
 const nameText = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const subdomainText = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -71,7 +72,7 @@ export function parseCidrSet(ctx: EntryContext, path: string, item: unknown): re
     ctx.issues.error(path, 'needs exactly one of cidr, cidrGroupRef, cidrGroupSelector');
     return [];
   }
-  const cidr = used[0] === 'cidr' ? readCidr(ctx, `${path}.cidr`, raw.cidr) : undefined;
+  const cidr = used[0] === 'cidr' ? readCidr(ctx.issues, `${path}.cidr`, raw.cidr) : undefined;
   const written = (readList(ctx.issues, `${path}.except`, raw.except) ?? []).flatMap((e, i) =>
     readExcept(ctx, `${path}.except[${i}]`, e, cidr),
   );
@@ -94,17 +95,8 @@ function parseGroupName(ctx: EntryContext, path: string, value: unknown, except:
   return [{ reference: { kind: 'cidrGroup', name, except } }];
 }
 
-function readCidr(ctx: EntryContext, path: string, value: unknown): Cidr | undefined {
-  const text = readString(ctx.issues, path, value);
-  if (text === undefined) return undefined;
-  const cidr = parseCidr(text);
-  if (cidr.ok) return cidr.value;
-  ctx.issues.error(path, cidr.error.message, cidr.error.hint);
-  return undefined;
-}
-
 function readExcept(ctx: EntryContext, path: string, value: unknown, cidr: Cidr | undefined): Cidr[] {
-  const except = readCidr(ctx, path, value);
+  const except = readCidr(ctx.issues, path, value);
   if (except === undefined || cidr === undefined) return except === undefined ? [] : [except];
   if (cidrContains(cidr, except)) return [except];
   const why = cidrFamily(cidr) === cidrFamily(except) ? `is not inside ${cidr}` : 'is of the other address family';

@@ -50,8 +50,14 @@ export function parsePolicy(object: PolicyObject, config: ParseConfig): Result<P
   const source: PolicySource = { kind, namespace, name: text('name') ?? '', ...(uid === undefined ? {} : { uid }) };
   const mode = readMode(issues, metadata.annotations);
   const rules = info === undefined ? unknownKind(issues, kind) : parseKind(issues, info, source, mode, object, config);
-  if (issues.items.some((i) => i.severity === 'error')) return err(issues.items);
+  if (issues.items.some((i) => i.severity === 'error')) return err(withoutEchoes(issues.items));
   return ok({ key: policyKey(source), source, rules, issues: issues.items });
+}
+
+/** An error makes other remarks about the same part, or what is around it, untrue: a wrong port is not a missing one. */
+function withoutEchoes(all: readonly PolicyIssue[]): readonly PolicyIssue[] {
+  const errors = all.filter((i) => i.severity === 'error');
+  return all.filter((i) => i.severity === 'error' || !errors.some((e) => e.path.startsWith(i.path)));
 }
 
 function unknownKind(issues: IssueList, kind: string): readonly Rule[] {

@@ -13,6 +13,12 @@ export function readObject(issues: IssueList, path: string, value: unknown): Jso
   return undefined;
 }
 
+/** As `readObject` for an item of a list, which cannot be absent. */
+export function readItem(issues: IssueList, path: string, value: unknown): JsonObject | undefined {
+  if (!isPresent(value)) issues.error(path, 'must be an object');
+  return readObject(issues, path, value);
+}
+
 /** Undefined = absent; a wrong type is an error and counts as empty. */
 export function readList(issues: IssueList, path: string, value: unknown): readonly unknown[] | undefined {
   if (!isPresent(value)) return undefined;
@@ -74,7 +80,7 @@ export function readSelector(issues: IssueList, path: string, value: unknown): L
 }
 
 function readRequirement(issues: IssueList, path: string, value: unknown): LabelSelectorRequirement[] {
-  const raw = readObject(issues, path, value) ?? {};
+  const raw = readItem(issues, path, value) ?? {};
   checkFields(issues, path, raw, ['key', 'operator', 'values']);
   const key = readString(issues, `${path}.key`, raw.key);
   const operator = readString(issues, `${path}.operator`, raw.operator);
@@ -98,14 +104,28 @@ export function checkFields(issues: IssueList, path: string, raw: JsonObject, kn
   }
 }
 
-const distanceMax = 3;
 const strangersMax = 20;
+const nameLengthMax = 40;
+/** Words of other APIs and the words meant, where ours has them. */
+const misnomers: Readonly<Record<string, string>> = {
+  podSelector: 'endpointSelector',
+  from: 'fromEndpoints',
+  to: 'toEndpoints',
+  fromPods: 'fromEndpoints',
+  toPods: 'toEndpoints',
+  toEndpoints: 'fromEndpoints',
+  fromEndpoints: 'toEndpoints',
+  ports: 'toPorts',
+  name: 'serviceName',
+};
 
 /** The known name a misspelled one probably stands for. */
 export function nearest(name: string, known: readonly string[]): string | undefined {
-  if (name.length > 40) return undefined;
+  const other = Object.hasOwn(misnomers, name) ? misnomers[name] : undefined;
+  if (other !== undefined && known.includes(other)) return other;
+  if (name.length > nameLengthMax) return undefined;
   let best: string | undefined;
-  let least = Math.min(distanceMax, Math.floor(name.length / 2)) + 1;
+  let least = Math.max(1, Math.floor(name.length / 4)) + 1;
   for (const k of known) {
     const d = distance(name.toLowerCase(), k.toLowerCase());
     if (d < least) [best, least] = [k, d];
@@ -113,13 +133,18 @@ export function nearest(name: string, known: readonly string[]): string | undefi
   return best;
 }
 
-/** Edits (insert, remove, replace) from one text to the other. */
+/** Edits from one text to the other: insert, remove, replace, swap neighbours. */
 function distance(a: string, b: string): number {
+  let before: number[] = [];
   let row = Array.from({ length: b.length + 1 }, (_, j) => j);
   for (let i = 1; i <= a.length; i++) {
     const next = [i];
-    for (let j = 1; j <= b.length; j++) next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    row = next;
+    for (let j = 1; j <= b.length; j++) {
+      const replaced = row[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      const swapped = i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? before[j - 2]! + 1 : replaced;
+      next.push(Math.min(row[j]! + 1, next[j - 1]! + 1, replaced, swapped));
+    }
+    [before, row] = [row, next];
   }
   return row[b.length]!;
 }

@@ -15,8 +15,8 @@ export interface CidrParts {
 /** Host bits are an error: the user meant something else than what would be enforced. */
 export function parseCidr(text: string): Result<Cidr> {
   const slash = text.indexOf('/');
-  if (slash < 0) return bad(text, 'it has no prefix length', `write ${text.slice(0, 45)}/32 or /128 for one address`);
-  const ip = parseIp(text.slice(0, slash));
+  const ip = parseIp(slash < 0 ? text : text.slice(0, slash));
+  if (slash < 0 && ip.ok) return bad(text, 'it has no prefix length', `write ${text}/${familyBits(ipFamily(ip.value))} for one address`);
   if (!ip.ok) return bad(text, 'the address is not valid', 'write address/bits, for example 10.0.0.0/8');
   const length = text.slice(slash + 1);
   const max = familyBits(ipFamily(ip.value));

@@ -1,0 +1,38 @@
+// Prefixes as users write them. Called by every parser; the one place that knows how strict each API is.
+import { type Cidr, cidrAround, cidrContains, parseCidr, parseCidrOrIp, parseIp } from '@axoneme/model';
+import type { IssueList } from './issues.ts';
+import { readString } from './read.ts';
+
+/** Cilium's: a prefix with host bits is an error. */
+export const readCidr = (issues: IssueList, path: string, value: unknown): Cidr | undefined => read(issues, path, value, 'prefix');
+
+/** As `readCidr`; a bare address means itself. */
+export const readCidrOrIp = (issues: IssueList, path: string, value: unknown): Cidr | undefined => read(issues, path, value, 'address');
+
+/** Those of Kubernetes admit host bits and read a prefix without them. */
+export const readBlock = (issues: IssueList, path: string, value: unknown): Cidr | undefined => read(issues, path, value, 'block');
+
+const mapped = '::ffff:0.0.0.0/96';
+
+function read(issues: IssueList, path: string, value: unknown, as: 'prefix' | 'address' | 'block'): Cidr | undefined {
+  const text = readString(issues, path, value);
+  if (text === undefined) return undefined;
+  const parsed = as === 'address' ? parseCidrOrIp(text) : parseCidr(text);
+  const cidr = parsed.ok ? parsed.value : as === 'block' ? withoutHostBits(text) : undefined;
+  if (cidr === undefined) {
+    if (!parsed.ok) issues.error(path, parsed.error.message, parsed.error.hint);
+    return undefined;
+  }
+  if (!parsed.ok) issues.lint(path, `"${text}" has host bits set: it is read as ${cidr}`, `write ${cidr}`);
+  const outer = parseCidr(mapped);
+  if (outer.ok && cidrContains(outer.value, cidr)) issues.lint(path, `no packet has an address of ${cidr}`, 'write the IPv4 prefix');
+  return cidr;
+}
+
+function withoutHostBits(text: string): Cidr | undefined {
+  const slash = text.indexOf('/');
+  const ip = parseIp(text.slice(0, Math.max(slash, 0)));
+  const bits = text.slice(slash + 1);
+  if (!ip.ok || !/^(0|[1-9][0-9]{0,2})$/.test(bits) || Number(bits) > (ip.value.includes(':') ? 128 : 32)) return undefined;
+  return cidrAround(ip.value, Number(bits));
+}
