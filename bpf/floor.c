@@ -16,7 +16,8 @@ struct bench_state {
 	__u32 v6;
 	__u32 vni;       /* set a tunnel key first; 0 = none */
 	__u32 sink;      /* drain: 1 = the packet is only restored */
-	__u32 pad;
+	__u32 outer;     /* IPv4 address of the tunnel's other end, host order */
+	__u8 outer6[16]; /* its IPv6 address, unless zero */
 };
 
 struct {
@@ -136,8 +137,14 @@ int bench_wrap(struct __sk_buff *skb)
 
 		__builtin_memset(&key, 0, sizeof(key));
 		key.tunnel_id = b->vni;
-		key.remote_ipv4 = 0x0a000001;
-		bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0);
+		if (zero16(b->outer6)) {
+			/* what is set as our end is read as the sender's */
+			key.local_ipv4 = b->outer;
+			bpf_skb_set_tunnel_key(skb, &key, sizeof(key), 0);
+		} else {
+			copy16(key.local_ipv6, b->outer6);
+			bpf_skb_set_tunnel_key(skb, &key, sizeof(key), BPF_F_TUNINFO_IPV6);
+		}
 	}
 	skb->mark = 0;
 	bpf_tail_call(skb, &wrapped, 0);

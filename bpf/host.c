@@ -50,6 +50,9 @@ static __attribute__((noinline)) int from_host_slow(struct __sk_buff *skb, __u32
 	resolve((void *)s->p.key.saddr, s->p.family, &s->src);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
+	/* passed on by the stack, with the address of somebody who would have sent it through the tunnel */
+	if (tunnelled(node(), &s->src))
+		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_EGRESS);
 	if (unlikely(s->p.icmp_error)) {
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_HOST);

@@ -105,8 +105,8 @@ inline_always int netdev_to_pod(struct __sk_buff *skb, struct slow *s)
 	resolve((void *)s->p.key.saddr, s->p.family, &s->src);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
-	/* nobody outside has an address of ours */
-	if (s->src.kind != SIDE_REMOTE)
+	/* nobody outside has an address of ours, or of the cluster's */
+	if (s->src.kind != SIDE_REMOTE || tunnelled(node(), &s->src))
 		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_INGRESS);
 	r = parse_rest(skb, s);
 	if (r)
@@ -116,6 +116,15 @@ inline_always int netdev_to_pod(struct __sk_buff *skb, struct slow *s)
 			return related_error(skb, s, AXO_HOOK_FROM_NETDEV);
 	}
 	return AXO_NEED_SLOW;
+}
+
+/* To be passed on by the node's stack, which would make a packet of the node of it: so it must not bear an address of ours. */
+call_only bool passes_as_ours(struct slow *s)
+{
+	if (is_multicast(&s->p))
+		return false;
+	resolve((void *)s->p.key.saddr, s->p.family, &s->src);
+	return s->src.kind != SIDE_REMOTE;
 }
 
 static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u32 missed)
@@ -134,6 +143,8 @@ static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u
 	copy16(ek.addr, s->p.key.daddr);
 	ek.family = s->p.family;
 	ep = bpf_map_lookup_elem(&endpoint, &ek);
+	if (!ep && passes_as_ours(s))
+		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_INGRESS);
 	r = !ep || ep->flags & AXO_ENDPOINT_HOST ? netdev_to_node(skb, s) : netdev_to_pod(skb, s);
 	return r == AXO_NEED_SLOW ? slow_flow(skb, s, AXO_HOOK_FROM_NETDEV) : r;
 }

@@ -16,9 +16,10 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	r = parse_start(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
-	s->src.identity = s->story.src_identity = tunnel_identity(skb);
-	if (!s->src.identity)
-		return refuse(s, AXO_DROP_NO_TUNNEL_KEY, AXO_DIR_INGRESS);
+	r = tunnel_sender(skb, &s->src.identity);
+	s->story.src_identity = s->src.identity;
+	if (r)
+		return refuse(s, r, AXO_DIR_INGRESS);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
 	if (s->dst.kind == SIDE_HOST && !host_enforced()) {

@@ -60,8 +60,8 @@ inline_always bool fast_entry(struct __sk_buff *skb, struct flow_value *v, const
 		return false;
 	if (proto == IPPROTO_TCP) {
 		if (unlikely(tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST)) || unlikely(v->flags & (AXO_FLOW_SYN | AXO_FLOW_CLOSING))) {
-			/* a SYN over anything but SYNs is a new connection */
-			if ((tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !(v->flags & AXO_FLOW_SYN))
+			/* a SYN over anything but the opener's SYNs is a new connection */
+			if ((tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && (v->flags & (AXO_FLOW_SYN | AXO_FLOW_REPLY)) != AXO_FLOW_SYN)
 				return false;
 			v->flags = flow_next_flags(v->flags, tcp_flags);
 			v->expires = now + flow_life(proto, v->flags);

@@ -60,6 +60,15 @@ proven_alone int resolve(const struct addr16 *addr, __u32 family, struct side *s
 	return 0;
 }
 
+/*
+ * An address of a pod or node elsewhere. With a tunnel its packets come out of that: plain ones are forged. Without, the
+ * network is trusted to carry no forged addresses.
+ */
+inline_always bool tunnelled(const struct node_config *cfg, const struct side *s)
+{
+	return s->kind == SIDE_REMOTE && s->tunnel_family && cfg && cfg->flags & AXO_NODE_TUNNEL;
+}
+
 /* Outside the cluster: pod addresses mean nothing there. */
 inline_always bool beyond_cluster(const struct side *s)
 {

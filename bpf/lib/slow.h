@@ -131,7 +131,9 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	copy16(q->addr, peer == &s->src ? s->p.key.saddr : s->p.key.daddr);
 	judge(q, v);
 	s->story.flags |= direction == AXO_DIR_EGRESS ? AXO_EVENT_F_EGRESS : AXO_EVENT_F_INGRESS;
-	s->story.direction = direction;
+	/* an audit stays what is told, unless the other end says no */
+	if (v->reason || !(s->story.flags & AXO_EVENT_F_AUDIT))
+		s->story.direction = direction;
 	s->story.rule_id[direction] = v->rule_id;
 	if (v->audit)
 		s->story.flags |= AXO_EVENT_F_AUDIT;
@@ -306,7 +308,8 @@ inline_always struct flow_value *start_entry(struct slow *s)
 	/* one-way traffic outside lets our side expire while answers keep the port: ask for the same one */
 	if (e && e->flags & AXO_FLOW_SNAT)
 		v->port = e->port;
-	if (!entry_lives(e, s->now) || e->ifindex_in != s->in || (is_syn(&s->p) && !(e->flags & AXO_FLOW_SYN))) {
+	if (!entry_lives(e, s->now) || e->ifindex_in != s->in ||
+	    (is_syn(&s->p) && (e->flags & (AXO_FLOW_SYN | AXO_FLOW_REPLY)) != AXO_FLOW_SYN)) {
 		if (s->p.tcp_flags & TCP_SYN)
 			v->flags = AXO_FLOW_SYN;
 		return NULL;

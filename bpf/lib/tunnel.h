@@ -33,17 +33,34 @@ inline_always int tunnel_send(struct __sk_buff *skb, const struct flow_value *v)
 	return bpf_redirect(cfg->ifindex_vxlan, 0);
 }
 
-/* Identity of a packet that came through the tunnel; 0 when there is none. */
-inline_always __u32 tunnel_identity(struct __sk_buff *skb)
+/*
+ * Who sent a packet through the tunnel. Only nodes of the cluster may say who their pods are, and nobody else's host is
+ * the local one. 0 or a drop reason.
+ */
+proven_alone int tunnel_sender(struct __sk_buff *skb, __u32 *identity)
 {
+	struct ipcache_key ik = { .prefixlen = 64, .family = 4 };
+	struct ipcache_value *row;
 	struct bpf_tunnel_key key;
 
+	if (!identity)
+		return AXO_DROP_NO_CONFIG;
 	__builtin_memset(&key, 0, sizeof(key));
-	/* only tunnel_id is read: the short form of the structure fits both underlays */
-	if (bpf_skb_get_tunnel_key(skb, &key, offsetof(struct bpf_tunnel_key, local_ipv4), 0) &&
-	    bpf_skb_get_tunnel_key(skb, &key, offsetof(struct bpf_tunnel_key, local_ipv4), BPF_F_TUNINFO_IPV6))
-		return 0;
-	return key.tunnel_id == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : key.tunnel_id;
+	/* the short form of the structure: both underlays have it */
+	if (!bpf_skb_get_tunnel_key(skb, &key, offsetof(struct bpf_tunnel_key, local_ipv4), 0)) {
+		*(__be32 *)ik.addr = bpf_htonl(key.remote_ipv4);
+	} else if (!bpf_skb_get_tunnel_key(skb, &key, offsetof(struct bpf_tunnel_key, local_ipv4), BPF_F_TUNINFO_IPV6)) {
+		ik.prefixlen = 160;
+		ik.family = 6;
+		copy16(ik.addr, key.remote_ipv6);
+	}
+	if (!key.tunnel_id)
+		return AXO_DROP_NO_TUNNEL_KEY;
+	*identity = key.tunnel_id == IDENTITY_HOST ? IDENTITY_REMOTE_NODE : key.tunnel_id;
+	row = bpf_map_lookup_elem(&ipcache, &ik);
+	if (!row || !row->tunnel_family || (row->identity != IDENTITY_REMOTE_NODE && row->identity != IDENTITY_APISERVER))
+		return AXO_DROP_UNKNOWN_SENDER;
+	return 0;
 }
 
 #endif

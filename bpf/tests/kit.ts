@@ -216,11 +216,13 @@ export function createLab(options: LabOptions = {}) {
       const r = lab.program(program).testRun({ packet: frame, context: skBuffContext({ ingressIfindex: ifindex }) });
       return { verdict: r.verdict, packet: r.packet };
     },
-    /** A packet (of at least 96 bytes) that came through the tunnel with an identity. Needs the object `floor`. */
-    runFromOverlay: (frame: Buffer, vni: number) => {
-      const state = Buffer.alloc(96 + 32);
+    /** A packet (of at least 96 bytes) that came through the tunnel from a node with an identity. Needs the object `floor`. */
+    runFromOverlay: (frame: Buffer, vni: number, outer = '192.168.9.2') => {
+      const state = Buffer.alloc(96 + 48);
       frame.copy(state, 0, 0, 96);
       state.writeUInt32LE(vni, 96 + 20);
+      if (family(outer) === 4) state.writeUInt32LE(IP(outer).readUInt32BE(0), 96 + 28);
+      else IP(outer).copy(state, 96 + 32);
       map('bench_state').update(Buffer.alloc(4), state);
       const fd = Buffer.alloc(4);
       fd.writeUInt32LE(lab.program('from_overlay').fd);

@@ -59,8 +59,9 @@ function out(f: Family, dst: string = ADDRESS[f].b, s: Partial<PacketSpec> = {})
   return { passed: verdict !== VERDICT.drop, reason: event.reason, rule: event.ruleId[1], event };
 }
 
-/** An address elsewhere to pod a, over the node's own network. */
+/** An address elsewhere to pod a, routed natively. */
 function into(f: Family, src: string, s: Partial<PacketSpec> = {}): Outcome {
+  lab.config({ nodeIp4: IP(ADDRESS[4].node), flags: 0 });
   const frame = packet({ src, dst: ADDRESS[f].a, sport: freshPort(), dport: 80, flags: TCP.syn, payload: Buffer.alloc(60), ...s });
   const { verdict } = lab.run('from_netdev', frame, 1);
   const event = lab.events().at(-1)!;

@@ -38,6 +38,8 @@ let lab: Lab;
 beforeAll(() => {
   build();
   lab = createPods();
+  // native routing: every end may come in from the network
+  lab.config({ flags: 0 });
   lab.addrClass('0.0.0.0/0', CLASS.all);
   lab.addrClass('10.0.0.0/8', CLASS.cluster);
   lab.addrClass('10.0.2.0/24', CLASS.remote);

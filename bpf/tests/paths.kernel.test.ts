@@ -208,6 +208,7 @@ describe.each(FAMILIES)('IPv%i', (f) => {
 
   describe('network', () => {
     test('native packets are judged by the address they come from, and strangers stay outside', () => {
+      lab.config({ ...NODE, flags: 0 });
       lab.policy(1001, DENY.ingress, [allowFromC('ingress')]);
       lab.bump();
       expect(toPort('from_netdev', at.c, 80).verdict).toBe(VERDICT.redirect);

@@ -23,6 +23,7 @@ export function createPods(options: LabOptions = {}): Lab {
     lab.pod({ ...p, ips: [ADDRESS[4][n], ADDRESS[6][n]] });
   for (const f of FAMILIES) {
     lab.host(ADDRESS[f].node);
+    lab.ipcache(`${ADDRESS[f].tunnel}/${f === 4 ? 32 : 128}`, 6, ADDRESS[4].tunnel);
     lab.host(ADDRESS[f].router);
     lab.ipcache(`${ADDRESS[f].c}/${f === 4 ? 32 : 128}`, 1003, ADDRESS[4].tunnel);
     lab.ipcache(f === 4 ? '10.0.2.0/24' : 'fd00:2::/64', 99, ADDRESS[4].tunnel);

@@ -56,7 +56,7 @@ const artifacts = (i: number, native: boolean) => ({
   'ipcache/nodes': ipcache(
     [0, 1].flatMap((j) => [
       ...(blocks[j] as string[]).map((b) => [b, 99, (addresses[j] as string[])[0] as string] as const),
-      ...(addresses[j] as string[]).map((a) => [a, 6] as const),
+      ...(addresses[j] as string[]).map((a) => [a, 6, (addresses[j] as string[])[0] as string] as const),
     ]),
   ),
   [`ipcache/${client}`]: ipcache([
