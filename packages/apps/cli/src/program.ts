@@ -117,6 +117,15 @@ function optionsOf(command: Command): object {
   return { ...(command.parent === null ? {} : optionsOf(command.parent)), ...own };
 }
 
+/** The option may stand before the command, which alone knows its formats. */
+function checkOutput(command: Command): void {
+  const { output } = optionsOf(command) as { output: string };
+  const choices = command.options.find((o) => o.long === '--output')?.argChoices ?? [];
+  if (choices.includes(output)) return;
+  const hint = `${command.name()} prints ${choices.join(', ')}`;
+  throw new AppError({ code: 'cli/usage', message: `there is no output format "${output}" here`, hint });
+}
+
 export function createProgram(io: CliIo, outcome: Outcome): Command {
   const program = new Command('axoneme')
     .description('Looks into an Axoneme installation through its operator.')
@@ -125,7 +134,8 @@ export function createProgram(io: CliIo, outcome: Outcome): Command {
     .option('--context <name>', 'context of the kubeconfig')
     .option('--server <host:port>', 'admin service to talk to directly, without the API server')
     .option('--tls-dir <dir>', 'tls.crt, tls.key and ca.crt for --server')
-    .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']).default('text'))
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json', 'sarif', 'markdown']).default('text'))
+    .hook('preAction', (_program, command) => checkOutput(command))
     .configureOutput({ writeOut: (s) => io.out.write(s), writeErr: (s) => io.err.write(s) })
     .exitOverride()
     .showHelpAfterError('(see --help)');

@@ -16,12 +16,12 @@ export interface ValidateQuery {
 export const validateCodes = { clean: 0, warnings: 1, errors: 2 } as const;
 
 const countOf = (findings: readonly Finding[], level: Finding['level']): number => findings.filter((f) => f.level === level).length;
-const plural = (n: number, one: string, many = `${one}s`): string => `${n} ${n === 1 ? one : many}`;
+const plural = (n: number, one: string): string => `${n} ${n === 1 ? one : `${one}s`}`;
 
 export function renderFindings(v: Validation): string {
   const lines = v.findings.map((f) => `${f.file}:${f.line}: ${f.level}: ${messageText(f)} [${f.rule}]\n`);
   const sum = [plural(countOf(v.findings, 'error'), 'error'), plural(countOf(v.findings, 'warning'), 'warning')].join(', ');
-  return `${lines.join('')}${plural(v.checked, 'policy', 'policies')} checked: ${sum}\n`;
+  return `${lines.join('')}${plural(v.checked, 'object')} checked: ${sum}\n`;
 }
 
 export function validatePolicies(documents: Documents, config: WorldConfig, q: ValidateQuery, out: Output): number {
@@ -30,7 +30,7 @@ export function validatePolicies(documents: Documents, config: WorldConfig, q: V
   const warnings = countOf(v.findings, 'warning');
   if (q.format === 'text') out.write(renderFindings(v));
   else if (q.format === 'sarif') out.write(json(sarif(v.findings)));
-  else out.write(json({ policies: v.checked, errors, warnings, findings: v.findings }));
+  else out.write(json({ checked: v.checked, errors, warnings, findings: v.findings }));
   if (errors > 0) return validateCodes.errors;
   return q.strict && warnings > 0 ? validateCodes.warnings : validateCodes.clean;
 }

@@ -1,9 +1,18 @@
 // `axoneme policy verdict`: would this connection be allowed, and by which rule.
-import { type ConnectionVerdict, type DecidingRule, type HopVerdict, questionsOf, type RuleOrigin, verdictsOn } from '@axoneme/policy';
+import {
+  type ConnectionVerdict,
+  type DecidingRule,
+  type HopVerdict,
+  originText,
+  type Question,
+  questionsOf,
+  trafficText,
+  verdictsOn,
+} from '@axoneme/policy';
 import { AppError } from '@axoneme/std';
 import { json, type Output } from '../output.ts';
 import type { Model } from '../policy/model.ts';
-import { parseTraffic, type TrafficOptions, trafficText } from '../policy/traffic.ts';
+import { parseTraffic, type TrafficOptions } from '../policy/traffic.ts';
 
 export interface VerdictQuery extends TrafficOptions {
   readonly from: string;
@@ -12,11 +21,6 @@ export interface VerdictQuery extends TrafficOptions {
 
 /** Exit codes of `verdict`. */
 export const verdictCodes = { allowed: 0, denied: 3 } as const;
-
-export function ruleText(o: RuleOrigin): string {
-  const object = `${o.kind} ${o.namespace === '' ? o.name : `${o.namespace}/${o.name}`}`;
-  return o.list === 'default-deny' ? `${object} default deny ${o.direction}` : `${object} ${o.list}[${o.index ?? 0}]`;
-}
 
 const reasons: Readonly<Record<HopVerdict['reason'], string>> = {
   allow: 'allowed by a rule',
@@ -28,7 +32,7 @@ const reasons: Readonly<Record<HopVerdict['reason'], string>> = {
 };
 
 const decidedBy = (rules: readonly DecidingRule[]): string[] =>
-  rules.map((r) => `${ruleText(r.origin)}${r.tier === 'normal' ? '' : ` (tier ${r.tier})`}`);
+  rules.map((r) => `${originText(r.origin)}${r.tier === 'normal' ? '' : ` (tier ${r.tier})`}`);
 
 export function renderHop(h: HopVerdict): string {
   const lines = [`  ${h.direction.padEnd(7)} ${h.allowed ? 'allowed' : 'DENIED '}  at ${h.subject}: ${reasons[h.reason] ?? h.reason}`];
@@ -40,9 +44,23 @@ export function renderHop(h: HopVerdict): string {
   return `${lines.join('\n')}\n`;
 }
 
-export function renderVerdict(v: ConnectionVerdict, title: string): string {
-  const hops = v.hops.length === 0 ? '  no end of it is subject to policy\n' : v.hops.map(renderHop).join('');
-  return `${v.allowed ? 'ALLOWED' : 'DENIED'}  IPv${v.family}  ${title}\n${hops}`;
+/** One block for both families if all they differ in is the family. */
+export function mergeFamilies(blocks: readonly { readonly family: number; readonly title: string; readonly body: string }[]): string {
+  const merged = Map.groupBy(blocks, (b) => `${b.title}\n${b.body}`);
+  return [...merged.values()]
+    .map((same) => {
+      const { title, body } = same[0]!;
+      const [state, rest] = [title.slice(0, title.indexOf(' ')), title.slice(title.indexOf(' ') + 1)];
+      return `${state}  ${same.map((b) => `IPv${b.family}`).join(' and ')}  ${rest}\n${body}`;
+    })
+    .join('');
+}
+
+export const verdictTitle = (v: ConnectionVerdict, q: Question): string =>
+  `${v.allowed ? 'ALLOWED' : 'DENIED'} ${q.from.name} -> ${q.to.name} ${trafficText(q.protocol, q.port)}`;
+
+export function renderHops(v: ConnectionVerdict): string {
+  return v.hops.length === 0 ? '  no end of it is subject to policy\n' : v.hops.map(renderHop).join('');
 }
 
 export const verdictJson = (v: ConnectionVerdict): object => ({
@@ -84,10 +102,7 @@ export function policyVerdict(model: Model, q: VerdictQuery, asJson: boolean, ou
     const { from, to } = questions[0]!;
     out.write(json({ from: from.name, to: to.name, allowed: verdicts.every((v) => v.allowed), verdicts: verdicts.map(verdictJson) }));
   } else {
-    verdicts.forEach((v, i) => {
-      const { from, to, protocol, port } = questions[i]!;
-      out.write(renderVerdict(v, `${from.name} -> ${to.name} ${trafficText(protocol, port)}`));
-    });
+    out.write(mergeFamilies(verdicts.map((v, i) => ({ family: v.family, title: verdictTitle(v, questions[i]!), body: renderHops(v) }))));
   }
   return verdicts.every((v) => v.allowed) ? verdictCodes.allowed : verdictCodes.denied;
 }

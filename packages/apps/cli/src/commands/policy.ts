@@ -7,6 +7,7 @@ import { loadModel } from '../policy/load.ts';
 import type { WorldConfig } from '../policy/world.ts';
 import { type ValidateQuery, validatePolicies } from './policy-validate.ts';
 import { policyVerdict, type VerdictQuery } from './policy-verdict.ts';
+import { policyWhy } from './policy-why.ts';
 
 export interface PolicyCommandsIo {
   readonly out: Output;
@@ -39,6 +40,7 @@ export type OptionsOf = (command: Command) => object;
 export function addPolicyCommands(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
   addValidate(policy, io, outcome, optionsOf);
   addVerdict(policy, io, outcome, optionsOf);
+  addWhy(policy, io, outcome, optionsOf);
 }
 
 function addValidate(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
@@ -74,5 +76,15 @@ function addVerdict(policy: Command, io: PolicyCommandsIo, outcome: Outcome, opt
       const o = optionsOf(command) as QuestionOptions;
       const model = loadModel(readDocuments(o.filename, stdinOf(io)), worldConfig(o), io.err);
       outcome.code = policyVerdict(model, o, o.output === 'json', io.out);
+    });
+}
+
+function addWhy(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
+  withQuestion(policy.command('why'))
+    .description('tells which rule decides a connection, and the smallest change that would decide it the other way')
+    .action((_own: object, command: Command) => {
+      const o = optionsOf(command) as QuestionOptions;
+      const model = loadModel(readDocuments(o.filename, stdinOf(io)), worldConfig(o), io.err);
+      outcome.code = policyWhy(model, o, o.output === 'json', io.out);
     });
 }

@@ -1,7 +1,17 @@
 // What is wrong or doubtful in manifests, each with file and line. Called by `policy validate` and, for broken input, by the other commands.
 
 import { ciliumClusterwideNetworkPolicy, ciliumNetworkPolicy, parseWith, schemaIssues } from '@axoneme/crds';
-import { bindRules, type ParsedPolicy, type PolicyIssue, type PolicyObject, parsePolicy, type Rule } from '@axoneme/policy';
+import {
+  bindRules,
+  type Invariant,
+  type ParsedPolicy,
+  type PolicyIssue,
+  type PolicyObject,
+  parseCidrGroup,
+  parseInvariant,
+  parsePolicy,
+  type Rule,
+} from '@axoneme/policy';
 import type { BrokenDocument, Documents, Manifest } from './documents.ts';
 import { str } from './documents.ts';
 import { worldLints } from './lints.ts';
@@ -47,6 +57,8 @@ export interface ValidPolicy {
 export interface Validation {
   readonly findings: readonly Finding[];
   readonly policies: readonly ValidPolicy[];
+  readonly invariants: readonly Invariant[];
+  /** Policies, invariants and CIDR groups. */
   readonly checked: number;
 }
 
@@ -112,13 +124,16 @@ export function validate(documents: Documents, world: ManifestWorld, config: Wor
   const findings: Finding[] = documents.broken.map(brokenFinding);
   const policies: ValidPolicy[] = [];
   const references = referencesIn(world, config);
+  const addIssues = (m: Manifest, issues: readonly PolicyIssue[]): void => {
+    for (const i of issues)
+      findings.push(findingAt(m, { ...i, level: i.severity === 'error' ? 'error' : 'warning', rule: issueRules[i.severity] }));
+  };
   for (const manifest of world.policies) {
     const parsed = parsePolicy(policyObject(manifest, config), { clusterName: config.clusterName });
     const issues = parsed.ok ? parsed.value.issues : parsed.error;
     const schema = schemaFindings(manifest, issues);
     findings.push(...schema);
-    for (const i of issues)
-      findings.push(findingAt(manifest, { ...i, level: i.severity === 'error' ? 'error' : 'warning', rule: issueRules[i.severity] }));
+    addIssues(manifest, issues);
     if (!parsed.ok) continue;
     const { rules, missing } = bindRules(parsed.value.rules, references);
     if (schema.length === 0) policies.push({ manifest, parsed: parsed.value, rules });
@@ -126,8 +141,15 @@ export function validate(documents: Documents, world: ManifestWorld, config: Wor
       findings.push(findingAt(manifest, { level: 'warning', rule: 'missing-reference', path: 'spec', message }));
     findings.push(...rules.flatMap((r) => worldLints(r, world)).map((l) => findingAt(manifest, { level: 'warning', ...l })));
   }
+  for (const m of world.cidrGroups) addIssues(m, parseCidrGroup(m.object).issues);
+  const invariants = world.invariants.flatMap((m) => {
+    const parsed = parseInvariant(m.object, { clusterName: config.clusterName });
+    if (!parsed.ok) addIssues(m, parsed.error);
+    return parsed.ok ? [parsed.value] : [];
+  });
+  const checked = world.policies.length + world.invariants.length + world.cidrGroups.length;
   findings.push(...duplicates([...world.policies, ...world.cidrGroups, ...world.invariants], config));
-  return { findings: findings.map(trimmed).sort(byPlace), policies, checked: world.policies.length };
+  return { findings: findings.map(trimmed).sort(byPlace), policies, invariants, checked };
 }
 
 /** `severity` of an issue must not leak into the output. */

@@ -1,13 +1,6 @@
 // Services and CIDR groups of a manifest world, as rules refer to them. Called by findings.ts.
-import { parseCidrOrIp, parseIp } from '@axoneme/model';
-import {
-  type CidrGroup,
-  cidrGroupLabels,
-  createReferenceIndex,
-  type ReferencedService,
-  type References,
-  serviceLabels,
-} from '@axoneme/policy';
+import { parseIp } from '@axoneme/model';
+import { createReferenceIndex, parseCidrGroup, type ReferencedService, type References, serviceLabels } from '@axoneme/policy';
 import { type Json, list, type Manifest, obj, str } from './documents.ts';
 import { type ManifestWorld, metaOf, strings, type WorldConfig } from './world.ts';
 
@@ -29,7 +22,10 @@ export function referencesIn(world: ManifestWorld, config: WorldConfig): Referen
       addresses: (backends.get(`${namespace}/${name}`) ?? []).flatMap((m) => addressesOf(m.object)),
     };
   });
-  return createReferenceIndex(services, world.cidrGroups.map(groupOf));
+  return createReferenceIndex(
+    services,
+    world.cidrGroups.map((m) => parseCidrGroup(m.object).group),
+  );
 }
 
 const addressesOf = (slice: Json) =>
@@ -39,12 +35,3 @@ const addressesOf = (slice: Json) =>
       return ip.ok ? [ip.value] : [];
     }),
   );
-
-function groupOf({ object }: Manifest): CidrGroup {
-  const name = str(metaOf(object).name);
-  const cidrs = list(obj(object.spec).externalCIDRs).flatMap((c) => {
-    const cidr = parseCidrOrIp(str(c));
-    return cidr.ok ? [cidr.value] : [];
-  });
-  return { name, labels: cidrGroupLabels(name, strings(metaOf(object).labels)), cidrs };
-}

@@ -1,8 +1,6 @@
 // Findings as SARIF 2.1.0, the form that code scanning services read. Called by `policy validate -o sarif`.
 import { type Finding, findingRules } from './findings.ts';
 
-const informationUri = 'https://github.com/axoneme/axoneme/blob/main/docs/policy-in-ci.md';
-
 export function sarif(findings: readonly Finding[]): object {
   const ids = Object.keys(findingRules);
   return {
@@ -13,7 +11,6 @@ export function sarif(findings: readonly Finding[]): object {
         tool: {
           driver: {
             name: 'axoneme',
-            informationUri,
             rules: Object.entries(findingRules).map(([id, text]) => ({ id, shortDescription: { text } })),
           },
         },

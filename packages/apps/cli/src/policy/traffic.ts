@@ -1,5 +1,5 @@
 // `--port` and `--icmp` → what is sent, for each address family. Called by `verdict` and `why`.
-import { type IpFamily, icmpTypeByName, parsePort, protocolName, protocolNumbers } from '@axoneme/model';
+import { type IpFamily, icmpTypeByName, parsePort, protocolNumbers } from '@axoneme/model';
 import type { SceneEnd, Traffic } from '@axoneme/policy';
 import { AppError } from '@axoneme/std';
 
@@ -49,9 +49,3 @@ function parseIcmp(text: string): Traffic {
     return port === undefined ? undefined : { protocol: family === 4 ? protocolNumbers.ICMP : protocolNumbers.ICMPv6, port };
   };
 }
-
-/** `80/TCP`, `ICMP type 8`. */
-export const trafficText = (protocol: number, port: number): string =>
-  protocol === protocolNumbers.ICMP || protocol === protocolNumbers.ICMPv6
-    ? `${protocolName(protocol)} type ${port}`
-    : `${port}/${protocolName(protocol)}`;

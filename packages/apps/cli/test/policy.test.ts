@@ -1,0 +1,103 @@
+// The `policy` commands on manifests: what they print, as golden files, and their exit codes. UPDATE_GOLDEN=1 writes the files anew.
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, test } from '@jest/globals';
+import { runCli } from '../src/index.ts';
+
+const here = join(import.meta.dirname, 'policy');
+const golden = join(import.meta.dirname, 'golden');
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** `@base` is a directory of manifests beside this file; in the output it is `@base` again. */
+async function run(line: string, stdin = ''): Promise<Ran> {
+  const written = { out: [] as string[], err: [] as string[] };
+  const argv = line.split(' ').map((a) => (a.startsWith('@') ? join(here, a.slice(1)) : a));
+  const code = await runCli(argv, {
+    out: { write: (t) => void written.out.push(t) },
+    err: { write: (t) => void written.err.push(t) },
+    signal: new AbortController().signal,
+    stdin: () => stdin,
+  });
+  const clean = (t: string): string => t.replaceAll(`${here}/`, '@').replaceAll(here.slice(1), '@');
+  return { code, out: clean(written.out.join('')), err: clean(written.err.join('')) };
+}
+
+function expectGolden(name: string, line: string, r: Ran): void {
+  const text = `$ axoneme ${line}\n${r.out}${r.err === '' ? '' : `--- stderr\n${r.err}`}--- exit ${r.code}\n`;
+  const file = join(golden, `${name}.txt`);
+  if (process.env.UPDATE_GOLDEN === '1' || !existsSync(file)) {
+    mkdirSync(golden, { recursive: true });
+    writeFileSync(file, text);
+  }
+  expect(text).toBe(readFileSync(file, 'utf8'));
+}
+
+const cases: Readonly<Record<string, string>> = {
+  'validate-broken': 'policy validate @broken',
+  'validate-json': 'policy validate -o json @broken',
+  'validate-sarif': 'policy validate -o sarif @broken',
+  'validate-base': 'policy validate @base',
+  'validate-strict': 'policy validate --strict @base',
+  'verdict-allowed': 'policy verdict -f @base --from world --to shop/web --port http',
+  'verdict-denied-json': 'policy verdict -f @base --from shop/backup --to shop/db --port 5432 -o json',
+  'verdict-nothing-enforced': 'policy verdict -f @base --from 192.0.2.1 --to node/n1 --port 22',
+  'verdict-icmp': 'policy verdict -f @base --from ops/probe --to shop/db --icmp EchoRequest',
+  'verdict-host': 'policy verdict -f @base --from node/n1 --to ops/debug --port 80',
+  'verdict-broken-input': 'policy verdict -f @broken --from shop/web --to world --port 80',
+  'why-label-missing': 'policy why -f @base --from shop/backup --to shop/db --port 5432',
+  'why-denied-address': 'policy why -f @base --from shop/web --to 169.254.169.254 --port 80',
+  'why-allowed': 'policy why -f @base --from world --to shop/web --port 8080',
+  'why-json': 'policy why -f @base --from ops/debug --to shop/web --port 8080 -o json',
+  'why-unknown-end': 'policy why -f @base --from shop/nobody --to world --port 80',
+};
+
+describe('golden', () => {
+  test.each(Object.entries(cases))('%s', async (name, line) => {
+    expectGolden(name, line, await run(line));
+  });
+});
+
+test('SARIF names a rule of the driver and a line for each result', async () => {
+  const { runs, version } = JSON.parse((await run('policy validate -o sarif @broken')).out) as {
+    version: string;
+    runs: { tool: { driver: { rules: { id: string }[] } }; results: { ruleId: string; ruleIndex: number; locations: object[] }[] }[];
+  };
+  expect(version).toBe('2.1.0');
+  const [only] = runs;
+  for (const r of only!.results) {
+    expect(only!.tool.driver.rules[r.ruleIndex]!.id).toBe(r.ruleId);
+    expect(r.locations).toHaveLength(1);
+  }
+  expect(only!.results.map((r) => r.ruleId)).toEqual(expect.arrayContaining(['broken-document', 'invalid-policy', 'selects-nobody']));
+});
+
+test('standard input, lists and several documents; a document that is no object is left alone', async () => {
+  const list = {
+    apiVersion: 'v1',
+    kind: 'List',
+    items: [
+      { apiVersion: 'cilium.io/v2', kind: 'CiliumNetworkPolicy', metadata: { name: 'p', namespace: 'a' }, spec: { endpointSelector: {} } },
+    ],
+  };
+  const r = await run('policy validate -', `replicas: 3\n---\n${JSON.stringify(list)}\n---\n# only a remark\n`);
+  expect(r.out).toContain('-:3: error: CiliumNetworkPolicy a/p spec: has no ingress');
+  expect(r.code).toBe(2);
+  const typed = {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicyList',
+    items: [{ metadata: { name: 'n' }, spec: { podSelector: {} } }],
+  };
+  expect(await run('policy validate -', JSON.stringify(typed))).toMatchObject({ code: 0, out: '1 object checked: 0 errors, 0 warnings\n' });
+});
+
+test('wrong usage', async () => {
+  expect((await run('policy validate /nowhere/at/all')).code).toBe(2);
+  expect((await run('policy verdict -f @base --from shop/web --to shop/db')).err).toContain('needs one of --port and --icmp');
+  expect((await run('policy verdict -f @base --from shop/web --to shop/db --port 99999')).err).toContain('is no port');
+  expect((await run('policy verdict -f @base --from 10.0.0.1 --to 2001:db8::1 --port 80')).err).toContain('no address family in common');
+});
