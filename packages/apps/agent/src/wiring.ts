@@ -20,6 +20,8 @@ import { assertAlone, type CniHandler, createCniServer } from './endpoints/cni-s
 import { createEndpointManager, type EndpointManager } from './endpoints/manager.ts';
 import { createRegistry } from './endpoints/registry.ts';
 import { createWorkloads, type Workloads, workloadPrefix } from './endpoints/workloads.ts';
+import { createHostGuard } from './host/guard.ts';
+import { operatorReachable } from './host/reach.ts';
 import { type AgentMetrics, createAgentMetrics, kernelLost } from './metrics.ts';
 import { createCounters } from './report/counters.ts';
 import { createFlows } from './report/flows.ts';
@@ -199,6 +201,14 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     apply.start();
     installBinary(cni);
 
+    const guard = createHostGuard({
+      apply,
+      confirmMs: config.hostPolicyConfirmMs,
+      reachable: (signal) => operatorReachable(trust.now()?.endpoints ?? [], identity.tls(), signal),
+      reconnect: () => link?.reconnect(),
+      clock,
+      log,
+    });
     const status = (): object => ({
       node: config.nodeName,
       build,
@@ -209,6 +219,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       rssBytes: process.memoryUsage.rss(),
       endpoints: endpoints.list().length,
       tables: apply.occupancy(),
+      hostPolicy: guard.status(),
       components: health.components(),
     });
     const components = (): { name: string; state: string; reason: string }[] =>
@@ -225,6 +236,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     });
     const sync = createSyncClient({
       ...handlers,
+      heard: () => guard.heard(),
       async commit(c) {
         const done = await handlers.commit(c);
         if (done.ok) {
@@ -247,7 +259,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     identity.onRenewed(() => sync.reconnect());
 
     health.register({ name: 'datapath', health: () => datapath.health() });
-    for (const part of [identity, sync, reporter]) health.register(part);
+    for (const part of [identity, sync, reporter, guard]) health.register(part);
     // readiness is about pods being served, not about the operator being there
     health.gate({
       name: 'pods',
@@ -282,7 +294,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       () => endpoints.fillRows(),
       () => endpoints.restore(),
     );
-    for (const part of [identity, reporter]) await part.start(life.signal);
+    for (const part of [identity, reporter, guard]) await part.start(life.signal);
     // dialling without a certificate would only build up backoff
     void identity.ready().then(() => sync.start(life.signal));
     verifyNowAndThen();

@@ -18,8 +18,11 @@ export const fakeSpecs = {
   ipcache: [5, 4],
 } as const;
 
-export function createFakeTables(capacity = 1000): FakeTables {
-  const rows = new Map<string, Map<string, string>>(Object.keys(fakeSpecs).map((n) => [n, new Map()]));
+/** Key and value sizes as the kernel has them, of the tables that host policies depend on. */
+export const realSpecs = { policy: [16, 16], subject: [8, 40], addr_class: [24, 4], ipcache: [24, 24] } as const;
+
+export function createFakeTables(capacity = 1000, specs: Readonly<Record<string, readonly [number, number]>> = fakeSpecs): FakeTables {
+  const rows = new Map<string, Map<string, string>>(Object.keys(specs).map((n) => [n, new Map()]));
   const fake: FakeTables = {
     rows,
     generation: 0,
@@ -30,7 +33,7 @@ export function createFakeTables(capacity = 1000): FakeTables {
     get(name): Table | undefined {
       const own = rows.get(name);
       if (!own) return undefined;
-      const [keySize, valueSize] = fakeSpecs[name as keyof typeof fakeSpecs];
+      const [keySize, valueSize] = specs[name] as readonly [number, number];
       const each = (b: Buffer, size: number, fn: (s: string, i: number) => void): void => {
         for (let i = 0; i * size < b.length; i++) fn(b.toString('latin1', i * size, (i + 1) * size), i);
       };

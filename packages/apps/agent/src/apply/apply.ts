@@ -1,12 +1,14 @@
 // Owns what this node holds and brings it into the kernel: commits from the operator, the stored commit after a restart. Called by sync and
 // wiring. Commits run one after another; a failed one leaves disk, memory and kernel as they were.
 import { AppError, type Clock, type Digest, describeError, err, fail, type Log, ok, type Result } from '@axoneme/std';
+import { type HostState, readState, sameTrial, stateArtifact, type Trial } from '../host/state.ts';
+import { type Change, confirmChange, guardCommit, revertChange, type TrialView } from '../host/trial.ts';
 import { type Tables, tableOrder } from '../ports/tables.ts';
 import type { ArtifactContent } from '../store/artifact-file.ts';
 import type { IndexEntry, StoreIndex } from '../store/index-file.ts';
 import type { Prepared, Store } from '../store/store.ts';
 import { checkCapacity, execute } from './execute.ts';
-import { createHeld, type Held, indexAfter } from './held.ts';
+import { createHeld, type Held, indexAfter, isLocal } from './held.ts';
 import { todaysRows } from './old-rows.ts';
 import { planTable, type TablePlan, type Upsert } from './plan.ts';
 import { type Drift, reconcile } from './reconcile.ts';
@@ -58,6 +60,14 @@ export interface Apply {
   occupancy(): Record<string, Occupancy>;
   /** Listeners run after the rows are in the kernel. */
   onBlobs(listener: (changes: readonly BlobChange[]) => void): void;
+  /** Host policies on trial and refused. */
+  host(): HostState;
+  /** What this trial is about stays. Nothing happens when another one has begun, as for `revertHost`. */
+  confirmHost(trial: Trial): Promise<Result<void>>;
+  /** The rows of before the trial again, and the policy refused for a while. */
+  revertHost(trial: Trial): Promise<Result<void>>;
+  /** Listeners run after `host` changed, also at the start. */
+  onHost(listener: (state: HostState) => void): void;
 }
 
 /** Goes back to the objects before the commit. */
@@ -96,6 +106,9 @@ function checkUpsert(u: CommitUpsert, tables: Tables): Result<void> {
 export function createApply({ store, tables, objects, clock, log }: ApplyDeps): Apply {
   let held: Held = createHeld();
   const listeners: ((changes: readonly BlobChange[]) => void)[] = [];
+  const hostListeners: ((state: HostState) => void)[] = [];
+  let hostDigest: Digest | undefined;
+  let hostState: HostState = { trial: undefined, refused: [] };
   let revision = 0;
   let epoch = 0;
   // whether the kernel is known to hold exactly what `held` says; `drifted`: it should, but a failed rollback left a difference
@@ -104,7 +117,11 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
   let queue: Promise<unknown> = Promise.resolve();
 
   const keySize = (table: string): number => (isKernelTable(table) ? (tables.get(table)?.keySize ?? 0) : 0);
+  // changes of our own that the disk had no room for; the next commit stores them
+  const unsaved = new Map<Digest, ArtifactContent>();
   const read = (a: { readonly digest: Digest }): ArtifactContent => {
+    const waiting = unsaved.get(a.digest);
+    if (waiting) return waiting;
     const r = store.read(a.digest);
     if (!r.ok) throw r.error;
     return todaysRows(r.value, tables.get('subject'));
@@ -117,21 +134,30 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
     if (changes.length > 0) for (const l of listeners) l(changes);
   };
 
-  const planAll = (upserts: readonly Upsert[], removes: readonly string[]): TablePlan[] => {
+  const planOne = (name: string, { upserts, removes }: Change): TablePlan | undefined => {
     const leaving = [...removes, ...upserts.map((u) => u.entry.name)].map((n) => held.get(n)).filter((a) => a !== undefined);
-    return tableOrder.flatMap((name) => {
-      const t = tables.get(name);
-      const ups = upserts.filter((u) => u.entry.table === name && u.content.keys.length > 0);
-      const gone = leaving.filter((a) => a.table === name);
-      if (!t || ups.length + gone.length === 0) return [];
-      const { keySize: ks, valueSize: vs } = t;
-      return [planTable(name, { keySize: ks, valueSize: vs, keys: held.keys, upserts: ups, gone, byId: held.byId, read })];
-    });
+    const t = tables.get(name);
+    const ups = upserts.filter((u) => u.entry.table === name && u.content.keys.length > 0);
+    const gone = leaving.filter((a) => a.table === name);
+    if (!t || ups.length + gone.length === 0) return undefined;
+    const { keySize: ks, valueSize: vs } = t;
+    return planTable(name, { keySize: ks, valueSize: vs, keys: held.keys, upserts: ups, gone, byId: held.byId, read });
+  };
+  const planAll = (c: Change): TablePlan[] => tableOrder.flatMap((name) => planOne(name, c) ?? []);
+  const trialView = (): TrialView => ({ held, read, nowMs: clock.nowMs(), plan: planOne });
+  const tellHost = (): void => {
+    const now = held.get(stateArtifact)?.digest;
+    if (now === hostDigest) return;
+    hostDigest = now;
+    hostState = readState(held, read);
+    for (const l of hostListeners) l(hostState);
   };
 
   const blobChanges = (upserts: readonly Upsert[], removes: readonly string[]): BlobChange[] => [
-    ...removes.filter((n) => !isKernelTable(held.get(n)?.table ?? '')).map((name) => ({ name, blob: undefined })),
-    ...upserts.filter((u) => !isKernelTable(u.entry.table)).map((u) => ({ name: u.entry.name, blob: u.content.blob })),
+    ...removes.filter((n) => !isLocal(n) && !isKernelTable(held.get(n)?.table ?? '')).map((name) => ({ name, blob: undefined })),
+    ...upserts
+      .filter((u) => !isLocal(u.entry.name) && !isKernelTable(u.entry.table))
+      .map((u) => ({ name: u.entry.name, blob: u.content.blob })),
   ];
 
   const adopt = (upserts: readonly Upsert[], removes: readonly string[], oldKeys: ReadonlyMap<string, Buffer>): void => {
@@ -183,20 +209,27 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
     const started = clock.monotonicMs();
     const refused = refuse(c, epoch, held, tables);
     if (refused) return err(refused);
-    const upserts = fresh(c.upserts, held);
-    const removes = c.removes.filter((n) => held.get(n) !== undefined);
+    const {
+      upserts,
+      removes,
+      refused: withheld,
+    } = guardCommit({ upserts: fresh(c.upserts, held), removes: c.removes.filter((n) => held.get(n) !== undefined) }, trialView());
     if (kernel === 'drifted') reconcileHeld();
-    const plans = kernel === 'equal' ? planAll(upserts, removes) : [];
+    const plans = kernel === 'equal' ? planAll({ upserts, removes }) : [];
     const room = checkCapacity(plans, tables);
     if (!room.ok) return room;
     const taken = takeObjects(upserts, removes);
     if (!taken.ok) return taken;
-    const done = await write(c, { upserts, removes, plans }).catch((e: unknown) => err(asAppError(e)));
+    // a node that left something out has not reached the revision
+    const reached = withheld ? { revision, epoch: c.epoch } : c;
+    const done = await write(reached, { upserts, removes, plans }).catch((e: unknown) => err(asAppError(e)));
     if (!done.ok) {
       taken.value();
       return done;
     }
     tell(done.value);
+    tellHost();
+    if (withheld) return err(withheld);
     return ok({ revision, epoch, heldDigest: held.digest(), applyUs: Math.round((clock.monotonicMs() - started) * 1000) });
   };
 
@@ -211,17 +244,18 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
     });
   };
 
-  interface Change {
-    readonly upserts: readonly Upsert[];
-    readonly removes: readonly string[];
+  interface Planned extends Change {
     readonly plans: readonly TablePlan[];
   }
 
   /** Disk first, then the kernel; or nothing at all. */
-  const write = async (c: CommitRequest, { upserts, removes, plans }: Change): Promise<Result<readonly BlobChange[]>> => {
+  const write = async (
+    c: Pick<CommitRequest, 'revision' | 'epoch'>,
+    { upserts, removes, plans }: Planned,
+  ): Promise<Result<readonly BlobChange[]>> => {
     const entries = upserts.map((u) => u.entry);
     const oldKeys = new Map([...removes, ...entries.map((e) => e.name)].map((n) => [n, keysOf(n)]));
-    const added = new Map(upserts.map((u) => [u.entry.digest, u.content]));
+    const added = new Map([...unsaved, ...upserts.map((u) => [u.entry.digest, u.content] as const)]);
     const next = indexAfter(held, c.revision, c.epoch, entries, removes);
     const prepared = await store.prepare(next, added);
     const changes = blobChanges(upserts, removes);
@@ -236,15 +270,42 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
       kernel = 'equal';
       complete = true;
     }
+    unsaved.clear();
     revision = c.revision;
     epoch = c.epoch;
     return ok(changes);
+  };
+
+  /** A change of the agent's own. What is in the kernel matters more here than what is on disk: a full disk must not keep a node cut off. */
+  const runLocal = async (change: Change): Promise<Result<void>> => {
+    if (kernel === 'drifted') reconcileHeld();
+    const plans = planAll(change);
+    const stored =
+      kernel === 'equal' ? await write({ revision, epoch }, { ...change, plans }).catch((e: unknown) => err(asAppError(e))) : undefined;
+    if (stored?.ok) {
+      tellHost();
+      return ok(undefined);
+    }
+    const done = execute(plans, tables);
+    if (!done.ok) return done;
+    const changed = [...change.removes, ...change.upserts.map((u) => u.entry.name)];
+    const oldKeys = new Map(changed.map((n) => [n, keysOf(n)]));
+    for (const u of change.upserts) unsaved.set(u.entry.digest, u.content);
+    adopt(change.upserts, change.removes, oldKeys);
+    tellHost();
+    return stored ?? ok(undefined);
   };
 
   const reconcileHeld = (): readonly Drift[] => {
     const drift = reconcile(held, tables, read);
     kernel = 'equal';
     return drift;
+  };
+
+  const inTurn = <T>(work: () => Promise<Result<T>>): Promise<Result<T>> => {
+    const next = queue.then(work).catch((e: unknown) => err(asAppError(e)));
+    queue = next;
+    return next;
   };
 
   return {
@@ -264,12 +325,15 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
         complete = true;
         log.info('stored commit taken up', { revision, artifacts: held.size, drift });
       }
-      tell(changes);
+      tell(changes.filter((c) => !isLocal(c.name)));
+      tellHost();
     },
-    commit(request) {
-      const next = queue.then(() => run(request)).catch((e: unknown) => err(asAppError(e)));
-      queue = next;
-      return next;
+    commit: (request) => inTurn(() => run(request)),
+    host: () => hostState,
+    confirmHost: (trial) => inTurn(async () => (sameTrial(trial, hostState.trial) ? runLocal(confirmChange(trialView())) : ok(undefined))),
+    revertHost: (trial) => inTurn(async () => (sameTrial(trial, hostState.trial) ? runLocal(revertChange(trialView())) : ok(undefined))),
+    onHost(listener) {
+      hostListeners.push(listener);
     },
     verify() {
       return kernel === 'unknown' ? [] : reconcileHeld();
@@ -285,7 +349,7 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
     },
     heldDigest: () => held.digest(),
     *heldNames() {
-      for (const a of held.all()) yield [a.name, a.digest] as const;
+      for (const a of held.all()) if (!isLocal(a.name)) yield [a.name, a.digest] as const;
     },
     occupancy() {
       const present = tableOrder.map((n) => tables.get(n)).filter((t) => t !== undefined);

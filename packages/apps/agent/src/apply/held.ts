@@ -5,6 +5,12 @@ import { invariant } from '@axoneme/std';
 import type { IndexEntry, StoreIndex } from '../store/index-file.ts';
 import { type ArtifactId, createKeyIndex, eachKey, type KeyIndex } from './key-index.ts';
 
+/** Artifacts of the agent's own making: on disk and in the tables like others, unknown to the operator. */
+export const localPrefix = 'local/';
+export const isLocal = (name: string): boolean => name.startsWith(localPrefix);
+/** Sequences from here on are of local artifacts whose rows no commit overrides. */
+export const overridingSeq = 2 ** 50;
+
 export interface HeldArtifact extends IndexEntry {
   readonly id: ArtifactId;
 }
@@ -15,7 +21,7 @@ export interface Held {
   byId(id: ArtifactId): HeldArtifact;
   all(): Iterable<HeldArtifact>;
   readonly size: number;
-  /** Digest of everything held, 16 bytes. */
+  /** Digest of everything held, 16 bytes; local artifacts do not count. */
   digest(): Buffer;
   /** What `digest` would be after these changes. */
   digestAfter(upserts: readonly IndexEntry[], removes: readonly string[]): Buffer;
@@ -38,7 +44,7 @@ export function createHeld(): Held {
     if (keySize > 0) eachKey(oldKeys, keySize, (key) => keys.remove(old.table, key, old.id));
     byName.delete(name);
     byId.delete(old.id);
-    digest.remove(name, old.digest);
+    if (!isLocal(name)) digest.remove(name, old.digest);
   };
   return {
     keys,
@@ -66,11 +72,11 @@ export function createHeld(): Held {
     set(entry, newKeys, keySize, oldKeys) {
       remove(entry.name, oldKeys, keySize);
       const id = ++lastId;
-      lastSeq = Math.max(lastSeq, entry.seq);
+      if (entry.seq < overridingSeq) lastSeq = Math.max(lastSeq, entry.seq);
       const artifact = { ...entry, id };
       byName.set(entry.name, artifact);
       byId.set(id, artifact);
-      digest.add(entry.name, entry.digest);
+      if (!isLocal(entry.name)) digest.add(entry.name, entry.digest);
       if (keySize > 0) eachKey(newKeys, keySize, (key) => keys.add(entry.table, key, id));
     },
     remove,

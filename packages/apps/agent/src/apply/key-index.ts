@@ -12,6 +12,8 @@ export interface KeyIndex {
   /** Rows this table holds. */
   count(table: string): number;
   has(table: string, key: KeyText): boolean;
+  /** Every key of a table. */
+  keys(table: string): Iterable<KeyText>;
 }
 
 const none: readonly ArtifactId[] = [];
@@ -44,6 +46,7 @@ export function createKeyIndex(): KeyIndex {
     },
     count: (table) => tables.get(table)?.size ?? 0,
     has: (table, key) => tables.get(table)?.has(key) ?? false,
+    keys: (table) => tables.get(table)?.keys() ?? [],
   };
 }
 

@@ -26,6 +26,8 @@ export interface AgentConfig {
   readonly logLevel: string;
   /** How long CNI ADD waits for the identity of a pod while an operator is connected. */
   readonly identityWaitMs: number;
+  /** How long a changed host policy is tried before the one before is put back, unless an operator is reached. */
+  readonly hostPolicyConfirmMs: number;
 }
 
 const defaults = {
@@ -45,6 +47,7 @@ const defaults = {
   'health-port': '9879',
   'log-level': 'info',
   'identity-wait-ms': '1500',
+  'host-policy-confirm-ms': '20000',
 } as const;
 
 type FlagName = keyof typeof defaults;
@@ -111,6 +114,8 @@ export function parseConfig(
   if (!healthPort.ok) return healthPort;
   const wait = parseWhole('identity-wait-ms', get('identity-wait-ms'), 0, 60_000);
   if (!wait.ok) return wait;
+  const confirm = parseWhole('host-policy-confirm-ms', get('host-policy-confirm-ms'), 1_000, 600_000);
+  if (!confirm.ok) return confirm;
   return ok(
     Object.freeze({
       nodeName,
@@ -131,6 +136,7 @@ export function parseConfig(
       healthPort: healthPort.value,
       logLevel: get('log-level'),
       identityWaitMs: wait.value,
+      hostPolicyConfirmMs: confirm.value,
     }),
   );
 }

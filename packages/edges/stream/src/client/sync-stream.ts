@@ -32,6 +32,8 @@ export interface SyncHandlers {
   /** Applies a commit whole or not at all. The error's code goes into the Nack; `fields.artifact` names the culprit. */
   commit(commit: ReceivedCommit): Promise<Result<AckBody>>;
   heartbeat(): AgentHeartbeat;
+  /** A message of the operator came, whatever it says. */
+  heard?(): void;
 }
 
 export interface SyncStreamConfig {
@@ -89,6 +91,7 @@ export async function runSyncStream(client: Client, d: SyncStreamDeps, config: S
     call.on('end', () => leave(new AppError({ code: 'stream/unavailable', message: 'the operator closed the stream', retry: 'later' })));
     call.on('data', (m: SyncResponse) => {
       quietBeats = 0;
+      d.handlers.heard?.();
       if (!over.signal.aborted) guarded(() => take(m));
     });
     if (signal.aborted) return onAbort();
