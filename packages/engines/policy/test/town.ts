@@ -6,8 +6,11 @@ import {
   cidrs,
   compileLayers,
   createReferenceIndex,
+  type Direction,
+  judge,
   type LayerTable,
   layersOf,
+  lookup,
   type PolicyObject,
   type PolicyRow,
   parseCidrGroup,
@@ -21,7 +24,20 @@ import {
   type SubjectPolicy,
   serviceLabels,
 } from '../src/index.ts';
-import { cidrIdentitiesOf, classesOf, config, hostsOf, identitiesOf, ip, type Lab, named, node, nodesOf, pod } from './lab.ts';
+import {
+  cidrIdentitiesOf,
+  classesOf,
+  compileWorld,
+  config,
+  hostsOf,
+  identitiesOf,
+  ip,
+  type Lab,
+  named,
+  node,
+  nodesOf,
+  pod,
+} from './lab.ts';
 
 const namespaceLabels = (name: string, team: string): Record<string, string> => ({ 'kubernetes.io/metadata.name': name, team });
 const shop = { ns: namespaceLabels('shop', 'shop') };
@@ -71,6 +87,58 @@ export function referencesOfTown(objects: readonly PolicyObject[]): ReferenceInd
   const groups = objects.filter((o) => o.kind === 'CiliumCIDRGroup').map((o) => parseCidrGroup(o).group);
   return createReferenceIndex(services, groups);
 }
+
+/** Rules of the objects, bound to what the town has. Throws if an object is refused. */
+export function rulesInTown(objects: readonly PolicyObject[], references: ReferenceIndex = referencesOfTown(objects)): Rule[] {
+  return objects
+    .filter((o) => o.kind !== 'CiliumCIDRGroup')
+    .flatMap((o) => {
+      const parsed = parsePolicy(o, { clusterName: 'main' });
+      if (!parsed.ok) throw new TypeError(`${o.metadata.name}: ${parsed.error.map(renderIssue).join('; ')}`);
+      return bindRules(parsed.value.rules, references).rules;
+    });
+}
+
+export type Ask = (subject: string, direction: Direction, peer: string, traffic: string) => string;
+
+/** Judges by rows and by rules; both must agree. `peer`: name of a pod, or an address. `traffic`: `80/TCP`, `icmp/8`. */
+export function askTown(objects: readonly PolicyObject[], references?: ReferenceIndex): Ask {
+  const rules = rulesInTown(objects, references);
+  const { table, identity, cls } = compileWorld(rules, town, config);
+  return (name, direction, peer, traffic) => {
+    const subject = town.pods.find((p) => p.name === name)!;
+    const address = town.pods.find((p) => p.name === peer)?.addresses[0] ?? ip(peer);
+    const [left, right] = traffic.split('/') as [string, string];
+    const icmp = left === 'icmp';
+    const packet = {
+      direction,
+      protocol: icmp ? protocolNumbers.ICMP : protocolNumbers[right as 'TCP'],
+      port: Number(icmp ? right : left),
+    };
+    const byRows = lookup(table.subjects.get(subject.id)!, { ...packet, peer: identity(address), cls: cls(address) });
+    const byRules = judge(rules, town.world, { ...packet, subject, peer: address }, config);
+    if (byRows.allowed !== byRules.allowed) throw new TypeError(`rows say ${byRows.reason}, rules say ${byRules.reason}`);
+    return byRows.allowed ? 'pass' : byRows.reason === 'default-deny' ? 'drop 133' : 'drop 181';
+  };
+}
+
+export const everyone = ['shop/web', 'shop/api', 'shop/db', 'blog/blog', 'monitoring/prometheus', 'kube-system/dns', 'other:shop/web'];
+export const outside = '203.0.113.9';
+export const thisNode = '192.168.0.1';
+export const otherNode = '192.168.0.2';
+
+/** Peers that pass, of all pods, nodes and one outside. */
+export const admitted = (ask: Ask, subject: string, direction: Direction, traffic: string): string[] =>
+  [...everyone, thisNode, otherNode, outside].filter((p) => ask(subject, direction, p, traffic) === 'pass');
+
+export const object = (kind: string, spec: object, metadata: object = {}): PolicyObject => ({
+  kind,
+  metadata: { name: 'p', ...(kind === 'NetworkPolicy' || kind === 'CiliumNetworkPolicy' ? { namespace: 'shop' } : {}), ...metadata },
+  spec,
+});
+/** On the API pod of the shop. */
+export const onApi = (spec: object): PolicyObject =>
+  object('CiliumNetworkPolicy', { endpointSelector: { matchLabels: { app: 'api' } }, ...spec });
 
 export interface TownResult {
   readonly lines: readonly string[];
