@@ -20,10 +20,20 @@ export interface Atom {
   readonly base: RowTemplate;
 }
 
+/** Atoms that have the same members. */
+export interface AtomGroup {
+  readonly selection: string;
+  /** Port names of any peer: the members are whoever defines one of them. */
+  readonly names: readonly string[] | undefined;
+  readonly atoms: readonly Atom[];
+}
+
 /** The rules of one subject, flattened. `anyRows` are the rows of peer 0. */
 export interface Prepared {
   /** Atoms of named peers, and those of any peer that carry port names. */
   readonly atoms: readonly Atom[];
+  /** The same, together where they have the same members. */
+  readonly groups: readonly AtomGroup[];
   readonly anyRows: readonly RowTemplate[];
   /** Of those, what may stand above rows of named peers. */
   readonly anyStrong: StrongRows;
@@ -60,12 +70,31 @@ export function prepare(rules: readonly Rule[], subjectPorts: readonly NamedPort
     }
   }
   const anyRows = mergeTemplates(anyTemplates, nothingStrong);
-  return { atoms, anyRows, anyStrong: strongRows(anyRows), usesPeerNames: atoms.some((a) => a.named.length > 0) };
+  return {
+    atoms,
+    groups: groupAtoms(atoms),
+    anyRows,
+    anyStrong: strongRows(anyRows),
+    usesPeerNames: atoms.some((a) => a.named.length > 0),
+  };
+}
+
+function groupAtoms(atoms: readonly Atom[]): AtomGroup[] {
+  const groups = new Map<string, AtomGroup & { readonly atoms: Atom[] }>();
+  for (const a of atoms) {
+    const names = a.peer.kind === 'any' ? a.named.map((n) => n.name) : undefined;
+    const key = names === undefined ? a.selection : `any ${names.join()}`;
+    const known = groups.get(key);
+    if (known === undefined) groups.set(key, { selection: a.selection, names, atoms: [a] });
+    else known.atoms.push(a);
+  }
+  return [...groups.values()];
 }
 
 /** Same selector with and without L7 rules on the same port and priority: the plain one wins, everything passes. */
 function plainAllows(entries: readonly RuleEntry[]): Set<string> {
   const out = new Set<string>();
+  if (!entries.some((e) => e.condition === 'l7')) return out;
   for (const e of entries) {
     if (e.action !== 'allow') continue;
     for (const peer of e.peers) for (const p of e.ports) out.add(allowText(e, peer, p));

@@ -4,24 +4,39 @@ import { isBlocking, selectionText } from './atoms.ts';
 import { createMultiMap, type MultiMap } from './label-index.ts';
 import type { LayerName, SubjectSet } from './layer-plan.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
-import type { PolicyKey, Rule, RuleId, RuleOrigin } from './rules.ts';
+import type { PolicyKey, PolicyMode, Rule, RuleId, RuleOrigin, Tier } from './rules.ts';
 import type { PeerView, Ruleset } from './ruleset.ts';
 import { createSelection, type Selection } from './selection.ts';
 import type { HostSubject, PolicyConfig, PolicyIdentity } from './subjects.ts';
 
-/** A rule in use; `serial` names it within this compiler only. */
+/** A rule in use. */
 export interface Loaded {
-  readonly serial: number;
   readonly rule: Rule;
-  /** Where its subjects are found. */
-  readonly subjects: Selection;
-  readonly subjectText: string;
+  readonly group: SubjectGroup;
   /** Selector texts acquired for the peers, with repetitions. */
   readonly acquired: readonly string[];
 }
 
+/** Rules of one tier and mode with the same subject selector: whoever it selects has them all. */
+export interface SubjectGroup {
+  readonly key: string;
+  /** Names it within this compiler only. */
+  readonly serial: number;
+  readonly tier: Tier;
+  readonly mode: PolicyMode;
+  /** Where its subjects are found. */
+  readonly subjects: Selection;
+  readonly text: string;
+  readonly rules: Set<Rule>;
+  /** Another set of rules, another version. */
+  version: number;
+  /** Ingress port names are used; true for version `namesAt`. */
+  names: boolean;
+  namesAt: number;
+}
+
 export interface LoadedPolicy {
-  /** Canonical text of the rules: an equal object changes nothing. */
+  /** Of the rules as written down: an equal object changes nothing. */
   readonly digest: string;
   readonly loaded: readonly Loaded[];
 }
@@ -40,10 +55,11 @@ export interface CompilerState {
   /** Identities by port name. */
   readonly owners: MultiMap<string, IdentityId>;
   readonly policies: Map<PolicyKey, LoadedPolicy>;
-  readonly bySerial: Map<number, Loaded>;
-  readonly bySubjectText: MultiMap<string, Loaded>;
-  /** Serials of the rules whose subject selector matches. */
-  readonly rulesOf: MultiMap<IdentityId, number>;
+  readonly groups: Map<string, SubjectGroup>;
+  /** Groups by selector text. */
+  readonly groupsAt: MultiMap<string, SubjectGroup>;
+  /** Groups that select the subject. */
+  readonly groupsOf: MultiMap<IdentityId, SubjectGroup>;
   readonly rulesets: Map<string, Ruleset>;
   /** Rulesets of each subject by layer. */
   readonly seats: Map<IdentityId, Seats>;
@@ -74,9 +90,9 @@ export function createState(config: PolicyConfig): CompilerState {
     hosts: new Map(),
     owners,
     policies: new Map(),
-    bySerial: new Map(),
-    bySubjectText: createMultiMap(),
-    rulesOf: createMultiMap(),
+    groups: new Map(),
+    groupsAt: createMultiMap(),
+    groupsOf: createMultiMap(),
     rulesets: new Map(),
     seats: new Map(),
     users: createMultiMap(),
@@ -92,10 +108,6 @@ export function createState(config: PolicyConfig): CompilerState {
 /** Takes a rule in; `dirty` collects the identities its subject selector matches. */
 export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId>): Loaded {
   const acquired: string[] = [];
-  const ofNodes = rule.subjectKind === 'nodes';
-  const subjects = ofNodes ? state.hostSelection : state.selection;
-  const subjectText = `${ofNodes ? 'host' : 'labels'} ${rule.subject.text}`;
-  subjects.acquire(subjectText, { kind: 'labels', selector: rule.subject }, false);
   for (const e of rule.entries) {
     const deny = isBlocking(e.action);
     for (const peer of e.peers) {
@@ -105,27 +117,56 @@ export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId
       acquired.push(text);
     }
   }
-  const loaded: Loaded = { serial: state.nextSerial++, rule, subjects, subjectText, acquired };
-  state.bySerial.set(loaded.serial, loaded);
-  state.bySubjectText.add(subjectText, loaded);
+  const group = enterGroup(state, rule);
+  group.rules.add(rule);
+  touchGroup(group, dirty);
   for (const o of rule.origins) useOrigin(state, o, 1);
-  for (const id of subjects.members(subjectText)) {
-    state.rulesOf.add(id, loaded.serial);
-    dirty.add(id);
-  }
-  return loaded;
+  return { rule, group, acquired };
 }
 
-export function unloadRule(state: CompilerState, loaded: Loaded, dirty: Set<IdentityId>): void {
-  for (const id of loaded.subjects.members(loaded.subjectText)) {
-    state.rulesOf.delete(id, loaded.serial);
-    dirty.add(id);
+export function unloadRule(state: CompilerState, { rule, group, acquired }: Loaded, dirty: Set<IdentityId>): void {
+  group.rules.delete(rule);
+  touchGroup(group, dirty);
+  if (group.rules.size === 0) {
+    for (const id of group.subjects.members(group.text)) state.groupsOf.delete(id, group);
+    state.groups.delete(group.key);
+    state.groupsAt.delete(group.text, group);
+    group.subjects.release(group.text);
   }
-  state.bySerial.delete(loaded.serial);
-  state.bySubjectText.delete(loaded.subjectText, loaded);
-  for (const o of loaded.rule.origins) useOrigin(state, o, -1);
-  loaded.subjects.release(loaded.subjectText);
-  for (const text of loaded.acquired) state.selection.release(text);
+  for (const o of rule.origins) useOrigin(state, o, -1);
+  for (const text of acquired) state.selection.release(text);
+}
+
+function enterGroup(state: CompilerState, rule: Rule): SubjectGroup {
+  const ofNodes = rule.subjectKind === 'nodes';
+  const text = `${ofNodes ? 'host' : 'labels'} ${rule.subject.text}`;
+  const key = `${rule.tier} ${rule.mode} ${text}`;
+  const known = state.groups.get(key);
+  if (known !== undefined) return known;
+  const subjects = ofNodes ? state.hostSelection : state.selection;
+  subjects.acquire(text, { kind: 'labels', selector: rule.subject }, false);
+  const { tier, mode } = rule;
+  const group: SubjectGroup = {
+    key,
+    serial: state.nextSerial++,
+    tier,
+    mode,
+    subjects,
+    text,
+    rules: new Set(),
+    version: 0,
+    names: false,
+    namesAt: 0,
+  };
+  state.groups.set(key, group);
+  state.groupsAt.add(text, group);
+  for (const id of subjects.members(text)) state.groupsOf.add(id, group);
+  return group;
+}
+
+function touchGroup(group: SubjectGroup, dirty: Set<IdentityId>): void {
+  group.version++;
+  for (const id of group.subjects.members(group.text)) dirty.add(id);
 }
 
 export function useHandle(state: CompilerState, rows: PolicyRows, delta: 1 | -1): void {

@@ -1,6 +1,6 @@
 // Subjects and the rulesets they share, inside the incremental compiler. Private to layers.ts.
 import { type IdentityId, reservedIds } from '@axoneme/model';
-import { type CompilerState, type Loaded, type Seats, useHandle, useOrigin } from './compiler-state.ts';
+import { type CompilerState, type Seats, type SubjectGroup, useHandle, useOrigin } from './compiler-state.ts';
 import {
   isPresent,
   type LayerName,
@@ -46,26 +46,36 @@ function sameSeats(a: Seats, b: Seats): boolean {
 
 /** Undefined for what is no subject: peers only, and nodes that no host rule selects. */
 function findSeats(state: CompilerState, id: IdentityId): Seats | undefined {
-  const serials = state.rulesOf.get(id);
+  const groups = state.groupsOf.get(id);
   if (isHostSubject(id)) {
-    if (!state.hosts.has(id) || serials.size === 0 || state.config.mode === 'never') return undefined;
+    if (!state.hosts.has(id) || groups.size === 0 || state.config.mode === 'never') return undefined;
   } else {
     const identity = state.identities.get(id);
     if (identity === undefined || !isSubject(identity, state.config)) return undefined;
   }
-  const selected = [...serials].sort((a, b) => a - b).map((s) => state.bySerial.get(s)!);
-  return new Map(planLayers(selected, ruleOf, state.config.mode).map((plan) => [plan.name, findRuleset(state, id, plan)]));
+  const selected = [...groups].sort((a, b) => a.serial - b.serial);
+  return new Map(planLayers(selected, itself, state.config.mode).map((plan) => [plan.name, findRuleset(state, id, plan)]));
 }
 
-const ruleOf = (l: Loaded): Rule => l.rule;
+/** Remembered: it is asked for each subject. */
+function usesNames(g: SubjectGroup): boolean {
+  if (g.namesAt !== g.version) {
+    g.namesAt = g.version;
+    g.names = usesSubjectNames(g.rules);
+  }
+  return g.names;
+}
 
-function findRuleset(state: CompilerState, id: IdentityId, plan: LayerPlan<Loaded>): Ruleset {
-  const rules = plan.rules.map(ruleOf);
-  const ports = usesSubjectNames(rules) ? state.view.portsOf(id) : [];
+const itself = (g: SubjectGroup): SubjectGroup => g;
+
+function findRuleset(state: CompilerState, id: IdentityId, plan: LayerPlan<SubjectGroup>): Ruleset {
+  const ports = plan.rules.some((g) => usesNames(g)) ? state.view.portsOf(id) : [];
   const special = id === reservedIds.init || isHostSubject(id) ? id : 0;
-  const key = `${plan.isolates ? '' : 'tier '}${plan.rules.map((l) => l.serial).join()}|${special}|${portsText(ports)}`;
+  const key = `${plan.isolates ? '' : 'tier '}${plan.rules.map((g) => `${g.serial}.${g.version}`).join()}|${special}|${portsText(ports)}`;
   const known = state.rulesets.get(key);
   if (known !== undefined) return known;
+  const rules: Rule[] = [];
+  for (const g of plan.rules) for (const r of g.rules) rules.push(r);
   const defaults = plan.isolates ? subjectDefaults(id, rules, state.config) : noDefaults;
   const fresh = createRuleset(key, rules, ports, defaults, plan.isolates ? defaults.isolation : tierConditions, state.view);
   state.rulesets.set(key, fresh);

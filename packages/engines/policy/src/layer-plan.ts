@@ -36,7 +36,11 @@ const shadowed: Readonly<Record<Tier, LayerName>> = { normal: 'shadow', admin: '
 const tierOrder: readonly Tier[] = ['normal', 'admin', 'baseline'];
 
 /** `selected`: all rules that select the subject, in any order. A shadow layer holds what would be enforced, enforced rules included. */
-export function planLayers<T>(selected: readonly T[], ruleOf: (item: T) => Rule, mode: PolicyConfig['mode']): readonly LayerPlan<T>[] {
+export function planLayers<T>(
+  selected: readonly T[],
+  ruleOf: (item: T) => Pick<Rule, 'tier' | 'mode'>,
+  mode: PolicyConfig['mode'],
+): readonly LayerPlan<T>[] {
   if (mode === 'never') return [{ name: 'normal', isolates: true, rules: [] }];
   const plans = (names: Readonly<Record<Tier, LayerName>>, items: readonly T[]): LayerPlan<T>[] =>
     tierOrder.flatMap((tier) => {

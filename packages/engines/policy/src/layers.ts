@@ -1,7 +1,7 @@
 // createLayeredCompiler: the fast twin of compileLayers. After any history its table equals compileLayers of the same objects.
 
 import type { IdentityId, NamedPort } from '@axoneme/model';
-import { canonicalJson } from '@axoneme/std';
+import { digestOf } from '@axoneme/std';
 import type { CidrIdentity } from './cidrs.ts';
 import type { AddressClass } from './classes.ts';
 import type { LayerTable } from './compile-layers.ts';
@@ -80,7 +80,7 @@ function takeInputs(state: CompilerState, changes: PolicyChanges): Dirt {
   for (const id of changes.removedCidrIdentities ?? []) if (!putCidrs.has(id)) state.selection.dropCidr(id);
   for (const c of changes.cidrIdentities ?? []) state.selection.putCidr(c);
   takeClassesAndHosts(state, changes, dirt);
-  // Before rules come and go, so that memberships and rulesOf agree.
+  // Before rules come and go, so that memberships and groupsOf agree.
   followMembers(state, dirt);
   for (const key of changes.removedPolicies ?? []) if (!putKeys.has(key)) dropPolicy(state, key, dirt);
   for (const p of changes.policies ?? []) putPolicy(state, p, dirt);
@@ -148,10 +148,10 @@ function followSubjects(state: CompilerState, selection: Selection, dirt: Dirt):
   const changes = selection.takeChanges();
   for (const [text, ids] of changes) {
     const members = selection.members(text);
-    for (const { serial } of state.bySubjectText.get(text)) {
+    for (const group of state.groupsAt.get(text)) {
       for (const id of ids) {
-        if (members.has(id)) state.rulesOf.add(id, serial);
-        else state.rulesOf.delete(id, serial);
+        if (members.has(id)) state.groupsOf.add(id, group);
+        else state.groupsOf.delete(id, group);
         dirt.identities.add(id);
       }
     }
@@ -166,7 +166,7 @@ function markPeers(dirt: Dirt, set: Ruleset, ids: ReadonlySet<IdentityId>): void
 }
 
 function putPolicy(state: CompilerState, policy: Pick<ParsedPolicy, 'key' | 'rules'>, dirt: Dirt): void {
-  const digest = canonicalJson(policy.rules);
+  const digest = digestOf(JSON.stringify(policy.rules));
   const old = state.policies.get(policy.key);
   if (old?.digest === digest) return;
   // New rules first, so that selectors both versions use keep their members.

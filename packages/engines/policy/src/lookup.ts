@@ -2,7 +2,7 @@
 // the algorithm.
 import { anyPeer, type IdentityId, maskPort, reservedIds } from '@axoneme/model';
 import type { SubjectLayers, SubjectSet } from './layer-plan.ts';
-import { lowerBound, type PolicyRow, type PolicyRows, rowSize, unpackRow } from './rows.ts';
+import { chunkAt, lowerBound, type PolicyRow, type PolicyRows, rowSize, unpackRow } from './rows.ts';
 import type { Direction, RuleId, Tier } from './rules.ts';
 import type { SubjectPolicy } from './subjects.ts';
 
@@ -92,6 +92,8 @@ export function findRow({ rows, usesClasses }: SubjectPolicy, packet: PacketKey)
   return winner;
 }
 
+const nothing = Buffer.alloc(0);
+
 /** The row with exactly this key, as a hash map would find it. */
 function exactRow(
   rows: PolicyRows,
@@ -101,9 +103,10 @@ function exactRow(
   len: number,
   port: number,
 ): PolicyRow | undefined {
-  const end = rows.packed.length / rowSize;
-  for (let i = lowerBound(rows.packed, peer); i < end; i++) {
-    const row = unpackRow(rows.packed, i);
+  const packed = chunkAt(rows, peer)?.packed ?? nothing;
+  const end = packed.length / rowSize;
+  for (let i = lowerBound(packed, peer); i < end; i++) {
+    const row = unpackRow(packed, i);
     if (row.peer !== peer) return undefined;
     if (row.direction === direction && row.protocol === protocol && row.prefix.len === len && row.prefix.port === port) return row;
   }

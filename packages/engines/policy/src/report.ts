@@ -46,8 +46,8 @@ export function createReport(state: CompilerState, key: PolicyKey): PolicyReport
   };
 }
 
-const subjectsOf = (state: CompilerState, { subjects, subjectText }: Loaded): IdentityId[] =>
-  state.config.mode === 'never' ? [] : [...subjects.members(subjectText)].filter((id) => state.subjects.has(id));
+const subjectsOf = (state: CompilerState, { group }: Loaded): IdentityId[] =>
+  state.config.mode === 'never' ? [] : [...group.subjects.members(group.text)].filter((id) => state.subjects.has(id));
 
 function undefinedNames(state: CompilerState, e: RuleEntry, own: readonly IdentityId[]): string[] {
   return e.ports.flatMap((p) => {

@@ -1,7 +1,7 @@
 // Logical rows of the policy table and their packed, canonical form. The handle of a policy is a hash of that form.
 
 import { type IdentityId, type PortPrefix, portPrefixCovers } from '@axoneme/model';
-import { AppError, type Brand, hash64 } from '@axoneme/std';
+import { AppError, type Brand, digestOf, hash64 } from '@axoneme/std';
 import { type Action, type Direction, priorityMax, type RuleId } from './rules.ts';
 
 /** Name of an immutable set of rows. 0 is the empty set. */
@@ -97,10 +97,13 @@ export function lowerBound(packed: Buffer, peer: number): number {
 
 /** The rows of one policy; shared by all subjects with the same handle. Immutable. */
 export interface PolicyRows {
+  /** Content address; see createPolicyRows. */
   readonly handle: PolicyHandle;
   readonly count: number;
-  /** Canonical bytes, `rowSize` each, ascending by peer, direction, protocol, prefix. */
+  /** Canonical bytes, `rowSize` each, ascending by peer, direction, protocol, prefix. Of many rows made when first asked for. */
   readonly packed: Buffer;
+  /** The same in pieces; many rows are kept by peer >>> `chunkBits`, few in one piece. */
+  readonly chunks: readonly RowChunk[];
   /** By direction, ingress first: bit n = rows of a named peer with prefix length n, bit 31 = rows of protocol 0. */
   readonly peerMask: readonly [number, number];
   /** The same for rows of any peer. */
@@ -114,14 +117,85 @@ export const classFirst = 0x0200_0000;
 export const classLast = 0x02ff_ffff;
 export const isAddressClass = (id: IdentityId): boolean => id >= classFirst && id <= classLast;
 
+/** Rows that lie together: one peer more or less changes one piece only. */
+export interface RowChunk {
+  /** peer >>> `chunkBits` of all its rows; 0 where few rows are in one piece. */
+  readonly at: number;
+  readonly packed: Buffer;
+  /** Empty where few rows are in one piece. */
+  readonly digest: string;
+  readonly peerMask: readonly [number, number];
+  readonly anyMask: readonly [number, number];
+}
+
+export const chunkBits = 9;
+/** Up to this many rows are hashed in one piece. A rule of the handle, so all compilers must agree. */
+export const wholeMax = 512;
+
+/** Handle: hash of the bytes; of more than `wholeMax` rows, hash of the digests of the pieces. It depends on the rows alone. */
 export function createPolicyRows(packed: Buffer): PolicyRows {
+  const count = packed.length / rowSize;
+  if (count <= wholeMax) return wholeRows(packed, count);
+  return rowsOfChunks(splitRows(packed));
+}
+
+function wholeRows(packed: Buffer, count: number): PolicyRows {
+  const handle = (count === 0 ? 0n : hash64(packed)) as PolicyHandle;
+  const chunk = createChunk(0, packed, '');
+  const usesClasses = lowerBound(packed, classFirst) < lowerBound(packed, classLast + 1);
+  const { peerMask, anyMask } = chunk;
+  return { handle, count, packed, chunks: count === 0 ? [] : [chunk], peerMask, anyMask, usesClasses };
+}
+
+/** `chunks` of more than `wholeMax` rows together, each with its digest. */
+export function rowsOfChunks(chunks: readonly RowChunk[]): PolicyRows {
+  let count = 0;
+  let text = 'rows in pieces\n';
+  const peerMask: [number, number] = [0, 0];
+  const anyMask: [number, number] = [0, 0];
+  let usesClasses = false;
+  for (const c of chunks) {
+    count += c.packed.length / rowSize;
+    text += `${c.at} ${c.digest}\n`;
+    for (const d of [0, 1] as const) {
+      peerMask[d] = (peerMask[d] | c.peerMask[d]) >>> 0;
+      anyMask[d] = (anyMask[d] | c.anyMask[d]) >>> 0;
+    }
+    usesClasses ||= isAddressClass((c.at << chunkBits) as IdentityId);
+  }
+  let whole: Buffer | undefined;
+  return {
+    handle: hash64(text) as PolicyHandle,
+    count,
+    get packed() {
+      whole ??= Buffer.concat(chunks.map((c) => c.packed));
+      return whole;
+    },
+    chunks,
+    peerMask,
+    anyMask,
+    usesClasses,
+  };
+}
+
+function splitRows(packed: Buffer): RowChunk[] {
+  const out: RowChunk[] = [];
+  for (let from = 0; from < packed.length; ) {
+    const at = packed.readUInt32BE(from) >>> chunkBits;
+    let to = from + rowSize;
+    while (to < packed.length && packed.readUInt32BE(to) >>> chunkBits === at) to += rowSize;
+    out.push(chunkOf(at, Buffer.from(packed.subarray(from, to))));
+    from = to;
+  }
+  return out;
+}
+
+export const chunkOf = (at: number, packed: Buffer): RowChunk => createChunk(at, packed, digestOf(packed));
+
+function createChunk(at: number, packed: Buffer, digest: string): RowChunk {
   // Rows of peer 0 come first.
   const named = lowerBound(packed, 1) * rowSize;
-  const anyMask = maskOf(packed, 0, named);
-  const peerMask = maskOf(packed, named, packed.length);
-  const handle = (packed.length === 0 ? 0n : hash64(packed)) as PolicyHandle;
-  const usesClasses = lowerBound(packed, classFirst) < lowerBound(packed, classLast + 1);
-  return { handle, count: packed.length / rowSize, packed, peerMask, anyMask, usesClasses };
+  return { at, packed, digest, peerMask: maskOf(packed, named, packed.length), anyMask: maskOf(packed, 0, named) };
 }
 
 function maskOf(packed: Buffer, from: number, to: number): [number, number] {
@@ -136,17 +210,34 @@ function maskOf(packed: Buffer, from: number, to: number): [number, number] {
 
 export const noRows: PolicyRows = createPolicyRows(Buffer.alloc(0));
 
+/** The piece a peer's rows are in, if there are any near it. */
+export function chunkAt(rows: PolicyRows, peer: IdentityId): RowChunk | undefined {
+  if (rows.count <= wholeMax) return rows.chunks[0];
+  const at = peer >>> chunkBits;
+  let low = 0;
+  let high = rows.chunks.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (rows.chunks[middle]!.at < at) low = middle + 1;
+    else high = middle;
+  }
+  return rows.chunks[low]?.at === at ? rows.chunks[low] : undefined;
+}
+
 /** Decoded rows in canonical order. Allocates: for encoders and displays, not for hot paths. */
-export const rowsOf = (rows: PolicyRows): PolicyRow[] => Array.from({ length: rows.count }, (_, i) => unpackRow(rows.packed, i));
+export const rowsOf = (rows: PolicyRows): PolicyRow[] =>
+  rows.chunks.flatMap((c) => Array.from({ length: c.packed.length / rowSize }, (_, i) => unpackRow(c.packed, i)));
 
 /** Named peers of the rows, ascending, each once. */
 export function mentionedPeers(rows: PolicyRows): IdentityId[] {
   const out: IdentityId[] = [];
   let last = 0;
-  for (let at = 0; at < rows.packed.length; at += rowSize) {
-    const peer = rows.packed.readUInt32BE(at);
-    if (peer !== last) out.push(peer as IdentityId);
-    last = peer;
+  for (const { packed } of rows.chunks) {
+    for (let at = 0; at < packed.length; at += rowSize) {
+      const peer = packed.readUInt32BE(at);
+      if (peer !== last) out.push(peer as IdentityId);
+      last = peer;
+    }
   }
   return out;
 }

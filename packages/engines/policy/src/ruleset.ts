@@ -1,7 +1,20 @@
 // A set of rules that one or many subjects share, with its rows: built whole, then patched peer by peer. Private to compiler.ts.
 import type { IdentityId, NamedPort } from '@axoneme/model';
-import { type Atom, type Isolation, type Prepared, peerTemplates, prepare } from './atoms.ts';
-import { createPolicyRows, lowerBound, type PolicyRows, packTemplates, rowSize, writePeerRows } from './rows.ts';
+import { type AtomGroup, type Isolation, type Prepared, peerTemplates, prepare } from './atoms.ts';
+import {
+  chunkBits,
+  chunkOf,
+  createPolicyRows,
+  lowerBound,
+  noRows,
+  type PolicyRows,
+  packTemplates,
+  type RowChunk,
+  rowSize,
+  rowsOfChunks,
+  wholeMax,
+  writePeerRows,
+} from './rows.ts';
 import type { Rule } from './rules.ts';
 import { portsText, type SubjectDefaults } from './subjects.ts';
 
@@ -15,11 +28,12 @@ export interface PeerView {
 
 export interface Ruleset {
   readonly key: string;
-  readonly rules: readonly Rule[];
   readonly defaults: SubjectDefaults;
   readonly prepared: Prepared;
   /** Selectors whose members matter. */
   readonly selections: ReadonlySet<string>;
+  /** Packed rows without peer, by the groups a peer is in. A memory only. */
+  readonly templates: Map<string, Buffer>;
   readonly subjects: Set<IdentityId>;
   rows: PolicyRows;
 }
@@ -33,8 +47,9 @@ export function createRuleset(
   view: PeerView,
 ): Ruleset {
   const prepared = prepare(rules, ports, conditions);
-  const selections = new Set(prepared.atoms.filter((a) => a.peer.kind !== 'any').map((a) => a.selection));
-  return { key, rules, defaults, prepared, selections, subjects: new Set(), rows: buildRows(prepared, view) };
+  const selections = new Set(prepared.groups.filter((g) => g.names === undefined).map((g) => g.selection));
+  const templates = new Map<string, Buffer>();
+  return { key, defaults, prepared, selections, templates, subjects: new Set(), rows: buildRows({ prepared, templates }, view) };
 }
 
 /** More changed peers than this share of the rows: building anew is cheaper. */
@@ -42,56 +57,102 @@ const patchShare = 4;
 
 /** Rows after the membership or ports of `changed` peers may have changed; the same object if nothing did. */
 export function patchRows(set: Ruleset, changed: ReadonlySet<IdentityId>, view: PeerView): PolicyRows {
-  if (changed.size * patchShare > set.rows.count) return sameOr(set.rows, buildRows(set.prepared, view).packed);
-  const old = set.rows.packed;
+  if (changed.size * patchShare > set.rows.count) return sameOr(set.rows, buildRows(set, view));
+  const peers = [...changed].sort((a, b) => a - b);
+  if (set.rows.count <= wholeMax) {
+    const packed = patchPacked(set.rows.packed, peers, set, view);
+    return packed === undefined ? set.rows : createPolicyRows(packed);
+  }
+  return patchChunks(set, peers, view);
+}
+
+const sameOr = (old: PolicyRows, next: PolicyRows): PolicyRows => (next.handle === old.handle ? old : next);
+
+function patchChunks(set: Ruleset, peers: readonly IdentityId[], view: PeerView): PolicyRows {
+  const chunks = new Map(set.rows.chunks.map((c) => [c.at, c]));
+  let differs = false;
+  for (let from = 0; from < peers.length; ) {
+    const at = peers[from]! >>> chunkBits;
+    let to = from + 1;
+    while (to < peers.length && peers[to]! >>> chunkBits === at) to++;
+    const packed = patchPacked(chunks.get(at)?.packed ?? nothing, peers.slice(from, to), set, view);
+    from = to;
+    if (packed === undefined) continue;
+    differs = true;
+    if (packed.length === 0) chunks.delete(at);
+    else chunks.set(at, chunkOf(at, packed));
+  }
+  return differs ? joinChunks([...chunks.values()].sort((a, b) => a.at - b.at)) : set.rows;
+}
+
+/** Few rows are kept in one piece. */
+function joinChunks(chunks: readonly RowChunk[]): PolicyRows {
+  const size = chunks.reduce((sum, c) => sum + c.packed.length, 0);
+  return size > wholeMax * rowSize ? rowsOfChunks(chunks) : createPolicyRows(Buffer.concat(chunks.map((c) => c.packed)));
+}
+
+/** Undefined if nothing differs. `peers` ascending. */
+function patchPacked(old: Buffer, peers: readonly IdentityId[], set: Ruleset, view: PeerView): Buffer | undefined {
   const parts: Buffer[] = [];
   let from = 0;
   let differs = false;
-  for (const peer of [...changed].sort((a, b) => a - b)) {
+  for (const peer of peers) {
     const start = lowerBound(old, peer) * rowSize;
     const end = lowerBound(old, peer + 1) * rowSize;
-    const next = peerRows(set.prepared, peer, view);
+    const next = peerRows(set, peer, view);
     if (next.equals(old.subarray(start, end))) continue;
     differs = true;
     parts.push(old.subarray(from, start), next);
     from = end;
   }
-  return differs ? createPolicyRows(Buffer.concat([...parts, old.subarray(from)])) : set.rows;
+  return differs ? Buffer.concat([...parts, old.subarray(from)]) : undefined;
 }
 
-const sameOr = (old: PolicyRows, packed: Buffer): PolicyRows => (packed.equals(old.packed) ? old : createPolicyRows(packed));
+const nothing = Buffer.alloc(0);
 
-function peerRows(prepared: Prepared, peer: IdentityId, view: PeerView): Buffer {
-  const atoms = prepared.atoms.filter((a) =>
-    a.peer.kind === 'any' ? a.named.some((n) => view.ownersOf(n.name).has(peer)) : view.members(a.selection).has(peer),
-  );
-  const templates = packTemplates(peerTemplates(prepared, atoms, view.portsOf(peer)));
-  const out = Buffer.alloc(templates.length);
+function peerRows(set: Ruleset, peer: IdentityId, view: PeerView): Buffer {
+  const groups: number[] = [];
+  set.prepared.groups.forEach((g, i) => {
+    if (g.names === undefined ? view.members(g.selection).has(peer) : g.names.some((n) => view.ownersOf(n).has(peer))) groups.push(i);
+  });
+  if (groups.length === 0) return nothing;
+  const templates = classTemplates(set, groups, peer, view);
+  const out = Buffer.allocUnsafe(templates.length);
   writePeerRows(out, 0, peer, templates);
   return out;
 }
 
-/** Peers that the same atoms select (and, where port names count, that have the same ports) share one template. */
-function buildRows(prepared: Prepared, view: PeerView): PolicyRows {
-  const { classOf, atomsOf } = classify(prepared, view);
-  const templates = new Map<string, Buffer>();
+/** Peers in the same groups (and, where port names count, with the same ports) share one set of rows. */
+function classTemplates(set: Pick<Ruleset, 'prepared' | 'templates'>, groups: readonly number[], peer: IdentityId, view: PeerView): Buffer {
+  const { prepared, templates } = set;
+  const ports = prepared.usesPeerNames ? view.portsOf(peer) : [];
+  const key = prepared.usesPeerNames ? `${groups.join()} ${portsText(ports)}` : groups.join();
+  let packed = templates.get(key);
+  if (packed === undefined) {
+    const atoms = groups.flatMap((g) => prepared.groups[g]!.atoms);
+    packed = packTemplates(peerTemplates(prepared, atoms, ports));
+    if (templates.size >= templatesMax) templates.clear();
+    templates.set(key, packed);
+  }
+  return packed;
+}
+
+const templatesMax = 64;
+
+function buildRows(set: Pick<Ruleset, 'prepared' | 'templates'>, view: PeerView): PolicyRows {
+  const { classOf, groupsOf } = classify(set.prepared, view);
   const peers = Uint32Array.from(classOf.keys()).sort();
+  const any = packTemplates(set.prepared.anyRows);
   const parts: { readonly peer: IdentityId; readonly rows: Buffer }[] = [];
-  let size = 0;
+  let size = any.length;
   for (const n of peers) {
     const peer = n as IdentityId;
-    const ports = prepared.usesPeerNames ? view.portsOf(peer) : [];
-    const key = prepared.usesPeerNames ? `${classOf.get(peer)} ${portsText(ports)}` : String(classOf.get(peer));
-    let rows = templates.get(key);
-    if (rows === undefined) {
-      rows = packTemplates(peerTemplates(prepared, atomsOf[classOf.get(peer)!]!, ports));
-      templates.set(key, rows);
-    }
+    const rows = classTemplates(set, groupsOf[classOf.get(peer)!]!, peer, view);
     parts.push({ peer, rows });
     size += rows.length;
   }
-  const any = packTemplates(prepared.anyRows);
-  const out = Buffer.allocUnsafe(any.length + size);
+  if (size === 0) return noRows;
+  const out = Buffer.allocUnsafe(size);
   let at = any.copy(out);
   for (const p of parts) at = writePeerRows(out, at, p.peer, p.rows);
   return createPolicyRows(out);
@@ -99,31 +160,31 @@ function buildRows(prepared: Prepared, view: PeerView): PolicyRows {
 
 interface Classes {
   readonly classOf: ReadonlyMap<IdentityId, number>;
-  readonly atomsOf: readonly (readonly Atom[])[];
+  readonly groupsOf: readonly (readonly number[])[];
 }
 
-/** Walks the atoms once; each step moves its members to the class "where they were, plus this atom". */
+/** Walks the groups once; each step moves its members to the class "where they were, plus this group". */
 function classify(prepared: Prepared, view: PeerView): Classes {
   const classOf = new Map<IdentityId, number>();
-  const atomsOf: (readonly Atom[])[] = [[]];
-  for (const atom of prepared.atoms) {
+  const groupsOf: (readonly number[])[] = [[]];
+  prepared.groups.forEach((group, n) => {
     const moved = new Map<number, number>();
-    for (const id of membersOf(atom, view)) {
+    for (const id of membersOf(group, view)) {
       const from = classOf.get(id) ?? 0;
       let to = moved.get(from);
       if (to === undefined) {
-        to = atomsOf.push([...atomsOf[from]!, atom]) - 1;
+        to = groupsOf.push([...groupsOf[from]!, n]) - 1;
         moved.set(from, to);
       }
       classOf.set(id, to);
     }
-  }
-  return { classOf, atomsOf };
+  });
+  return { classOf, groupsOf };
 }
 
-function membersOf(atom: Atom, view: PeerView): ReadonlySet<IdentityId> {
-  if (atom.peer.kind !== 'any') return view.members(atom.selection);
+function membersOf(group: AtomGroup, view: PeerView): ReadonlySet<IdentityId> {
+  if (group.names === undefined) return view.members(group.selection);
   const owners = new Set<IdentityId>();
-  for (const n of atom.named) for (const id of view.ownersOf(n.name)) owners.add(id);
+  for (const n of group.names) for (const id of view.ownersOf(n)) owners.add(id);
   return owners;
 }

@@ -106,8 +106,10 @@ function isolatingOrigin(id: IdentityId, rules: readonly Rule[], config: PolicyC
 }
 
 /** Ingress port names make the rows depend on the subject's own ports. */
-export const usesSubjectNames = (rules: readonly Rule[]): boolean =>
-  rules.some((r) => r.entries.some((e) => e.direction === 'ingress' && e.ports.some((p) => p.kind === 'named')));
+export function usesSubjectNames(rules: Iterable<Rule>): boolean {
+  for (const r of rules) if (r.entries.some((e) => e.direction === 'ingress' && e.ports.some((p) => p.kind === 'named'))) return true;
+  return false;
+}
 
 /** Tiers have no default deny. */
 export const noDefaults: SubjectDefaults = { isolation: { ingress: false, egress: false }, denyRules: [noRule, noRule], origins: [] };
