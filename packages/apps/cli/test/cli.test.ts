@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { clientRoleOf, clientSpiffeUri, createCa, issueClient, issueServer } from '@axoneme/pki';
-import type { FlowSample, GetStatusResponse, MonitorRequest, MonitorResponse } from '@axoneme/proto';
+import type { FlowSample, GetStatusResponse, MonitorRequest, MonitorResponse, PolicyState } from '@axoneme/proto';
 import { AppError, silentLog, systemClock } from '@axoneme/std';
 import { createNodeServer, type NodeServer, operatorServerName } from '@axoneme/stream';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
@@ -91,6 +91,8 @@ const rows = [
   { table: 'subject', identity: 301, flags: ['ingress', 'egress'], denyRules: { ingress: '01', egress: '00' } },
 ];
 
+const policies: PolicyState[] = [];
+
 let operator: NodeServer;
 let stop: AbortController;
 let dir: string;
@@ -134,6 +136,13 @@ beforeAll(async () => {
             },
           ],
         }),
+        listPolicies: (q) => ({
+          policies: policies.filter((p) => (q.kind === '' || p.kind === q.kind) && (q.name === '' || p.name === q.name)),
+        }),
+        async *watchPolicy(q) {
+          for (const p of policies.filter((x) => x.kind === q.kind && x.name === q.name && x.namespace === q.namespace))
+            yield { policy: p };
+        },
         async *listTable(q) {
           if (q.node !== 'w1')
             throw new AppError({ code: 'stream/not-found', message: `there is no node "${q.node}"`, hint: 'known nodes: w1' });

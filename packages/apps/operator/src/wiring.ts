@@ -21,7 +21,8 @@ import { type ClusterMirror, createClusterMirror } from './serve/mirror.ts';
 import { createReportHandler } from './serve/reports.ts';
 import { type SignConfig, signNode } from './serve/sign.ts';
 import { createSources, type Sources } from './sources/sources.ts';
-import { createPolicyStatusWriter } from './status/policy-status.ts';
+import { createLinter, type Linter } from './status/lints.ts';
+import { createPolicyStatusWriter } from './status/policy-writer.ts';
 import { createWorld, type World } from './world/world.ts';
 
 export interface Operator {
@@ -44,6 +45,9 @@ interface Parts {
   readonly compiler: Compiler;
   readonly health: HealthRegistry;
   readonly rollout: DatapathRollout;
+  readonly linter: Linter;
+  /** For parts made before the loop is. */
+  readonly loop: { current?: CompileLoop };
 }
 
 const trustConfigOf = (c: OperatorConfig): TrustConfig => ({
@@ -90,17 +94,7 @@ function createOwnLeader(
           await ensureCliCertificate(p.client, ca, trust, p.clock.nowMs());
         }),
         ...(p.config.webhookPort === 0 ? [] : [webhookTrust(p, ca.certPem, t)]),
-        t.reconciler(
-          'policy status',
-          createPolicyStatusWriter({
-            client: p.client,
-            world: p.world,
-            clock: p.clock,
-            verdict: (key) => loop().verdicts.get(key),
-            acked: (node) => server().hub.link(node as NodeName)?.ackedRevision ?? 0,
-            assertLeader: t.assertLeader,
-          }),
-        ),
+        policyStatus(p, t, loop, server),
       ],
     },
     p.config,
@@ -190,7 +184,25 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   const health = createHealthRegistry();
   const target = targetObjects(config.datapathObjectsDir, log);
   const rollout = createDatapathRollout({ target, mode: config.datapathRollout, onChange: onRollout });
-  return { config, client, clock, log, world, sources, compiler: createCompiler(config), health, rollout };
+  const loop: Parts['loop'] = {};
+  const linter = createLinter(() => loop.current?.last());
+  return { config, client, clock, log, world, sources, compiler: createCompiler(config), health, rollout, linter, loop };
+}
+
+function policyStatus(p: Parts, t: Term, loop: () => CompileLoop, server: () => NodeServer): Reconciler {
+  const writer = createPolicyStatusWriter({
+    client: p.client,
+    world: p.world,
+    clock: p.clock,
+    verdict: (key) => loop().verdicts.get(key),
+    acked: (node) => server().hub.link(node as NodeName)?.ackedRevision ?? 0,
+    linter: p.linter,
+    state: () => loop().last(),
+    later: (ms) => void p.clock.after(ms, () => r.mark()),
+    assertLeader: t.assertLeader,
+  });
+  const r = t.reconciler('policy status', writer);
+  return r;
 }
 
 /** Also wakes up by itself: somebody may put the configuration back as the chart has it while nothing else happens. */
@@ -247,6 +259,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
       leader.poke();
     },
   });
+  p.loop.current = loop;
   const base = nodeServerDeps(
     p,
     ca,
@@ -273,6 +286,9 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
       admin: createAdminHandlers({
         world,
         flows,
+        clock,
+        linter: p.linter,
+        verdict: (key) => loop.verdicts.get(key),
         server: () => server,
         compiled: () => loop.last(),
         components: () =>

@@ -1,8 +1,18 @@
 import { describe, expect, test } from '@jest/globals';
 import { parseConfig } from '../src/config.ts';
-import { policyStatus } from '../src/status/policy-status.ts';
+import { type PolicyVerdict, policyStatus } from '../src/status/policy-status.ts';
 
-const verdict = { generation: 2, problems: [], unsupported: [], warnings: [], nodes: ['a', 'b', 'c'], revision: 9 } as const;
+const verdict: PolicyVerdict = {
+  generation: 2,
+  mode: 'enforce',
+  onNodes: false,
+  problems: [],
+  unsupported: [],
+  warnings: [],
+  refused: undefined,
+  nodes: ['a', 'b', 'c'],
+  revision: 9,
+};
 const at = (rev: Record<string, number>) => (n: string) => rev[n] ?? 0;
 
 describe('policy status', () => {
@@ -39,6 +49,47 @@ describe('policy status', () => {
       status: 'False',
       message: 'spec.egress[0].toFQDNs: not supported yet',
     });
+  });
+});
+
+describe('policy status of what is not simply enforced', () => {
+  const enforced = (v: Partial<PolicyVerdict>, acks: Record<string, number> = { a: 9, b: 9, c: 9 }) =>
+    policyStatus({ ...verdict, ...v }, at(acks), undefined, 't').conditions.find((c) => c.type === 'Enforced')!;
+
+  test('P3-c: a node that is cut off is counted out and named', () => {
+    const s = policyStatus(verdict, at({ a: 9, c: 9 }), undefined, 't');
+    expect(s).toMatchObject({ enforced: '2/3', pendingNodes: ['b'] });
+    expect(s.conditions.find((c) => c.type === 'Enforced')!.message).toBe('2/3 nodes at revision 9; waiting for b');
+  });
+
+  test('a shadow policy is recorded, never enforced', () => {
+    expect(enforced({ mode: 'shadow' })).toMatchObject({
+      status: 'False',
+      reason: 'Shadow',
+      message: 'recorded, not enforced, on 3/3 nodes at revision 9',
+    });
+    expect(enforced({ mode: 'shadow' }, { a: 9 }).message).toBe('recorded, not enforced, on 1/3 nodes at revision 9; waiting for b, c');
+  });
+
+  test('a refused policy says why and what for', () => {
+    const refused = { reason: 'CapacityExceeded', message: 'map policy of node a needs 70000 rows, it has room for 65536' };
+    expect(enforced({ refused })).toMatchObject({ status: 'False', ...refused });
+    expect(policyStatus({ ...verdict, refused }, at({ a: 9 }), undefined, 't').enforced).toBe('0/3');
+  });
+
+  test('warnings of the cluster stand beside those of the object', () => {
+    const s = policyStatus({ ...verdict, warnings: ['spec.x: odd'] }, at({}), undefined, 't', ['selects no pod']);
+    expect(s.conditions[0]).toMatchObject({
+      type: 'Valid',
+      status: 'True',
+      reason: 'ValidWithWarnings',
+      message: 'Policy validation succeeded; spec.x: odd; selects no pod',
+    });
+  });
+
+  test('conditions of somebody else are no trouble', () => {
+    const held = { conditions: 'nonsense' } as never;
+    expect(policyStatus(verdict, at({}), held, 't').conditions).toHaveLength(3);
   });
 });
 

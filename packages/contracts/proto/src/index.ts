@@ -11,11 +11,16 @@ export {
   ListEndpointsResponse,
   ListIdentitiesRequest,
   ListIdentitiesResponse,
+  ListPoliciesRequest,
+  ListPoliciesResponse,
   ListTableRequest,
   ListTableResponse,
   MonitorRequest,
   MonitorResponse,
   NodeStatus,
+  PolicyState,
+  WatchPolicyRequest,
+  WatchPolicyResponse,
 } from './gen/axoneme/admin/v1/admin.ts';
 export * as blobsv1 from './gen/axoneme/node/v1/blobs.ts';
 export { DatapathSet, NodeConfig, NodeRoute, Routes, RoutingMode, Workload } from './gen/axoneme/node/v1/blobs.ts';

@@ -81,6 +81,8 @@ export const unusedAdmin: AdminHandlers = {
   }),
   listIdentities: () => ({ identities: [] }),
   listEndpoints: () => ({ endpoints: [] }),
+  listPolicies: () => ({ policies: [] }),
+  async *watchPolicy() {},
   async *listTable() {},
   async *monitor() {},
 };

@@ -1,87 +1,107 @@
-// Per policy object: what the compiler said, on which nodes it matters, and since which revision. Called by the loop; read by the status writer.
-import { labelNamespace } from '@axoneme/model';
+// Per policy object: what the compiler said, on which nodes it matters, and since which revision. Called by the loop; read by the status parts.
+import { type IdentityId, type Labels, labelNamespace } from '@axoneme/model';
 import { selectsSubject } from '@axoneme/policy';
-import type { PolicyVerdict } from '../status/policy-status.ts';
+import type { PolicyVerdict, Refusal } from '../status/policy-status.ts';
+import type { Tables } from '../world/world.ts';
 import type { Compiled } from './compiler.ts';
+import { nodeLabels } from './hosts.ts';
 import type { ParsedRow } from './policies.ts';
 
 export interface Verdicts {
-  update(compiled: Compiled, revision: number): void;
+  /** `refusals`: by key of the table, what a gate did not let through. */
+  update(compiled: Compiled, revision: number, tables?: Tables, refusals?: ReadonlyMap<string, Refusal>): void;
   get(key: string): PolicyVerdict | undefined;
 }
 
+/** A subject and the nodes it is on. */
 interface Seat {
-  readonly identity: Parameters<typeof selectsSubject>[1];
+  readonly identity: { readonly id: IdentityId; readonly labels: Labels };
   readonly nodes: Set<string>;
 }
 
 /** Identities with pods, and where those pods are. */
-function seatsOf(compiled: Compiled): Map<number, Seat> {
+function podSeats(compiled: Compiled): Seat[] {
   const seats = new Map<number, Seat>();
   for (const p of compiled.pods) {
     if (p.identity === 0 || p.view.row.node === '') continue;
-    const seat = seats.get(p.identity) ?? {
-      identity: { id: p.identity as Seat['identity']['id'], labels: p.view.labels },
-      nodes: new Set<string>(),
-    };
+    const seat = seats.get(p.identity) ?? { identity: { id: p.identity as IdentityId, labels: p.view.labels }, nodes: new Set<string>() };
     seats.set(p.identity, seat);
     seat.nodes.add(p.view.row.node);
   }
-  return seats;
+  return [...seats.values()];
+}
+
+/** Nodes as subjects of host policies. */
+function hostSeats(compiled: Compiled, tables: Tables | undefined): Seat[] {
+  return [...(tables?.nodes.values() ?? [])].flatMap((row) => {
+    const id = compiled.hostId(row.name);
+    return id === undefined ? [] : [{ identity: { id: id as IdentityId, labels: nodeLabels(row) }, nodes: new Set([row.name]) }];
+  });
 }
 
 interface Seats {
-  readonly all: readonly Seat[];
+  readonly pods: readonly Seat[];
   readonly byNamespace: ReadonlyMap<string, readonly Seat[]>;
+  readonly hosts: readonly Seat[];
 }
 
-function indexSeats(compiled: Compiled): Seats {
-  const all = [...seatsOf(compiled).values()];
-  const byNamespace = new Map<string, Seat[]>();
-  for (const seat of all) {
-    const ns = labelNamespace(seat.identity.labels) ?? '';
-    const list = byNamespace.get(ns);
-    if (list === undefined) byNamespace.set(ns, [seat]);
-    else list.push(seat);
-  }
-  return { all, byNamespace };
+function indexSeats(compiled: Compiled, tables: Tables | undefined): Seats {
+  const pods = podSeats(compiled);
+  return { pods, byNamespace: Map.groupBy(pods, (s) => labelNamespace(s.identity.labels) ?? ''), hosts: hostSeats(compiled, tables) };
 }
 
 /** A namespaced policy can only select in its namespace, so only those identities are asked. */
 function nodesOf(row: ParsedRow, seats: Seats): readonly string[] {
   const nodes = new Set<string>();
-  const candidates = row.row.namespace === '' ? seats.all : (seats.byNamespace.get(row.row.namespace) ?? []);
-  for (const seat of candidates) {
-    if (row.rules.some((r) => selectsSubject(r, seat.identity))) for (const n of seat.nodes) nodes.add(n);
+  const pods = row.row.namespace === '' ? seats.pods : (seats.byNamespace.get(row.row.namespace) ?? []);
+  for (const rule of row.rules) {
+    for (const seat of rule.subjectKind === 'nodes' ? seats.hosts : pods) {
+      if (selectsSubject(rule, seat.identity)) for (const n of seat.nodes) nodes.add(n);
+    }
   }
   return [...nodes].sort();
 }
 
-const verdictOf = (row: ParsedRow, nodes: readonly string[], revision: number): PolicyVerdict => ({
-  generation: row.row.generation,
-  problems: row.problems,
-  unsupported: row.unsupported,
-  warnings: row.warnings,
+interface Inputs {
+  readonly row: ParsedRow;
+  readonly missing: readonly string[];
+  readonly refused: Refusal | undefined;
+}
+
+const verdictOf = (i: Inputs, nodes: readonly string[], revision: number): PolicyVerdict => ({
+  generation: i.row.row.generation,
+  mode: i.row.rules[0]?.mode ?? 'enforce',
+  onNodes: i.row.rules.length > 0 && i.row.rules.every((r) => r.subjectKind === 'nodes'),
+  problems: i.row.problems,
+  unsupported: i.row.unsupported,
+  warnings: [...i.row.warnings, ...i.missing],
+  refused: i.refused,
   nodes,
   revision,
 });
 
+const same = (a: Inputs | undefined, b: Inputs): boolean =>
+  a?.row === b.row && a.missing === b.missing && a.refused?.reason === b.refused?.reason && a.refused?.message === b.refused?.message;
+
 export function createVerdicts(): Verdicts {
-  const held = new Map<string, { row: ParsedRow; verdict: PolicyVerdict }>();
+  const held = new Map<string, Inputs & { readonly verdict: PolicyVerdict }>();
   let pods: Compiled['pods'] | undefined;
-  let seats: Seats = { all: [], byNamespace: new Map() };
+  let nodes: Compiled['nodes'] | undefined;
+  let seats: Seats = { pods: [], byNamespace: new Map(), hosts: [] };
   return {
-    update(compiled, revision) {
-      const moved = compiled.pods !== pods;
+    update(compiled, revision, tables, refusals) {
+      const moved = compiled.pods !== pods || compiled.nodes !== nodes;
       pods = compiled.pods;
-      if (moved) seats = indexSeats(compiled);
+      nodes = compiled.nodes;
+      if (moved) seats = indexSeats(compiled, tables);
       for (const key of held.keys()) if (!compiled.policies.has(key)) held.delete(key);
       for (const [key, row] of compiled.policies) {
         const old = held.get(key);
-        if (!moved && old?.row === row) continue;
-        const nodes = nodesOf(row, seats);
-        if (old?.row === row && nodes.join() === old.verdict.nodes.join()) continue;
-        held.set(key, { row, verdict: verdictOf(row, nodes, revision) });
+        const inputs = { row, missing: compiled.missing(key), refused: refusals?.get(key) };
+        if (!moved && same(old, inputs)) continue;
+        const on = nodesOf(row, seats);
+        if (same(old, inputs) && on.join() === old?.verdict.nodes.join()) continue;
+        held.set(key, { ...inputs, verdict: verdictOf(inputs, on, revision) });
       }
     },
     get: (key) => held.get(key)?.verdict,

@@ -3,18 +3,24 @@
 import { Drop, dropReasonHubble } from '@axoneme/datapath';
 import { ipFromBytes, reservedNameOf } from '@axoneme/model';
 import type { GetStatusResponse, ListTableRequest, MonitorRequest, MonitorResponse } from '@axoneme/proto';
-import { AppError, type NodeName } from '@axoneme/std';
+import { AppError, type Clock, type NodeName } from '@axoneme/std';
 import type { AdminHandlers, NodeServer } from '@axoneme/stream';
 import type { Compiled } from '../compile/compiler.ts';
 import { labelsOfIdentity } from '../compile/pods.ts';
+import type { Linter } from '../status/lints.ts';
+import type { PolicyVerdict } from '../status/policy-status.ts';
 import type { World } from '../world/world.ts';
 import type { FlowLog, NodeFlow } from './flows.ts';
+import { listPolicies, watchPolicy } from './policies.ts';
 
 export interface AdminDeps {
   readonly world: World;
   readonly flows: FlowLog;
   readonly server: () => NodeServer;
   readonly compiled: () => Compiled | undefined;
+  readonly clock: Clock;
+  readonly verdict: (key: string) => PolicyVerdict | undefined;
+  readonly linter: Linter;
   readonly components: () => GetStatusResponse['components'];
   readonly self: () => { readonly id: string; readonly leader: boolean; readonly revision: number; readonly epoch: number };
 }
@@ -147,6 +153,8 @@ export function createAdminHandlers(deps: AdminDeps): AdminHandlers {
       }));
       return { endpoints: endpoints.sort((a, b) => `${a.namespace}/${a.pod}`.localeCompare(`${b.namespace}/${b.pod}`)) };
     },
+    listPolicies: (q) => listPolicies(deps, q),
+    watchPolicy: (q, signal) => watchPolicy(deps, q, signal),
     listTable: (q) => listTable(deps, q),
     monitor: (q, signal) => monitor(deps, q, signal),
   };

@@ -5,12 +5,16 @@ import {
   type GetStatusResponse,
   type ListEndpointsResponse,
   type ListIdentitiesResponse,
+  type ListPoliciesRequest,
+  type ListPoliciesResponse,
   type ListTableRequest,
   type ListTableResponse,
   type MonitorRequest,
   type MonitorResponse,
   type SignRequest,
   type SignResponse,
+  type WatchPolicyRequest,
+  type WatchPolicyResponse,
 } from '@axoneme/proto';
 import { type Client, Metadata, type MethodDefinition } from '@grpc/grpc-js';
 import { fromStatus } from '../errors.ts';
@@ -66,6 +70,9 @@ export interface AdminClient {
   getStatus(): Promise<GetStatusResponse>;
   listIdentities(): Promise<ListIdentitiesResponse>;
   listEndpoints(): Promise<ListEndpointsResponse>;
+  listPolicies(request: ListPoliciesRequest): Promise<ListPoliciesResponse>;
+  /** Ends when the signal aborts. */
+  watchPolicy(request: WatchPolicyRequest, signal?: AbortSignal): AsyncIterable<WatchPolicyResponse>;
   listTable(request: ListTableRequest, signal?: AbortSignal): AsyncIterable<ListTableResponse>;
   /** Ends when the signal aborts. */
   monitor(request: MonitorRequest, signal?: AbortSignal): AsyncIterable<MonitorResponse>;
@@ -82,12 +89,17 @@ export interface AdminClientConfig {
 export function createAdminClient(o: AdminClientConfig): AdminClient {
   const client = openChannel(o.endpoint, o.tls, o.serverName ?? operatorServerName);
   const { methods } = AdminServiceDefinition;
-  const ask = <A>(m: (typeof methods)['getStatus' | 'listIdentities' | 'listEndpoints']): Promise<A> =>
-    unary(client, methodOf<object, A>(AdminServiceDefinition, m), {}, o.timeoutMs ?? 15_000);
+  const ask = <A>(
+    m: (typeof methods)['getStatus' | 'listIdentities' | 'listEndpoints' | 'listPolicies'],
+    request: object = {},
+  ): Promise<A> => unary(client, methodOf<object, A>(AdminServiceDefinition, m), request, o.timeoutMs ?? 15_000);
   return {
     getStatus: () => ask(methods.getStatus),
     listIdentities: () => ask(methods.listIdentities),
     listEndpoints: () => ask(methods.listEndpoints),
+    listPolicies: (request) => ask(methods.listPolicies, request),
+    watchPolicy: (request, signal) =>
+      pull(client, methodOf<WatchPolicyRequest, WatchPolicyResponse>(AdminServiceDefinition, methods.watchPolicy), request, signal),
     listTable: (request, signal) =>
       pull(client, methodOf<ListTableRequest, ListTableResponse>(AdminServiceDefinition, methods.listTable), request, signal),
     monitor: (request, signal) =>

@@ -3,10 +3,14 @@ import type {
   GetStatusResponse,
   ListEndpointsResponse,
   ListIdentitiesResponse,
+  ListPoliciesRequest,
+  ListPoliciesResponse,
   ListTableRequest,
   ListTableResponse,
   MonitorRequest,
   MonitorResponse,
+  WatchPolicyRequest,
+  WatchPolicyResponse,
 } from '@axoneme/proto';
 import { AppError, type Log } from '@axoneme/std';
 import type { ServerUnaryCall, ServerWritableStream, sendUnaryData, UntypedServiceImplementation } from '@grpc/grpc-js';
@@ -19,11 +23,14 @@ export interface AdminHandlers {
   listEndpoints(): Promise<ListEndpointsResponse> | ListEndpointsResponse;
   /** Throw AppError `stream/not-found` for an unknown node or table. */
   listTable(request: ListTableRequest, signal: AbortSignal): AsyncIterable<ListTableResponse>;
+  listPolicies(request: ListPoliciesRequest): Promise<ListPoliciesResponse> | ListPoliciesResponse;
+  /** Ends when the signal aborts. */
+  watchPolicy(request: WatchPolicyRequest, signal: AbortSignal): AsyncIterable<WatchPolicyResponse>;
   /** Ends when the signal aborts. */
   monitor(request: MonitorRequest, signal: AbortSignal): AsyncIterable<MonitorResponse>;
 }
 
-type Unary<A> = (call: ServerUnaryCall<unknown, A>, done: sendUnaryData<A>) => void;
+type Unary<Q, A> = (call: ServerUnaryCall<Q, A>, done: sendUnaryData<A>) => void;
 
 export function adminImplementation(h: AdminHandlers, isAdmin: (peer: PeerNames) => boolean, log: Log): UntypedServiceImplementation {
   const check = (call: { getAuthContext(): { sslPeerCertificate?: PeerNames } }): void => {
@@ -36,12 +43,12 @@ export function adminImplementation(h: AdminHandlers, isAdmin: (peer: PeerNames)
     return toStatus(e);
   };
   const unary =
-    <A>(answer: () => Promise<A> | A): Unary<A> =>
+    <Q, A>(answer: (q: Q) => Promise<A> | A): Unary<Q, A> =>
     (call, done) => {
       Promise.resolve()
         .then(() => {
           check(call);
-          return answer();
+          return answer(call.request);
         })
         .then(
           (a) => done(null, a),
@@ -58,6 +65,8 @@ export function adminImplementation(h: AdminHandlers, isAdmin: (peer: PeerNames)
     getStatus: unary(() => h.getStatus()),
     listIdentities: unary(() => h.listIdentities()),
     listEndpoints: unary(() => h.listEndpoints()),
+    listPolicies: unary((q: ListPoliciesRequest) => h.listPolicies(q)),
+    watchPolicy: stream((q: WatchPolicyRequest, signal) => h.watchPolicy(q, signal)),
     listTable: stream((q: ListTableRequest, signal) => h.listTable(q, signal)),
     monitor: stream((q: MonitorRequest, signal) => h.monitor(q, signal)),
   };

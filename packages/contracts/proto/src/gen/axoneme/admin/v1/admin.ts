@@ -119,6 +119,58 @@ export interface MonitorResponse {
   shadowRule: string;
 }
 
+export interface ListPoliciesRequest {
+  /** Empty: any. */
+  kind: string;
+  namespace: string;
+  name: string;
+}
+
+export interface ListPoliciesResponse {
+  policies: PolicyState[];
+}
+
+export interface WatchPolicyRequest {
+  kind: string;
+  /** Empty for cluster-wide kinds. */
+  namespace: string;
+  name: string;
+}
+
+export interface WatchPolicyResponse {
+  /** Absent: there is no such object. */
+  policy: PolicyState | undefined;
+}
+
+export interface PolicyState {
+  kind: string;
+  namespace: string;
+  name: string;
+  /** Generation of the object as the operator knows it, and that its verdict is about; they differ for a moment after an edit. */
+  generation: number;
+  observedGeneration: number;
+  /** enforce or shadow. */
+  mode: string;
+  valid: boolean;
+  supported: boolean;
+  /** Nodes that carry it at `revision`, of all it concerns. */
+  enforcedNodes: number;
+  nodes: number;
+  revision: number;
+  pendingNodes: string[];
+  /** Why it is not valid: `field: problem (fix)`. */
+  problems: string[];
+  /** Accepted fields that are not enforced. */
+  unsupported: string[];
+  warnings: string[];
+  /** CapacityExceeded, BreaksInvariant or CutsOffNode: the last version that was let through stays in force. */
+  refusedReason: string;
+  refusedMessage: string;
+  /** One word and one sentence for people, as in the object's condition Enforced. */
+  reason: string;
+  message: string;
+}
+
 function createBaseGetStatusRequest(): GetStatusRequest {
   return {};
 }
@@ -1457,6 +1509,567 @@ export const MonitorResponse: MessageFns<MonitorResponse> = {
   },
 };
 
+function createBaseListPoliciesRequest(): ListPoliciesRequest {
+  return { kind: "", namespace: "", name: "" };
+}
+
+export const ListPoliciesRequest: MessageFns<ListPoliciesRequest> = {
+  encode(message: ListPoliciesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(18).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPoliciesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPoliciesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListPoliciesRequest>): ListPoliciesRequest {
+    return ListPoliciesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPoliciesRequest>): ListPoliciesRequest {
+    const message = createBaseListPoliciesRequest();
+    message.kind = object.kind ?? "";
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseListPoliciesResponse(): ListPoliciesResponse {
+  return { policies: [] };
+}
+
+export const ListPoliciesResponse: MessageFns<ListPoliciesResponse> = {
+  encode(message: ListPoliciesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.policies) {
+      PolicyState.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListPoliciesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListPoliciesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policies.push(PolicyState.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListPoliciesResponse>): ListPoliciesResponse {
+    return ListPoliciesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListPoliciesResponse>): ListPoliciesResponse {
+    const message = createBaseListPoliciesResponse();
+    message.policies = object.policies?.map((e) => PolicyState.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseWatchPolicyRequest(): WatchPolicyRequest {
+  return { kind: "", namespace: "", name: "" };
+}
+
+export const WatchPolicyRequest: MessageFns<WatchPolicyRequest> = {
+  encode(message: WatchPolicyRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(18).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchPolicyRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchPolicyRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchPolicyRequest>): WatchPolicyRequest {
+    return WatchPolicyRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchPolicyRequest>): WatchPolicyRequest {
+    const message = createBaseWatchPolicyRequest();
+    message.kind = object.kind ?? "";
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    return message;
+  },
+};
+
+function createBaseWatchPolicyResponse(): WatchPolicyResponse {
+  return { policy: undefined };
+}
+
+export const WatchPolicyResponse: MessageFns<WatchPolicyResponse> = {
+  encode(message: WatchPolicyResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.policy !== undefined) {
+      PolicyState.encode(message.policy, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): WatchPolicyResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseWatchPolicyResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.policy = PolicyState.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<WatchPolicyResponse>): WatchPolicyResponse {
+    return WatchPolicyResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<WatchPolicyResponse>): WatchPolicyResponse {
+    const message = createBaseWatchPolicyResponse();
+    message.policy = (object.policy !== undefined && object.policy !== null)
+      ? PolicyState.fromPartial(object.policy)
+      : undefined;
+    return message;
+  },
+};
+
+function createBasePolicyState(): PolicyState {
+  return {
+    kind: "",
+    namespace: "",
+    name: "",
+    generation: 0,
+    observedGeneration: 0,
+    mode: "",
+    valid: false,
+    supported: false,
+    enforcedNodes: 0,
+    nodes: 0,
+    revision: 0,
+    pendingNodes: [],
+    problems: [],
+    unsupported: [],
+    warnings: [],
+    refusedReason: "",
+    refusedMessage: "",
+    reason: "",
+    message: "",
+  };
+}
+
+export const PolicyState: MessageFns<PolicyState> = {
+  encode(message: PolicyState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.namespace !== "") {
+      writer.uint32(18).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(26).string(message.name);
+    }
+    if (message.generation !== 0) {
+      writer.uint32(32).int64(message.generation);
+    }
+    if (message.observedGeneration !== 0) {
+      writer.uint32(40).int64(message.observedGeneration);
+    }
+    if (message.mode !== "") {
+      writer.uint32(50).string(message.mode);
+    }
+    if (message.valid !== false) {
+      writer.uint32(56).bool(message.valid);
+    }
+    if (message.supported !== false) {
+      writer.uint32(64).bool(message.supported);
+    }
+    if (message.enforcedNodes !== 0) {
+      writer.uint32(72).uint32(message.enforcedNodes);
+    }
+    if (message.nodes !== 0) {
+      writer.uint32(80).uint32(message.nodes);
+    }
+    if (message.revision !== 0) {
+      writer.uint32(88).int64(message.revision);
+    }
+    for (const v of message.pendingNodes) {
+      writer.uint32(98).string(v!);
+    }
+    for (const v of message.problems) {
+      writer.uint32(106).string(v!);
+    }
+    for (const v of message.unsupported) {
+      writer.uint32(114).string(v!);
+    }
+    for (const v of message.warnings) {
+      writer.uint32(122).string(v!);
+    }
+    if (message.refusedReason !== "") {
+      writer.uint32(130).string(message.refusedReason);
+    }
+    if (message.refusedMessage !== "") {
+      writer.uint32(138).string(message.refusedMessage);
+    }
+    if (message.reason !== "") {
+      writer.uint32(146).string(message.reason);
+    }
+    if (message.message !== "") {
+      writer.uint32(154).string(message.message);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): PolicyState {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBasePolicyState();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.generation = longToNumber(reader.int64());
+            continue;
+          }
+          case 5: {
+            if (tag !== 40) {
+              break;
+            }
+
+            message.observedGeneration = longToNumber(reader.int64());
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.mode = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.valid = reader.bool();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.supported = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.enforcedNodes = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.nodes = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.revision = longToNumber(reader.int64());
+            continue;
+          }
+          case 12: {
+            if (tag !== 98) {
+              break;
+            }
+
+            message.pendingNodes.push(reader.string());
+            continue;
+          }
+          case 13: {
+            if (tag !== 106) {
+              break;
+            }
+
+            message.problems.push(reader.string());
+            continue;
+          }
+          case 14: {
+            if (tag !== 114) {
+              break;
+            }
+
+            message.unsupported.push(reader.string());
+            continue;
+          }
+          case 15: {
+            if (tag !== 122) {
+              break;
+            }
+
+            message.warnings.push(reader.string());
+            continue;
+          }
+          case 16: {
+            if (tag !== 130) {
+              break;
+            }
+
+            message.refusedReason = reader.string();
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.refusedMessage = reader.string();
+            continue;
+          }
+          case 18: {
+            if (tag !== 146) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 19: {
+            if (tag !== 154) {
+              break;
+            }
+
+            message.message = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<PolicyState>): PolicyState {
+    return PolicyState.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<PolicyState>): PolicyState {
+    const message = createBasePolicyState();
+    message.kind = object.kind ?? "";
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    message.generation = object.generation ?? 0;
+    message.observedGeneration = object.observedGeneration ?? 0;
+    message.mode = object.mode ?? "";
+    message.valid = object.valid ?? false;
+    message.supported = object.supported ?? false;
+    message.enforcedNodes = object.enforcedNodes ?? 0;
+    message.nodes = object.nodes ?? 0;
+    message.revision = object.revision ?? 0;
+    message.pendingNodes = object.pendingNodes?.map((e) => e) || [];
+    message.problems = object.problems?.map((e) => e) || [];
+    message.unsupported = object.unsupported?.map((e) => e) || [];
+    message.warnings = object.warnings?.map((e) => e) || [];
+    message.refusedReason = object.refusedReason ?? "";
+    message.refusedMessage = object.refusedMessage ?? "";
+    message.reason = object.reason ?? "";
+    message.message = object.message ?? "";
+    return message;
+  },
+};
+
 export type AdminServiceDefinition = typeof AdminServiceDefinition;
 export const AdminServiceDefinition = {
   name: "AdminService",
@@ -1492,6 +2105,24 @@ export const AdminServiceDefinition = {
       requestType: ListTableRequest as typeof ListTableRequest,
       requestStream: false,
       responseType: ListTableResponse as typeof ListTableResponse,
+      responseStream: true,
+      options: {},
+    },
+    /** Policy objects and what is true of each of them right now. */
+    listPolicies: {
+      name: "ListPolicies",
+      requestType: ListPoliciesRequest as typeof ListPoliciesRequest,
+      requestStream: false,
+      responseType: ListPoliciesResponse as typeof ListPoliciesResponse,
+      responseStream: false,
+      options: {},
+    },
+    /** The state of one object at once and whenever it changes, until the caller leaves. */
+    watchPolicy: {
+      name: "WatchPolicy",
+      requestType: WatchPolicyRequest as typeof WatchPolicyRequest,
+      requestStream: false,
+      responseType: WatchPolicyResponse as typeof WatchPolicyResponse,
       responseStream: true,
       options: {},
     },
