@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // flood: steady traffic with exact counts, for tests that kill things while packets flow. Ends after SECONDS or on SIGTERM/SIGINT
 // and prints one JSON line; times of the first and last answer are Unix milliseconds, 0 = never.
+//   (a sixth argument is the address to send from)
 //   flood udp     ADDR PORT RATE SECONDS   datagrams to an echo server; counts echoes and the longest gap
 //   flood tcp     ADDR PORT RATE SECONDS   one connection, one byte back and forth; counts round trips and resets
 //   flood connect ADDR PORT RATE SECONDS   a new connection each time, one byte back and forth
@@ -23,6 +24,7 @@
 #define CONNECT_TIMEOUT_MS 1000
 #define DRAIN_MS 500
 
+static struct addrinfo *source;
 static volatile sig_atomic_t stopping;
 static uint64_t sent, received, failed;
 static double gap_max_ms, first_ok_ms, last_ok_ms; /* 0 = never */
@@ -79,6 +81,10 @@ static int open_to(struct addrinfo *a, int type)
 		return -1;
 	if (type == SOCK_STREAM)
 		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (source != NULL && bind(fd, source->ai_addr, source->ai_addrlen) != 0) {
+		close(fd);
+		return -1;
+	}
 	if (connect(fd, a->ai_addr, a->ai_addrlen) == 0)
 		return fd;
 	int err = errno;
@@ -149,12 +155,16 @@ static void run(const char *kind, struct addrinfo *a, double rate, double second
 int main(int argc, char **argv)
 {
 	struct addrinfo hints = { 0 }, *a;
-	if (argc != 6) {
-		fprintf(stderr, "usage: flood udp|tcp|connect ADDR PORT RATE SECONDS\n");
+	if (argc != 6 && argc != 7) {
+		fprintf(stderr, "usage: flood udp|tcp|connect ADDR PORT RATE SECONDS [SOURCE]\n");
 		return 2;
 	}
 	hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV;
 	hints.ai_socktype = !strcmp(argv[1], "udp") ? SOCK_DGRAM : SOCK_STREAM;
+	if (argc == 7 && getaddrinfo(argv[6], "0", &hints, &source) != 0) {
+		fprintf(stderr, "flood: %s is no address\n", argv[6]);
+		return 2;
+	}
 	if (getaddrinfo(argv[2], argv[3], &hints, &a) != 0) {
 		fprintf(stderr, "flood: %s port %s is no address\n", argv[2], argv[3]);
 		return 2;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // matrix: one end of a table of verdicts. Every pod of the table runs `serve`; `ask` puts many questions to the network at once.
-//   matrix serve t80 t81 u80 …    accepts TCP and echoes UDP on these ports, both families; ports in use are left to whoever has them
+//   matrix serve t80 t81 u80 …    echoes TCP and UDP on these ports, both families; ports in use are left to whoever has them
 //   matrix ask [V4 V6]            (with these source addresses) reads requests from standard input, answers each with one line, ends with its input:
 //       ID COUNT                  then COUNT lines `t|u|i ADDRESS PORT TIMEOUT_MS` (i: ICMP echo, its port is ignored)
 //       answer: ID and a letter a question, in order: 1 answered, 0 silence, r refused, u unreachable, e local error
@@ -123,6 +123,16 @@ static void echo(int fd)
 	(void)!sendmsg(fd, &m, MSG_DONTWAIT);
 }
 
+static void echo_stream(int fd)
+{
+	uint8_t data[4096];
+	ssize_t n = recv(fd, data, sizeof(data), MSG_DONTWAIT);
+	if (n > 0)
+		n = send(fd, data, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	if (n == 0 || (n < 0 && errno != EAGAIN))
+		close(fd);
+}
+
 _Noreturn static void serve(int argc, char **argv)
 {
 	for (int i = 0; i < argc; i++)
@@ -138,8 +148,7 @@ _Noreturn static void serve(int argc, char **argv)
 				while ((c = accept4(fd, NULL, NULL, SOCK_NONBLOCK)) >= 0)
 					watch(c, EPOLLIN | EPOLLRDHUP, (uint32_t)c);
 			} else {
-				/* whoever connected goes away or has something to say: it has its answer */
-				close(fd);
+				echo_stream(fd);
 			}
 		}
 	}
@@ -168,6 +177,9 @@ static char letter(int error)
 		return 'r';
 	if (error == EHOSTUNREACH || error == ENETUNREACH || error == EACCES || error == EPERM)
 		return 'u';
+	/* dropped before it left: as good as silence */
+	if (error == ENOBUFS)
+		return '0';
 	/* reset after it was accepted */
 	return error == ECONNRESET || error == 0 ? '1' : 'e';
 }
