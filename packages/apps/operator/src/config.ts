@@ -2,6 +2,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { parseCidrOrIp } from '@axoneme/model';
 import { AppError, fail, ok, type Result } from '@axoneme/std';
 
 export interface OperatorConfig {
@@ -36,6 +37,11 @@ export interface OperatorConfig {
   readonly datapathObjectsDir: string;
   /** How nodes change to other objects. */
   readonly datapathRollout: 'all' | 'one-by-one';
+  /** Prefixes outside of the cluster that host policies must never shut out, and from which ports. */
+  readonly hostFirewallAdminCidrs: readonly string[];
+  readonly hostFirewallAdminPorts: readonly number[];
+  /** Rows per map that agents are configured with; maps that are not named have their own default. */
+  readonly mapSizes: Readonly<Record<string, number>>;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
   readonly podName: string;
   readonly podNamespace: string;
@@ -69,6 +75,9 @@ const DEFAULTS: OperatorConfig = {
   redisUrl: '',
   datapathObjectsDir: OWN_OBJECTS_DIR,
   datapathRollout: 'one-by-one',
+  hostFirewallAdminCidrs: [],
+  hostFirewallAdminPorts: [22],
+  mapSizes: {},
   logLevel: 'info',
   podName: os.hostname(),
   podNamespace: 'axoneme-system',
@@ -82,11 +91,19 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   datapathRollout: ['all', 'one-by-one'],
 };
 
+const isSizes = (v: unknown): boolean =>
+  v !== null && typeof v === 'object' && !Array.isArray(v) && Object.values(v).every((n) => Number.isInteger(n) && n > 0);
+
 function problemOf(key: string, value: unknown): string | undefined {
   const sample = (DEFAULTS as unknown as Record<string, unknown>)[key];
   if (sample === undefined) return `unknown key; known keys: ${Object.keys(DEFAULTS).join(', ')}`;
-  if (Array.isArray(sample))
-    return Array.isArray(value) && value.every((v) => typeof v === 'string') ? undefined : 'must be a list of strings';
+  if (Array.isArray(sample)) {
+    const item = typeof (sample[0] ?? '');
+    if (!Array.isArray(value) || !value.every((v) => typeof v === item)) return `must be a list of ${item}s`;
+    const wrong = key === 'hostFirewallAdminCidrs' ? (value as string[]).find((v) => !parseCidrOrIp(v).ok) : undefined;
+    return wrong === undefined ? undefined : `"${wrong}" is not a prefix`;
+  }
+  if (typeof sample === 'object') return isSizes(value) ? undefined : 'must be an object of numbers';
   if (typeof value !== typeof sample) return `must be a ${typeof sample}`;
   const choices = CHOICES[key];
   if (choices !== undefined && !choices.includes(value as string)) return `must be one of ${choices.join(', ')}`;

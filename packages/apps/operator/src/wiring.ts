@@ -10,6 +10,7 @@ import { createWebhookServer, type WebhookServer, type WebhookTls } from './admi
 import { type Compiler, createCompiler } from './compile/compiler.ts';
 import { createDatapathRollout, type DatapathRollout, readTargetObjects, type TargetObjects } from './compile/datapath.ts';
 import { createDispatcher, type Dispatcher } from './compile/dispatch.ts';
+import { createGates } from './compile/gates/gates.ts';
 import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
 import { type OperatorConfig, OWN_OBJECTS_DIR } from './config.ts';
 import { createLeader, type Leader, type Term } from './leader/leader.ts';
@@ -245,10 +246,21 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   const epoch = (): number => leader.epoch() ?? Math.max(epochSeen, leader.epochSeen());
   const { compiler, rollout } = p;
   const dispatcher = createDispatcher({ tables: world.tables, compiler, hub: () => server.hub, rollout });
+  const gates = createGates(
+    {
+      compiler,
+      dispatcher,
+      tables: world.tables,
+      reported: (node, table) => server.hub.link(node as NodeName)?.lastAck?.tables[table]?.capacity,
+      decision: () => loop.decision(),
+    },
+    config,
+  );
   const loop: CompileLoop = createCompileLoop({
     world,
     compiler,
     dispatcher,
+    gatekeeper: gates.gatekeeper,
     clock,
     log,
     epoch,
@@ -313,6 +325,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   server.setWantFlows(true);
   p.health.register(mirror);
   p.health.register(p.rollout);
+  for (const c of gates.components) p.health.register(c);
   return { leader, loop, server };
 }
 

@@ -4,6 +4,8 @@ import { labelsToMap } from '@axoneme/model';
 import { unwrap } from '@axoneme/std';
 import { type Compiled, createCompiler } from '../src/compile/compiler.ts';
 import { createDispatcher } from '../src/compile/dispatch.ts';
+import type { Decision } from '../src/compile/gates/gatekeeper.ts';
+import { createGates, type Gates } from '../src/compile/gates/gates.ts';
 import type { Moment } from '../src/compile/numbers.ts';
 import { type OperatorConfig, parseConfig } from '../src/config.ts';
 import { projectCidrGroup, projectNode, projectPod, projectPolicy } from '../src/world/project.ts';
@@ -18,7 +20,11 @@ export interface Lab {
   readonly compiler: ReturnType<typeof createCompiler>;
   /** Desired artifacts by node, as given to the hub. */
   readonly given: ReadonlyMap<string, Names>;
+  /** Without gates. */
   compile(at?: Moment): Compiled;
+  /** With gates; what was refused is tried again. */
+  decide(): Decision;
+  readonly gates: Gates;
   node(name: string, index: number, labels?: Record<string, string>): void;
   /** A running pod in namespace shop; address 10.244.<node>.<index>. */
   pod(name: string, node: string, index: number, labels: Record<string, string>): void;
@@ -77,11 +83,20 @@ export function addPod(w: World, name: string, node: string, index: number, labe
   w.set('pods', `shop/${name}`, projectPod(raw));
 }
 
-export function createLab(config: OperatorConfig = labConfig()): Lab {
+function copyWorld(from: World): World {
   const world = createWorld();
+  for (const table of Object.keys(from.tables) as (keyof World['tables'])[])
+    for (const [key, row] of from.tables[table]) world.set(table, key, row as never);
+  return world;
+}
+
+export function createLab(config: OperatorConfig = labConfig(), given0?: World): Lab {
+  const world = given0 === undefined ? createWorld() : copyWorld(given0);
   const compiler = createCompiler(config);
   const { given, hub } = createHubModel();
   const dispatcher = createDispatcher({ tables: world.tables, compiler, hub: () => hub as never });
+  let decision: Decision | undefined;
+  const gates = createGates({ compiler, dispatcher, tables: world.tables, reported: () => undefined, decision: () => decision }, config);
   world.set('namespaces', 'shop', { name: 'shop', labels: { 'kubernetes.io/metadata.name': 'shop' } });
   return {
     world,
@@ -93,6 +108,15 @@ export function createLab(config: OperatorConfig = labConfig()): Lab {
       compiler.publish();
       dispatcher.publish({ revision: 1, epoch: 1 }, new Set());
       return compiled;
+    },
+    gates,
+    decide() {
+      const candidate = compiler.compile(world.tables, world.takeDirty());
+      dispatcher.stage(candidate);
+      decision = gates.gatekeeper.decide(candidate, true);
+      compiler.publish();
+      dispatcher.publish({ revision: 1, epoch: 1 }, decision.heldBack);
+      return decision;
     },
     node: (name, index, labels) => addNode(world, name, index, labels),
     pod: (name, node, index, labels) => addPod(world, name, node, index, labels),

@@ -10,10 +10,8 @@ import {
   planAddressClasses,
   type Rule,
 } from '@axoneme/policy';
-import type { Tables } from '../world/world.ts';
-import type { NodeAddresses } from './addresses.ts';
+import type { CidrRow, NodeAddresses } from './addresses.ts';
 import { type Artifact, rowArtifact } from './artifacts.ts';
-import { nodeLabels } from './hosts.ts';
 import { createNumbers, type Moment } from './numbers.ts';
 
 export const ADDR_CLASS = 'addr_class';
@@ -27,6 +25,8 @@ export interface AddressClasses {
   plan(rules: readonly Rule[], nodes: readonly ClassNode[], at: Moment): ClassChanges;
   /** What left long enough ago goes; nothing else changes. */
   settle(at: Moment): ClassChanges;
+  /** Rows of the table; the same list while nothing changed. */
+  rows(): readonly CidrRow[];
   /** Undefined while nothing mentions an address or a node. */
   artifact(): Artifact | undefined;
   publish(): void;
@@ -36,17 +36,14 @@ export interface AddressClasses {
 /** The address a node itself has in one of its blocks. */
 export const routerAddress = (block: Cidr): IpAddr => ipFromBigint(cidrFamily(block), ipToBigint(cidrBase(block)) + 1n);
 
-export const classNodes = (tables: Tables, nodes: readonly NodeAddresses[]): ClassNode[] =>
-  nodes.flatMap((n) => {
-    const row = tables.nodes.get(n.name);
-    if (row === undefined) return [];
-    return [{ name: n.name, labels: nodeLabels(row), addresses: [...n.addresses, ...n.podCidrs.map(routerAddress)] }];
-  });
+export const classNodes = (nodes: readonly NodeAddresses[]): ClassNode[] =>
+  nodes.map((n) => ({ name: n.name, labels: n.labels, addresses: [...n.addresses, ...n.podCidrs.map(routerAddress)] }));
 
 export function createAddressClasses(): AddressClasses {
   const numbers = createNumbers({ first: classFirst + 1, last: classLast });
   let wanted: ReadonlySet<string> = new Set();
   let artifact: Artifact | undefined;
+  let table: readonly CidrRow[] = [];
 
   const changes = (planned: ReadonlyMap<string, PlannedClass>, at: Moment): ClassChanges => {
     const { added, removed } = numbers.update(wanted, at);
@@ -62,14 +59,16 @@ export function createAddressClasses(): AddressClasses {
       const { classes, rows } = planAddressClasses({ rules, nodes });
       wanted = new Set(classes.map((c) => c.key));
       const out = changes(new Map(classes.map((c) => [c.key, c])), at);
-      const pairs = rows.flatMap((r): Row<'addr_class'>[] => {
+      table = rows.flatMap((r): CidrRow[] => {
         const id = numbers.id(r.key);
-        return id === undefined ? [] : [[ipcacheKeyOf(r.cidr), { class: id }]];
+        return id === undefined ? [] : [{ cidr: r.cidr, id }];
       });
+      const pairs = table.map((r): Row<'addr_class'> => [ipcacheKeyOf(r.cidr), { class: r.id }]);
       artifact = pairs.length === 0 ? undefined : rowArtifact(ADDR_CLASS, 'addr_class', pairs);
       return out;
     },
     settle: (at) => changes(new Map(), at),
+    rows: () => table,
     artifact: () => artifact,
     publish: numbers.publish,
     waits: numbers.waits,

@@ -1,8 +1,9 @@
 // Who has which address: pods by identity, nodes, API servers, CIDR identities → ipcache artifacts. Called by the compiler.
-import { type Cidr, cidrOfIp, type IdentityId, type IpAddr, ipFamily, parseCidr, parseIp, reservedIds } from '@axoneme/model';
+import { type Cidr, cidrOfIp, type IdentityId, type IpAddr, ipFamily, type Labels, parseCidr, parseIp, reservedIds } from '@axoneme/model';
 import { ipcacheArtifact as ipcacheName } from '@axoneme/span';
 import type { Tables } from '../world/world.ts';
 import { type Artifact, type IpcacheRow, ipcacheArtifact } from './artifacts.ts';
+import { nodeLabels } from './hosts.ts';
 import { addressesOf, type PodView } from './pods.ts';
 
 export interface PlacedPod {
@@ -14,6 +15,7 @@ export interface PlacedPod {
 
 export interface NodeAddresses {
   readonly name: string;
+  readonly labels: Labels;
   readonly addresses: readonly IpAddr[];
   readonly podCidrs: readonly Cidr[];
   /** Where tunnels to the node end; undefined with native routing. */
@@ -53,7 +55,7 @@ export function nodeAddresses(tables: Tables, tunnel: boolean): NodeAddresses[] 
     const addresses = parseIps(n.internalAddresses);
     const podCidrs = (tables.ciliumNodes.get(n.name)?.podCidrs ?? []).flatMap((c) => (parseCidr(c).ok ? [c as Cidr] : []));
     const v4 = addresses.find((a) => ipFamily(a) === 4);
-    return { name: n.name, addresses, podCidrs, tunnel: tunnel ? (v4 ?? addresses[0]) : undefined };
+    return { name: n.name, labels: nodeLabels(n), addresses, podCidrs, tunnel: tunnel ? (v4 ?? addresses[0]) : undefined };
   });
 }
 

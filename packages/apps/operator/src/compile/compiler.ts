@@ -17,6 +17,7 @@ import type { PodRow } from '../world/rows.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
 import {
   apiServerAddresses,
+  type CidrRow,
   cidrIpcache,
   createPlacer,
   createPodIpcache,
@@ -28,6 +29,7 @@ import {
 } from './addresses.ts';
 import { type Artifact, type ArtifactStore, backendsArtifact, createArtifactStore, serviceArtifact } from './artifacts.ts';
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact } from './blobs.ts';
+import { createLooks, type LookInput, type Looks } from './looks.ts';
 import type { Moment } from './numbers.ts';
 import { createPodViews, identitiesByText, labelsOfIdentity, type PodView } from './pods.ts';
 import type { ParsedRow } from './policies.ts';
@@ -52,7 +54,13 @@ export interface Compiled {
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
   readonly services: CompiledServices;
-  readonly apiServers: ReadonlySet<string>;
+  readonly apiServers: IpcacheInput['apiServers'];
+  /** Rows of `addr_class`. */
+  readonly classRows: readonly CidrRow[];
+  /** Counts: equal for equal policy of all subjects. */
+  readonly version: number;
+  /** How addresses look to policy. */
+  looks(): Looks;
   /** Names of pods by address, for people. */
   readonly podByAddress: ReadonlyMap<string, string>;
   /** Prefixes of `ipcache/cidr`. */
@@ -161,6 +169,16 @@ function createPodPart(store: ArtifactStore, podViews: (tables: Tables) => reado
   };
 }
 
+/** Made when somebody asks, and again when a part of the input changed. */
+function createLooksMemo(): (input: LookInput) => Looks {
+  let held: { readonly input: LookInput; readonly looks: Looks } | undefined;
+  return (input) => {
+    const keys = Object.keys(input) as (keyof LookInput)[];
+    if (held === undefined || keys.some((k) => held?.input[k] !== input[k])) held = { input, looks: createLooks(input) };
+    return held.looks;
+  };
+}
+
 export function createCompiler(config: OperatorConfig): Compiler {
   const store = createArtifactStore();
   const views = createPodViews(config.clusterName);
@@ -180,9 +198,11 @@ export function createCompiler(config: OperatorConfig): Compiler {
     nodeConfigs.clear();
     for (const n of nodes) if (n.podCidrs.length > 0) nodeConfigs.set(n.name, nodeConfigArtifact(n, config));
   };
+  const looksOf = createLooksMemo();
   const finish = (): Compiled => {
     const cidrs = policy.cidrs();
-    addresses({ pods: places.pods, nodes, apiServers, cidrs });
+    const input = { pods: places.pods, nodes, apiServers, cidrs, classes: policy.classRows() };
+    addresses(input);
     return {
       policies: policy.parser.all(),
       subject: (id) => policy.compiler.subject(id as IdentityId),
@@ -202,6 +222,9 @@ export function createCompiler(config: OperatorConfig): Compiler {
       podByAddress: places.podByAddress,
       services: serviceTable,
       apiServers,
+      classRows: input.classes,
+      version: policy.version(),
+      looks: () => looksOf(input),
       cidrs: cidrs.map((c) => c.cidr),
       describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
       logOfRule: (id) => policy.compiler.origin(id as never)?.log,

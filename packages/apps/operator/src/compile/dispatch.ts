@@ -9,6 +9,7 @@ import { parseIps } from './addresses.ts';
 import { workloadArtifactName } from './blobs.ts';
 import type { Compiled, Compiler } from './compiler.ts';
 import type { DatapathRollout } from './datapath.ts';
+import { createRowCounts, type RowCounts } from './gates/row-counts.ts';
 
 export interface Dispatcher {
   /** Works out what the compile means for every node and tells nobody yet; a later one may take it back. */
@@ -17,6 +18,8 @@ export interface Dispatcher {
   publish(at: Position, heldBack: ReadonlySet<string>): void;
   /** Gives one node what changed in its own artifacts since, without a compile. */
   refresh(node: string, at: Position): void;
+  /** Rows of what is staged, per table and node. */
+  readonly counts: RowCounts;
   /** What a node must hold now. */
   desired(node: string): ReadonlyMap<string, Digest> | undefined;
 }
@@ -113,6 +116,7 @@ export function createDispatcher(deps: {
   const workloadDiff = createDiff<SpanWorkload>();
   const cidrDiff = createDiff<Cidr>();
   const peersOf = createPeerMemo();
+  const counts = createRowCounts();
   const known = new Set<string>();
   const nothing = { put: [], removed: [] };
   /** Nodes given to the span past `nodeDiff`. */
@@ -135,6 +139,7 @@ export function createDispatcher(deps: {
     placedNodes = compiled.nodes;
     const c = cidrDiff(new Map(compiled.cidrs.map((cidr) => [cidr, [cidr, cidr] as const])));
     const artifacts = compiler.artifacts.takeChanges();
+    counts.takeArtifacts(artifacts.put, artifacts.removed);
     const policy = compiler.takeSubjectChanges();
     const subjects = policy.changed.map((s) => spanSubject(s, compiler.hostOf(s.identity), peersOf));
     return span.update({
@@ -156,6 +161,7 @@ export function createDispatcher(deps: {
       const names = pending.get(node) ?? new Set<string>();
       pending.set(node, names);
       for (const list of [diff.upserts, diff.removes]) for (const name of list) names.add(name);
+      counts.takeNode(node, diff, span.desired(node)!);
     }
   };
   const tell = (node: string, at: Position): void => {
@@ -173,6 +179,7 @@ export function createDispatcher(deps: {
   };
 
   return {
+    counts,
     desired: (node) => span.desired(node as NodeName),
     refresh(node, at) {
       const n = last?.nodes.find((a) => a.name === node);
@@ -191,6 +198,8 @@ export function createDispatcher(deps: {
     publish(at, heldBack) {
       held = heldBack;
       for (const node of spanned.keys()) if (!heldBack.has(node)) tell(node, at);
+      counts.publish(heldBack);
+      for (const node of [...counts.nodes()]) if (!spanned.has(node)) counts.forget(node);
       for (const node of known) if (!spanned.has(node)) known.delete(node);
       for (const node of pending.keys()) if (!spanned.has(node)) pending.delete(node);
       for (const link of deps.hub().status()) if (!tables.nodes.has(link.node)) deps.hub().forget(link.node);

@@ -1,14 +1,16 @@
 // The compile loop: notes changes, compiles at its own pace, gives every node its desired artifacts at a new revision. Called by wiring.ts.
 import type { Clock, Log } from '@axoneme/std';
-import type { Dirty, World } from '../world/world.ts';
+import type { Dirty, TableName, World } from '../world/world.ts';
 import type { Compiled, Compiler } from './compiler.ts';
 import type { Dispatcher } from './dispatch.ts';
+import type { Decision, Gatekeeper } from './gates/gatekeeper.ts';
 import { createVerdicts, type Verdicts } from './verdicts.ts';
 
 export interface LoopDeps {
   readonly world: World;
   readonly compiler: Compiler;
   readonly dispatcher: Dispatcher;
+  readonly gatekeeper: Gatekeeper;
   readonly clock: Clock;
   readonly log: Log;
   /** Epoch that new revisions carry: of the leader, as this replica knows it. */
@@ -27,6 +29,8 @@ export interface CompileLoop {
   /** From now on compiles happen; before, changes are only collected. */
   start(): void;
   last(): Compiled | undefined;
+  /** What the gates said of it. */
+  decision(): Decision | undefined;
   revision(): number;
   /** Revisions below this were used before a restart. */
   raiseRevision(floor: number): void;
@@ -34,12 +38,13 @@ export interface CompileLoop {
   lastCompileMs(): number;
 }
 
-const nobody: ReadonlySet<string> = new Set();
-
 /** Changes that come together are compiled together; short enough not to be felt. */
 const QUIET_MS = 4;
 /** A node that never acknowledges does not keep numbers alive for ever. */
 const SETTLE_MAX_MS = 30_000;
+/** What was refused is tried again with the next change of a user or a node, else at this pace. */
+const RETRY_MS = 5_000;
+const RETRY_AT_ONCE: readonly TableName[] = ['policies', 'cidrGroups', 'invariants', 'nodes'];
 
 export function createCompileLoop(d: LoopDeps): CompileLoop {
   const verdicts = createVerdicts();
@@ -48,6 +53,9 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
   let revision = 0;
   let last: Compiled | undefined;
   let lastCompileMs = 0;
+  let decision: Decision | undefined;
+  let retryAt = 0;
+  let retryPlanned = false;
   let waitsSince = Number.POSITIVE_INFINITY;
 
   const settled = (): number => (d.clock.monotonicMs() - waitsSince > SETTLE_MAX_MS ? revision : d.settled());
@@ -55,11 +63,11 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
     if (d.compiler.waits() && settled() >= revision) mark();
   };
 
-  const publish = (compiled: Compiled): void => {
+  const publish = ({ compiled, heldBack, refusals }: Decision): void => {
     revision += 1;
     d.compiler.publish();
-    d.dispatcher.publish({ revision, epoch: d.epoch() }, nobody);
-    verdicts.update(compiled, revision);
+    d.dispatcher.publish({ revision, epoch: d.epoch() }, heldBack);
+    verdicts.update(compiled, revision, d.world.tables, refusals);
     if (!d.compiler.waits()) waitsSince = Number.POSITIVE_INFINITY;
     else if (waitsSince === Number.POSITIVE_INFINITY) {
       waitsSince = d.clock.monotonicMs();
@@ -68,15 +76,35 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
     acked();
   };
 
+  /** Whether refused objects are tried again with this compile; if the time has not come, they are later. */
+  const retries = (dirty: Dirty): boolean => {
+    if (d.gatekeeper.refusals().size === 0) return false;
+    const now = d.clock.monotonicMs();
+    if (RETRY_AT_ONCE.some((t) => dirty.has(t)) || now >= retryAt) {
+      retryAt = now + RETRY_MS;
+      return true;
+    }
+    if (dirty.size > 0 && !retryPlanned) {
+      retryPlanned = true;
+      d.clock.after(retryAt - now + 1, () => {
+        retryPlanned = false;
+        mark();
+      });
+    }
+    return false;
+  };
+
   const run = (): void => {
     scheduled = false;
     const dirty = d.world.takeDirty();
     const begin = d.clock.monotonicMs();
     try {
-      const compiled = d.compiler.compile(d.world.tables, dirty, { revision: revision + 1, settled: settled() });
-      d.dispatcher.stage(compiled);
+      const candidate = d.compiler.compile(d.world.tables, dirty, { revision: revision + 1, settled: settled() });
+      d.dispatcher.stage(candidate);
+      decision = d.gatekeeper.decide(candidate, retries(dirty));
+      const { compiled } = decision;
       last = compiled;
-      publish(compiled);
+      publish(decision);
       lastCompileMs = d.clock.monotonicMs() - begin;
       d.onCompiled(compiled, dirty);
     } catch (error) {
@@ -98,6 +126,7 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
       run();
     },
     last: () => last,
+    decision: () => decision,
     revision: () => revision,
     raiseRevision(floor) {
       revision = Math.max(revision, floor);

@@ -43,6 +43,10 @@ export interface PolicyPart {
   again(): void;
   /** Rows of `ipcache/cidr`; the same list while nothing changed. */
   cidrs(): readonly CidrRow[];
+  /** Rows of `addr_class`; likewise. */
+  classRows(): readonly CidrRow[];
+  /** Counts results that differ from the one before. */
+  version(): number;
   /** What was compiled last is given to nodes. */
   publish(): void;
   /** Numbers wait until every node has a table without them. */
@@ -69,11 +73,11 @@ function takeObjects(parser: PolicyParser, units: Units, tables: Tables, dirty: 
     }
     const { parsed, changed } = parser.parse(key, row);
     // an object that stopped being valid has no effect: its rules are none
-    if (changed) units.put(key, { kind: 'policy', row: parsed });
+    if (changed) units.put(key, { kind: 'policy', row: parsed, createdMs: row.createdMs });
   }
   for (const name of dirty.get('cidrGroups') ?? []) {
     const row = tables.cidrGroups.get(name);
-    units.put(groupKey(name), row === undefined ? undefined : { kind: 'cidrGroup', row });
+    units.put(groupKey(name), row === undefined ? undefined : { kind: 'cidrGroup', row, createdMs: row.createdMs });
   }
 }
 
@@ -124,6 +128,7 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
   });
   let last: PolicyInput | undefined;
   let cidrRows: readonly CidrRow[] = [];
+  let version = 0;
 
   const numberPrefixes = (changed: boolean, at: Moment) => {
     if (!changed && !prefixes.waits()) return {};
@@ -141,7 +146,7 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
   const planClasses = (changed: boolean, i: PolicyInput) => {
     if (!changed) return classes.waits() ? classes.settle(i.at) : {};
     const rules = mentions.classRules();
-    return classes.plan(rules, rules.length === 0 ? [] : classNodes(i.tables, i.nodes), i.at);
+    return classes.plan(rules, rules.length === 0 ? [] : classNodes(i.nodes), i.at);
   };
 
   const compile = (i: PolicyInput): void => {
@@ -159,6 +164,7 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
       ...planClasses(mentioned.classes || (nodesChanged && mentions.classRules().length > 0), i),
       ...(nodesChanged ? hosts.update(i.tables, i.at) : {}),
     });
+    if (delta.subjects.length + delta.removedSubjects.length > 0) version += 1;
     publish(delta);
     publishClasses(store, classes);
     for (const subject of delta.subjects) touched.add(subject.identity);
@@ -172,6 +178,8 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
     compiler,
     hosts,
     cidrs: () => cidrRows,
+    classRows: classes.rows,
+    version: () => version,
     update(input) {
       last = input;
       takeObjects(parser, units, input.tables, input.dirty);

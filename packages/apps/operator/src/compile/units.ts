@@ -3,7 +3,9 @@
 import type { CidrGroupRow } from '../world/rows.ts';
 import type { ParsedRow } from './policies.ts';
 
-export type Version = { readonly kind: 'policy'; readonly row: ParsedRow } | { readonly kind: 'cidrGroup'; readonly row: CidrGroupRow };
+export type Version =
+  | { readonly kind: 'policy'; readonly row: ParsedRow; readonly createdMs: number }
+  | { readonly kind: 'cidrGroup'; readonly row: CidrGroupRow; readonly createdMs: number };
 
 export interface Unit {
   /** Key in the table `policies`, or `CiliumCIDRGroup:name`. */
@@ -17,7 +19,8 @@ export interface Unit {
 export interface Units {
   /** The version of the world. It is used at once. */
   put(key: string, version: Version | undefined): void;
-  use(key: string, which: 'wanted' | 'admitted'): void;
+  /** True if another version was used before. */
+  use(key: string, which: 'wanted' | 'admitted'): boolean;
   used(key: string): Version | undefined;
   /** Units whose version of the world is not the admitted one. */
   open(): readonly Unit[];
@@ -41,10 +44,11 @@ export function createUnits(): Units {
     if (version === undefined) map.delete(key);
     else map.set(key, version);
   };
-  const use = (key: string, version: Version | undefined): void => {
-    if (used.get(key) === version) return;
+  const use = (key: string, version: Version | undefined): boolean => {
+    if (used.get(key) === version) return false;
     set(used, key, version);
     changed.add(key);
+    return true;
   };
   return {
     put(key, version) {
