@@ -4,13 +4,13 @@ import {
   type Cidr,
   cidrContains,
   cidrOfIp,
-  compareCidr,
   createSelector,
   labelKeys,
   matchesSelector,
   requireEquals,
   type Selector,
 } from '@axoneme/model';
+import { sortCidrs } from './read-cidr.ts';
 import type { CidrGroup, ReferencedService, References } from './references.ts';
 import { type PeerReference, type PeerSelector, peerText, type Rule, type RuleEntry } from './rules.ts';
 
@@ -96,7 +96,7 @@ function serviceText(r: ServiceReference): string {
 /** With a selector: its pods. Without: the addresses somebody wrote down for it, whoever has them. */
 function peersOfService(s: ReferencedService, clusterName: string): PeerSelector[] {
   if (s.selector === undefined || Object.keys(s.selector).length === 0)
-    return [...new Set(s.addresses.map(cidrOfIp))].sort(compareCidr).map((cidr) => ({ kind: 'block', cidr, except: [] }));
+    return sortCidrs(s.addresses.map(cidrOfIp)).map((cidr) => ({ kind: 'block', cidr, except: [] }));
   const selector = createSelector([
     ...Object.entries(s.selector).map(([key, value]) => requireEquals('k8s', key, value)),
     requireEquals('k8s', labelKeys.namespace, s.namespace),
@@ -117,7 +117,7 @@ function groupPeers(r: GroupReference, refs: References, missing: Set<string>): 
 /** An exception may cover a prefix of the group, lie inside it or elsewhere. */
 function cidrPeer(cidr: Cidr, except: readonly Cidr[]): PeerSelector[] {
   if (except.some((e) => cidrContains(e, cidr))) return [];
-  return [{ kind: 'cidr', cidr, except: [...new Set(except.filter((e) => cidrContains(cidr, e)))].sort(compareCidr) }];
+  return [{ kind: 'cidr', cidr, except: sortCidrs(except.filter((e) => cidrContains(cidr, e))) }];
 }
 
 const selectorWords = (s: Selector): string => (s.text === '' ? '{}' : s.text.slice(0, 200));

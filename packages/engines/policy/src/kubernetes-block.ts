@@ -1,8 +1,8 @@
 // ipBlock of NetworkPolicy → a block peer. Called by the NetworkPolicy parser.
-import { type Cidr, cidrContains, cidrFamily, compareCidr } from '@axoneme/model';
+import { type Cidr, cidrContains, cidrFamily } from '@axoneme/model';
 import type { IssueList } from './issues.ts';
 import { checkFields, isPresent, readList, readObject } from './read.ts';
-import { readBlock } from './read-cidr.ts';
+import { readBlock, sortCidrs } from './read-cidr.ts';
 import type { PeerSelector } from './rules.ts';
 
 export function parseIpBlock(issues: IssueList, path: string, value: unknown): PeerSelector[] {
@@ -14,7 +14,7 @@ export function parseIpBlock(issues: IssueList, path: string, value: unknown): P
   const except = (readList(issues, `${path}.except`, raw.except) ?? []).flatMap((e, i) =>
     readException(issues, `${path}.except[${i}]`, e, cidr),
   );
-  return cidr === undefined ? [] : [{ kind: 'block', cidr, except: [...new Set(except)].sort(compareCidr) }];
+  return cidr === undefined ? [] : [{ kind: 'block', cidr, except: sortCidrs(except) }];
 }
 
 function readException(issues: IssueList, path: string, value: unknown, cidr: Cidr | undefined): Cidr[] {

@@ -1,11 +1,13 @@
 // CiliumCIDRGroup → prefixes under a name and labels. Called by the operator, by the admission check and by the command line.
-import { type Cidr, compareCidr } from '@axoneme/model';
+import type { Cidr } from '@axoneme/model';
 import { createIssueList, type PolicyIssue } from './issues.ts';
 import { checkFields, isPresent, readList, readObject, readString, shown } from './read.ts';
-import { readBlock } from './read-cidr.ts';
+import { readBlock, sortCidrs } from './read-cidr.ts';
 import { type CidrGroup, cidrGroupLabels } from './references.ts';
 
 export const cidrGroupKind = 'CiliumCIDRGroup';
+/** As many as fit into an object. */
+const prefixesMax = 100_000;
 const apiVersions: readonly string[] = ['cilium.io/v2', 'cilium.io/v2alpha1'];
 
 export interface ParsedCidrGroup {
@@ -31,11 +33,11 @@ export function parseCidrGroup(object: unknown): ParsedCidrGroup {
   checkFields(issues, 'spec', spec, ['externalCIDRs']);
   if (!isPresent(spec.externalCIDRs))
     issues.error('spec.externalCIDRs', 'the list is missing', 'write "externalCIDRs: []" for an empty group');
-  const found = (readList(issues, 'spec.externalCIDRs', spec.externalCIDRs) ?? []).flatMap((item, i): Cidr[] => {
+  const found = (readList(issues, 'spec.externalCIDRs', spec.externalCIDRs, prefixesMax) ?? []).flatMap((item, i): Cidr[] => {
     if (!isPresent(item)) issues.error(`spec.externalCIDRs[${i}]`, 'must not be empty');
     const cidr = readBlock(issues, `spec.externalCIDRs[${i}]`, item);
     return cidr === undefined ? [] : [cidr];
   });
-  const cidrs = [...new Set(found)].sort(compareCidr);
+  const cidrs = sortCidrs(found);
   return { group: { name, labels: cidrGroupLabels(name, Object.fromEntries(labels)), cidrs }, issues: issues.items };
 }

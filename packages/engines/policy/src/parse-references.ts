@@ -1,8 +1,8 @@
 // Items of toServices and of fromCIDRSet/toCIDRSet → references and prefixes. Called by the peer parser.
-import { type Cidr, cidrContains, cidrFamily, compareCidr, compileSelector, type Selector } from '@axoneme/model';
+import { type Cidr, cidrContains, cidrFamily, compileSelector, type Selector } from '@axoneme/model';
 import type { EntryContext, Peer } from './entry-context.ts';
 import { checkFields, isPresent, readList, readObject, readSelector, readString, shown } from './read.ts';
-import { readCidr } from './read-cidr.ts';
+import { readCidr, sortCidrs } from './read-cidr.ts';
 
 const nameText = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/;
 const subdomainText = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -76,7 +76,7 @@ export function parseCidrSet(ctx: EntryContext, path: string, item: unknown): re
   const written = (readList(ctx.issues, `${path}.except`, raw.except) ?? []).flatMap((e, i) =>
     readExcept(ctx, `${path}.except[${i}]`, e, cidr),
   );
-  const except = [...new Set(written)].sort(compareCidr);
+  const except = sortCidrs(written);
   if (used[0] === 'cidrGroupRef') return parseGroupName(ctx, `${path}.cidrGroupRef`, raw.cidrGroupRef, except);
   if (used[0] === 'cidrGroupSelector') {
     const selector = readLabels(ctx, `${path}.cidrGroupSelector`, raw.cidrGroupSelector);

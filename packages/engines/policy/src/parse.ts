@@ -40,16 +40,17 @@ export const policyKinds: readonly string[] = Object.keys(kinds);
 /** The error is the list of all issues, with at least one of severity `error`. */
 export function parsePolicy(object: PolicyObject, config: ParseConfig): Result<ParsedPolicy, readonly PolicyIssue[]> {
   const issues = createIssueList();
-  const metadata = readObject(issues, 'metadata', object.metadata) ?? {};
+  const root = (readObject(issues, '', object) ?? {}) as Partial<PolicyObject>;
+  const metadata = readObject(issues, 'metadata', root.metadata) ?? {};
   const text = (field: string): string | undefined => readString(issues, `metadata.${field}`, metadata[field]);
-  const written = readString(issues, 'kind', object.kind);
+  const written = readString(issues, 'kind', root.kind);
   const kind = written ?? (isPresent(metadata.namespace) ? 'CiliumNetworkPolicy' : 'CiliumClusterwideNetworkPolicy');
   const info = Object.hasOwn(kinds, kind) ? kinds[kind] : undefined;
   const namespace = info?.namespaced === true ? (text('namespace') ?? 'default') : '';
   const uid = text('uid');
   const source: PolicySource = { kind, namespace, name: text('name') ?? '', ...(uid === undefined ? {} : { uid }) };
   const mode = readMode(issues, metadata.annotations);
-  const rules = info === undefined ? unknownKind(issues, kind) : parseKind(issues, info, source, mode, object, config);
+  const rules = info === undefined ? unknownKind(issues, kind) : parseKind(issues, info, source, mode, root as PolicyObject, config);
   if (issues.items.some((i) => i.severity === 'error')) return err(withoutEchoes(issues.items));
   return ok({ key: policyKey(source), source, rules, issues: issues.items });
 }

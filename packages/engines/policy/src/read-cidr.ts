@@ -1,5 +1,5 @@
 // Prefixes as users write them. Called by every parser; the one place that knows how strict each API is.
-import { type Cidr, cidrAround, cidrContains, parseCidr, parseCidrOrIp, parseIp } from '@axoneme/model';
+import { type Cidr, cidrAround, cidrParts, parseCidr, parseCidrOrIp, parseIp } from '@axoneme/model';
 import type { IssueList } from './issues.ts';
 import { readString } from './read.ts';
 
@@ -12,7 +12,8 @@ export const readCidrOrIp = (issues: IssueList, path: string, value: unknown): C
 /** Those of Kubernetes admit host bits and read a prefix without them. */
 export const readBlock = (issues: IssueList, path: string, value: unknown): Cidr | undefined => read(issues, path, value, 'block');
 
-const mapped = '::ffff:0.0.0.0/96';
+/** IPv4 addresses in the notation of IPv6. */
+const mapped = /^::ffff:[0-9a-f]{1,4}:[0-9a-f]{1,4}\/|^::ffff:0:0\//;
 
 function read(issues: IssueList, path: string, value: unknown, as: 'prefix' | 'address' | 'block'): Cidr | undefined {
   const text = readString(issues, path, value);
@@ -24,8 +25,7 @@ function read(issues: IssueList, path: string, value: unknown, as: 'prefix' | 'a
     return undefined;
   }
   if (!parsed.ok) issues.lint(path, `"${text}" has host bits set: it is read as ${cidr}`, `write ${cidr}`);
-  const outer = parseCidr(mapped);
-  if (outer.ok && cidrContains(outer.value, cidr)) issues.lint(path, `no packet has an address of ${cidr}`, 'write the IPv4 prefix');
+  if (mapped.test(cidr)) issues.lint(path, `no packet has an address of ${cidr}`, 'write the IPv4 prefix');
   return cidr;
 }
 
@@ -35,4 +35,15 @@ function withoutHostBits(text: string): Cidr | undefined {
   const bits = text.slice(slash + 1);
   if (!ip.ok || !/^(0|[1-9][0-9]{0,2})$/.test(bits) || Number(bits) > (ip.value.includes(':') ? 128 : 32)) return undefined;
   return cidrAround(ip.value, Number(bits));
+}
+
+/** Without duplicates, ascending: family, address, shorter prefix first. */
+export function sortCidrs(list: readonly Cidr[]): Cidr[] {
+  const keyed = [...new Set(list)].map((cidr) => [keyOf(cidr), cidr] as const);
+  return keyed.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, cidr]) => cidr);
+}
+
+function keyOf(cidr: Cidr): string {
+  const { family, bytes, bits } = cidrParts(cidr);
+  return `${family}${Buffer.from(bytes).toString('hex')}${String(bits).padStart(3, '0')}`;
 }

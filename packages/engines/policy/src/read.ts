@@ -19,11 +19,18 @@ export function readItem(issues: IssueList, path: string, value: unknown): JsonO
   return readObject(issues, path, value);
 }
 
+/** More than any list of a policy holds; keeps the time one object takes bounded. */
+const itemsMax = 20_000;
+
 /** Undefined = absent; a wrong type is an error and counts as empty. */
-export function readList(issues: IssueList, path: string, value: unknown): readonly unknown[] | undefined {
+export function readList(issues: IssueList, path: string, value: unknown, max = itemsMax): readonly unknown[] | undefined {
   if (!isPresent(value)) return undefined;
-  if (Array.isArray(value)) return value;
-  issues.error(path, 'must be a list');
+  if (!Array.isArray(value)) {
+    issues.error(path, 'must be a list');
+    return [];
+  }
+  if (value.length <= max) return value;
+  issues.error(path, `has ${value.length} items, at most ${max} are possible`, 'split the policy');
   return [];
 }
 
