@@ -1,9 +1,8 @@
-// The node as a subject: every way to and from its own stack, for both families and every protocol; what is never judged; what passes through.
-import { type AddressInfo, createServer, type Server } from 'node:net';
+// The node as a subject of policy: every way to and from its own stack, for both families and every kind of traffic.
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import { bpf, build, dp, type Lab, type PolicyRow, VERDICT } from './kit.ts';
+import { build, dp, type Lab, type PolicyRow, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
-import { icmpError, type PacketSpec, packet, parse, TCP, whoHas } from './packet.ts';
+import { type PacketSpec, packet, TCP } from './packet.ts';
 import { A, ADDRESS, createPods, DENY, echo, echoReply, FAMILIES, type Family, freshPort, icmpProto, open } from './pods.ts';
 
 const HOST = 1;
@@ -137,6 +136,17 @@ const PATHS: readonly Path[] = [
     pass: VERDICT.ok,
     passBack: VERDICT.ok,
   },
+  {
+    name: 'node → pod elsewhere, native',
+    direction: 'egress',
+    peer: 1003,
+    send: (f, s, back) =>
+      back
+        ? program('from_netdev', frame(ADDRESS[f].c, ADDRESS[f].node, s), 1)
+        : program('to_netdev', frame(ADDRESS[f].node, ADDRESS[f].c, s)),
+    pass: VERDICT.ok,
+    passBack: VERDICT.ok,
+  },
 ];
 
 interface Kind {
@@ -171,8 +181,6 @@ const KINDS: readonly Kind[] = [
 ];
 
 describe.each(FAMILIES)('IPv%i', (f) => {
-  const at = ADDRESS[f];
-
   describe.each(PATHS)('$name', (path) => {
     const dir = path.direction === 'egress' ? 1 : 0;
 
