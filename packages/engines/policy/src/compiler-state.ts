@@ -105,8 +105,15 @@ export function createState(config: PolicyConfig): CompilerState {
   };
 }
 
-/** Takes a rule in; `dirty` collects the identities its subject selector matches. */
-export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId>): Loaded {
+/** What an update has touched of the subjects. */
+export interface DirtySubjects {
+  /** Their rules, labels or ports may have changed. */
+  readonly identities: Set<IdentityId>;
+  /** The rules of all their members have changed. */
+  readonly groups: Set<SubjectGroup>;
+}
+
+export function loadRule(state: CompilerState, rule: Rule, dirty: DirtySubjects): Loaded {
   const acquired: string[] = [];
   for (const e of rule.entries) {
     const deny = isBlocking(e.action);
@@ -119,16 +126,22 @@ export function loadRule(state: CompilerState, rule: Rule, dirty: Set<IdentityId
   }
   const group = enterGroup(state, rule);
   group.rules.add(rule);
-  touchGroup(group, dirty);
+  group.version++;
+  dirty.groups.add(group);
   for (const o of rule.origins) useOrigin(state, o, 1);
   return { rule, group, acquired };
 }
 
-export function unloadRule(state: CompilerState, { rule, group, acquired }: Loaded, dirty: Set<IdentityId>): void {
+export function unloadRule(state: CompilerState, { rule, group, acquired }: Loaded, dirty: DirtySubjects): void {
   group.rules.delete(rule);
-  touchGroup(group, dirty);
-  if (group.rules.size === 0) {
-    for (const id of group.subjects.members(group.text)) state.groupsOf.delete(id, group);
+  group.version++;
+  if (group.rules.size > 0) dirty.groups.add(group);
+  else {
+    dirty.groups.delete(group);
+    for (const id of group.subjects.members(group.text)) {
+      state.groupsOf.delete(id, group);
+      dirty.identities.add(id);
+    }
     state.groups.delete(group.key);
     state.groupsAt.delete(group.text, group);
     group.subjects.release(group.text);
@@ -162,11 +175,6 @@ function enterGroup(state: CompilerState, rule: Rule): SubjectGroup {
   state.groupsAt.add(text, group);
   for (const id of subjects.members(text)) state.groupsOf.add(id, group);
   return group;
-}
-
-function touchGroup(group: SubjectGroup, dirty: Set<IdentityId>): void {
-  group.version++;
-  for (const id of group.subjects.members(group.text)) dirty.add(id);
 }
 
 export function useHandle(state: CompilerState, rows: PolicyRows, delta: 1 | -1): void {

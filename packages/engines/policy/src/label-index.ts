@@ -7,23 +7,36 @@ export interface MultiMap<K, V> {
   delete(key: K, value: V): void;
   get(key: K): ReadonlySet<V>;
   has(key: K): boolean;
+  count(key: K): number;
 }
 
+/** Most keys have one value, so that one is kept without a set around it. Values are never sets themselves. */
 export function createMultiMap<K, V>(): MultiMap<K, V> {
-  const sets = new Map<K, Set<V>>();
+  const entries = new Map<K, V | Set<V>>();
   const none: ReadonlySet<V> = new Set();
   return {
     add(key, value) {
-      const set = sets.get(key);
-      if (set === undefined) sets.set(key, new Set([value]));
-      else set.add(value);
+      const held = entries.get(key);
+      if (held instanceof Set) held.add(value);
+      else if (held === undefined) entries.set(key, value);
+      else if (held !== value) entries.set(key, new Set([held, value]));
     },
     delete(key, value) {
-      const set = sets.get(key);
-      if (set?.delete(value) === true && set.size === 0) sets.delete(key);
+      const held = entries.get(key);
+      if (held instanceof Set) {
+        held.delete(value);
+        if (held.size === 1) for (const last of held) entries.set(key, last);
+      } else if (held === value) entries.delete(key);
     },
-    get: (key) => sets.get(key) ?? none,
-    has: (key) => sets.has(key),
+    get(key) {
+      const held = entries.get(key);
+      return held === undefined ? none : held instanceof Set ? held : new Set([held]);
+    },
+    has: (key) => entries.has(key),
+    count(key) {
+      const held = entries.get(key);
+      return held === undefined ? 0 : held instanceof Set ? held.size : 1;
+    },
   };
 }
 
@@ -55,7 +68,7 @@ export function leastCrowded<V>(ways: readonly (readonly string[])[], index: Mul
   let best = ways[0]!;
   let fewest = Number.POSITIVE_INFINITY;
   for (const way of ways) {
-    const count = way.reduce((sum, place) => sum + index.get(place).size, 0);
+    const count = way.reduce((sum, place) => sum + index.count(place), 0);
     if (count < fewest) {
       best = way;
       fewest = count;

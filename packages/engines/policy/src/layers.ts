@@ -5,7 +5,7 @@ import { digestOf } from '@axoneme/std';
 import type { CidrIdentity } from './cidrs.ts';
 import type { AddressClass } from './classes.ts';
 import type { LayerTable } from './compile-layers.ts';
-import { type CompilerState, createState, loadRule, unloadRule } from './compiler-state.ts';
+import { type CompilerState, createState, type DirtySubjects, loadRule, unloadRule } from './compiler-state.ts';
 import { type LayeredDelta, moveSubject, patchRuleset, publish } from './compiler-subjects.ts';
 import type { SubjectSet } from './layer-plan.ts';
 import type { ParsedPolicy } from './parse.ts';
@@ -44,16 +44,14 @@ export interface LayeredCompiler {
   table(): LayerTable;
 }
 
-interface Dirt {
-  /** Identities whose rules, labels or ports may have changed. */
-  readonly identities: Set<IdentityId>;
+interface Dirt extends DirtySubjects {
   /** Identities whose port names changed. */
   readonly ports: Set<IdentityId>;
   /** Peers whose rows are to be looked at again, by ruleset. */
   readonly peers: Map<Ruleset, Set<IdentityId>>;
 }
 
-const createDirt = (): Dirt => ({ identities: new Set(), ports: new Set(), peers: new Map() });
+const createDirt = (): Dirt => ({ identities: new Set(), groups: new Set(), ports: new Set(), peers: new Map() });
 
 export function createLayeredCompiler(config: PolicyConfig): LayeredCompiler {
   const state = createState(config);
@@ -107,6 +105,7 @@ function takeClassesAndHosts(state: CompilerState, changes: PolicyChanges, dirt:
 /** Recompiles what the dirt touches and publishes it. */
 function settle(state: CompilerState, dirt: Dirt): LayeredDelta {
   const touched = new Set<IdentityId>();
+  for (const group of dirt.groups) for (const id of group.subjects.members(group.text)) dirt.identities.add(id);
   for (const id of dirt.identities) moveSubject(state, id, touched);
   // Rulesets made just now are current; forgotten ones need nothing.
   for (const [set, ids] of dirt.peers) if (state.rulesets.get(set.key) === set) patchRuleset(state, set, ids, touched);
@@ -170,13 +169,13 @@ function putPolicy(state: CompilerState, policy: Pick<ParsedPolicy, 'key' | 'rul
   const old = state.policies.get(policy.key);
   if (old?.digest === digest) return;
   // New rules first, so that selectors both versions use keep their members.
-  const loaded = policy.rules.map((r) => loadRule(state, r, dirt.identities));
-  for (const l of old?.loaded ?? []) unloadRule(state, l, dirt.identities);
+  const loaded = policy.rules.map((r) => loadRule(state, r, dirt));
+  for (const l of old?.loaded ?? []) unloadRule(state, l, dirt);
   state.policies.set(policy.key, { digest, loaded });
 }
 
 function dropPolicy(state: CompilerState, key: PolicyKey, dirt: Dirt): void {
-  for (const l of state.policies.get(key)?.loaded ?? []) unloadRule(state, l, dirt.identities);
+  for (const l of state.policies.get(key)?.loaded ?? []) unloadRule(state, l, dirt);
   state.policies.delete(key);
 }
 

@@ -8,10 +8,11 @@ export interface Scale {
   readonly policies: readonly ParsedPolicy[];
 }
 
-const pod = (id: number, app: string, namespace: string): PolicyIdentity => ({
+const pod = (id: number, app: string, namespace: string, shared = false): PolicyIdentity => ({
   id: id as IdentityId,
   labels: labelsFromMap({
     'k8s:app': app,
+    ...(shared ? { 'k8s:shared': 'yes' } : {}),
     'k8s:io.kubernetes.pod.namespace': namespace,
     'k8s:io.cilium.k8s.namespace.labels.kubernetes.io/metadata.name': namespace,
     'k8s:io.cilium.k8s.policy.cluster': 'default',
@@ -60,17 +61,21 @@ export function allMatching(policies: number, pods: number): Scale {
   };
 }
 
-/** One policy a pod, each with rows of its own and every pod as a peer. */
-export function ownPolicies(count: number): Scale {
+/** One policy a pod, each with rows of its own; each admits the first `shared` pods. */
+export function ownPolicies(count: number, shared: number): Scale {
   return {
-    identities: Array.from({ length: count }, (_, i) => pod(FIRST + i, `app-${i}`, 'one')),
+    identities: Array.from({ length: count }, (_, i) => pod(FIRST + i, `app-${i}`, 'one', i < shared)),
     policies: Array.from({ length: count }, (_, i) =>
-      cnp(`p-${i}`, 'one', { endpointSelector: app(`app-${i}`), ingress: [{ fromEndpoints: [{}], ...port(1000 + (i % 10)) }] }),
+      cnp(`p-${i}`, 'one', {
+        endpointSelector: app(`app-${i}`),
+        ingress: [{ fromEndpoints: [{ matchLabels: { shared: 'yes' } }], ...port(1000 + (i % 10)) }],
+      }),
     ),
   };
 }
 
-export const extraPod = (i: number, name = `app-new-${i}`): PolicyIdentity => pod(FIRST + 100_000 + i, name, 'one');
+/** One more pod in the namespace of `allMatching` and `ownPolicies`; the latter all admit it. */
+export const extraPod = (i: number): PolicyIdentity => pod(FIRST + 100_000 + i, `app-new-${i}`, 'one', true);
 /** A policy about `pods` of the pods of `allMatching`. */
 export const editOf = (pods: number): ParsedPolicy =>
   cnp('edit', 'one', {
