@@ -115,6 +115,8 @@ describe('values', () => {
     ['datapath.rollout=two-by-two', 'rollout'],
     ['datapath.objects=objects', 'objects'],
     ['agent.maxUnavailable=200%', 'maxUnavailable'],
+    ['hostFirewall.adminCidrs={office}', 'adminCidrs'],
+    ['hostFirewall.adminPorts={0}', 'adminPorts'],
     ['enableIPv4Masquerade=yes', 'enableIPv4Masquerade'],
   ])('%s is refused', async (set, named) => {
     const r = await template('--set', set);
@@ -125,7 +127,8 @@ describe('values', () => {
   test('the configuration reaches the operator under the names it reads', async () => {
     const r = await template(
       '--set',
-      'ipv6.enabled=false,routingMode=native,MTU=9000,redis.url=redis://r:1,cluster.id=3,policyEnforcementMode=always',
+      'ipv6.enabled=false,routingMode=native,MTU=9000,redis.url=redis://r:1,cluster.id=3,policyEnforcementMode=always,' +
+        'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000',
     );
     const config = JSON.parse(String(dig(one(documents(r.out), 'ConfigMap', 'axoneme-config'), 'data', 'config.json')));
     expect(config).toEqual({
@@ -150,6 +153,9 @@ describe('values', () => {
       redisEnabled: true,
       redisUrl: 'redis://r:1',
       datapathRollout: 'one-by-one',
+      hostFirewallAdminCidrs: ['203.0.113.0/24'],
+      hostFirewallAdminPorts: [22],
+      mapSizes: { policy: 1000 },
       logLevel: 'info',
     });
     expect(documents(r.out).some((o) => o.metadata.name === 'axoneme-redis')).toBe(false);
