@@ -3,7 +3,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { AppError } from '@axoneme/std';
 import { type AdminClient, type ClientTls, createAdminClient } from '@axoneme/stream';
-import { connectKube, isKubeError, type KubeClient, type KubeObject, type LooseObject, listenForward, resources } from 'kopf-ts';
+import {
+  connectKube,
+  isKubeError,
+  type KubeClient,
+  type KubeObject,
+  type LooseObject,
+  listenForward,
+  type ObjectRef,
+  type Resource,
+  resources,
+} from 'kopf-ts';
 
 export interface ConnectOptions {
   readonly namespace: string;
@@ -137,6 +147,7 @@ function replicaOf(kube: KubeClient, namespace: string, pod: Pod, tls: ClientTls
         getStatus: () => better(client.getStatus()),
         listIdentities: () => better(client.listIdentities()),
         listEndpoints: () => better(client.listEndpoints()),
+        listPolicies: (q) => better(client.listPolicies(q)),
       },
       close: async () => {
         client.close();
@@ -147,10 +158,24 @@ function replicaOf(kube: KubeClient, namespace: string, pod: Pod, tls: ClientTls
   return { name: pod.metadata.name, open };
 }
 
+const connectTo = (o: ConnectOptions): KubeClient => {
+  const context = o.context === undefined ? {} : { context: o.context };
+  return connectKube(o.kubeconfig === undefined ? { kind: 'default', ...context } : { kind: 'file', path: o.kubeconfig, ...context });
+};
+
+/** One object, straight from the API server. */
+export async function findObject(o: ConnectOptions, resource: Resource, ref: ObjectRef): Promise<KubeObject | undefined> {
+  const kube = connectTo(o);
+  try {
+    return await kube.find(resource, ref);
+  } finally {
+    kube.close();
+  }
+}
+
 export async function connectOperators(o: ConnectOptions): Promise<Operators> {
   if (o.server !== undefined) return connectDirectly(o.server, o.tlsDir);
-  const context = o.context === undefined ? {} : { context: o.context };
-  const kube = connectKube(o.kubeconfig === undefined ? { kind: 'default', ...context } : { kind: 'file', path: o.kubeconfig, ...context });
+  const kube = connectTo(o);
   try {
     const pods = await findPods(kube, o.namespace);
     const tls = await readSecret(kube, o.namespace);

@@ -1,8 +1,8 @@
 // What the user sees when a command fails, and the exit code scripts can rely on.
 import { AppError, describeError } from '@axoneme/std';
 
-/** 0 done, 1 failed, 2 wrong usage, 3 no way to the cluster or the operator, 4 not allowed, 5 no such thing. */
-export const exitCodes = { done: 0, failed: 1, usage: 2, unreachable: 3, forbidden: 4, notFound: 5 } as const;
+/** 0 done, 1 failed, 2 wrong usage, 3 no way to the cluster or the operator, 4 not allowed, 5 no such thing, 6 not in time. */
+export const exitCodes = { done: 0, failed: 1, usage: 2, unreachable: 3, forbidden: 4, notFound: 5, timeout: 6 } as const;
 
 const byCode: Readonly<Record<string, number>> = {
   'kube/config': exitCodes.unreachable,
@@ -14,6 +14,7 @@ const byCode: Readonly<Record<string, number>> = {
   'cli/no-operator': exitCodes.unreachable,
   'cli/no-certificate': exitCodes.unreachable,
   'cli/usage': exitCodes.usage,
+  'cli/not-found': exitCodes.notFound,
   'cli/no-file': exitCodes.usage,
   'stream/unavailable': exitCodes.unreachable,
   'stream/timeout': exitCodes.unreachable,

@@ -7,6 +7,7 @@ import { listTable } from './commands/bpf.ts';
 import { renderEndpoints, renderIdentities } from './commands/lists.ts';
 import { monitor } from './commands/monitor.ts';
 import { addPolicyCommands, type Outcome } from './commands/policy.ts';
+import { addPolicyState } from './commands/policy-wait.ts';
 import { renderStatus } from './commands/status.ts';
 import { type ConnectOptions, withOperator } from './connect.ts';
 import { exitCodeOf, exitCodes, failureText } from './failure.ts';
@@ -151,6 +152,7 @@ export function createProgram(io: CliIo, outcome: Outcome): Command {
   addMonitor(program, io, run);
   const policy = program.command('policy').description('network policies: check them, ask them, plan a change');
   addPolicyCommands(policy, io, outcome, optionsOf);
+  addPolicyState(policy, io, outcome, optionsOf);
   // `-o json` may stand anywhere on the line.
   const inherit = (c: Command): void => {
     for (const sub of c.commands) {
@@ -158,7 +160,8 @@ export function createProgram(io: CliIo, outcome: Outcome): Command {
       if (sub.commands.length === 0) {
         if (!sub.options.some((o) => o.long === '--output'))
           sub.addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json']));
-        sub.addOption(new Option('-n, --namespace <name>', "the operator's namespace"));
+        if (!sub.options.some((o) => o.long === '--namespace'))
+          sub.addOption(new Option('-n, --namespace <name>', "the operator's namespace"));
       }
       inherit(sub);
     }

@@ -91,7 +91,44 @@ const rows = [
   { table: 'subject', identity: 301, flags: ['ingress', 'egress'], denyRules: { ingress: '01', egress: '00' } },
 ];
 
-const policies: PolicyState[] = [];
+const enforced: PolicyState = {
+  kind: 'CiliumNetworkPolicy',
+  namespace: 'shop',
+  name: 'web',
+  generation: 3,
+  observedGeneration: 3,
+  mode: 'enforce',
+  valid: true,
+  supported: true,
+  enforcedNodes: 2,
+  nodes: 2,
+  revision: 9,
+  pendingNodes: [],
+  problems: [],
+  unsupported: [],
+  warnings: [],
+  refusedReason: '',
+  refusedMessage: '',
+  reason: 'EnforcedEverywhere',
+  message: '2/2 nodes at revision 9',
+};
+const policies: PolicyState[] = [
+  enforced,
+  { ...enforced, name: 'broken', valid: false, problems: ['spec.ingress[0]: bad (fix it)'], reason: 'Invalid', message: 'no effect' },
+  { ...enforced, name: 'big', refusedReason: 'CapacityExceeded', refusedMessage: 'map policy of node a needs 9 rows' },
+  {
+    ...enforced,
+    name: 'late',
+    enforcedNodes: 1,
+    pendingNodes: ['w2'],
+    reason: 'Pending',
+    message: '1/2 nodes at revision 9; waiting for w2',
+  },
+  { ...enforced, name: 'old', observedGeneration: 2 },
+  { ...enforced, name: 'ghost', mode: 'shadow', reason: 'Shadow', message: 'recorded, not enforced, on 2/2 nodes at revision 9' },
+  { ...enforced, kind: 'NetworkPolicy', name: 'np', warnings: ['selects no pod'] },
+  { ...enforced, kind: 'AdminNetworkPolicy', namespace: '', name: 'first' },
+];
 
 let operator: NodeServer;
 let stop: AbortController;
@@ -140,8 +177,7 @@ beforeAll(async () => {
           policies: policies.filter((p) => (q.kind === '' || p.kind === q.kind) && (q.name === '' || p.name === q.name)),
         }),
         async *watchPolicy(q) {
-          for (const p of policies.filter((x) => x.kind === q.kind && x.name === q.name && x.namespace === q.namespace))
-            yield { policy: p };
+          yield { policy: policies.find((x) => x.kind === q.kind && x.name === q.name && x.namespace === q.namespace) };
         },
         async *listTable(q) {
           if (q.node !== 'w1')
@@ -255,6 +291,44 @@ describe('against an operator', () => {
       ].join('\n'),
     );
     expect(JSON.parse((await direct('endpoint', 'list', '-o', 'json')).out)).toHaveLength(2);
+  });
+
+  test.each([
+    ['cnp/web', 0, 'CiliumNetworkPolicy shop/web is enforced on 2/2 nodes at revision 9'],
+    ['netpol/np', 0, 'NetworkPolicy shop/np is enforced'],
+    ['anp/first', 0, 'AdminNetworkPolicy first is enforced'],
+    ['cnp/broken', 1, 'spec.ingress[0]: bad (fix it)'],
+    ['cnp/big', 1, 'was refused (CapacityExceeded): map policy of node a needs 9 rows'],
+    ['cnp/ghost', 1, 'is a shadow policy'],
+    ['cnp/nobody', 5, 'there is no CiliumNetworkPolicy shop/nobody'],
+    ['cnp/late', 6, 'not enforced within 0.4 s: 1/2 nodes at revision 9; waiting for w2'],
+    ['cnp/old', 6, 'not enforced within 0.4 s'],
+    ['pod/web', 2, 'names no policy'],
+    ['cnp', 2, 'has no name'],
+  ])('policy wait %s ends with %i', async (what, code, text) => {
+    const r = await direct('policy', 'wait', what, '-n', 'shop', '--timeout', '400ms');
+    expect([r.code, `${r.out}${r.err}`.includes(text) || `${r.out}${r.err}`]).toEqual([code, true]);
+  });
+
+  test('policy wait takes what is recorded for enough if asked to, and a duration for a duration', async () => {
+    expect(await direct('policy', 'wait', 'cnp/ghost', '-n', 'shop', '--for', 'delivered')).toMatchObject({ code: 0, err: '' });
+    expect((await direct('policy', 'wait', 'cnp/web', '-n', 'shop', '--timeout', 'soon')).code).toBe(2);
+    const r = await direct('policy', 'wait', 'cnp/late', '-n', 'shop', '--timeout', '300ms', '-o', 'json');
+    expect([r.code, JSON.parse(r.out)]).toMatchObject([6, { result: 'failed', exitCode: 6, policy: { pendingNodes: ['w2'] } }]);
+  });
+
+  test('policy status lists, and shows one with all there is to say', async () => {
+    const all = await direct('policy', 'status');
+    expect(all.out.split('\n')[0]).toBe(
+      'KIND                 NAMESPACE  NAME    MODE     VALID  SUPPORTED  NODES  REVISION  STATE               WARNINGS',
+    );
+    expect(all.out).toMatch(/CiliumNetworkPolicy {2}shop {7}late {4}enforce {2}yes {4}yes {8}1\/2 {11}9 {2}Pending/);
+    expect((await direct('policy', 'status', 'netpol')).out.split('\n')).toHaveLength(3);
+    const one = await direct('policy', 'status', 'cnp/broken', '-n', 'shop');
+    expect(one.out).toContain('CiliumNetworkPolicy shop/broken: Invalid\n  no effect\n');
+    expect(one.out).toContain('Problems:\n  spec.ingress[0]: bad (fix it)\n');
+    expect((await direct('policy', 'status', 'netpol/np', '-n', 'shop')).out).toContain('Warnings:\n  selects no pod\n');
+    expect((await direct('policy', 'status', 'cnp/none', '-n', 'shop')).code).toBe(5);
   });
 
   test('kernel tables', async () => {
