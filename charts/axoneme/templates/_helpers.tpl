@@ -41,6 +41,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "redisEnabled" $v.redis.enabled
   "redisUrl" (ternary $url "" $v.redis.enabled)
   "datapathRollout" $v.datapath.rollout
+  "hostFirewallAdminCidrs" $v.hostFirewall.adminCidrs
+  "hostFirewallAdminPorts" $v.hostFirewall.adminPorts
+  "mapSizes" $v.agent.mapSizes
   "logLevel" $v.logLevel
 }}
 {{- if ne $v.datapath.objects "operator" }}{{ $_ := set $config "datapathObjectsDir" (ternary "" $v.datapath.objects (eq $v.datapath.objects "agent")) }}{{ end -}}
