@@ -39,8 +39,8 @@ export function describeLabels(stage: () => Stage): void {
     });
 
     // a time limit on a machine that may be busy
-    beforeAll(allowOneRetry);
-    afterAll(allowNoRetry);
+    beforeAll(() => void allowOneRetry());
+    afterAll(() => void allowNoRetry());
     afterEach(async () => {
       const t = stage();
       await t.api.remove(policy, knp('labels', {}));

@@ -15,6 +15,7 @@ export interface FlowLine {
   readonly dropReason: string;
   readonly dropReasonNumber: number;
   readonly rule: string;
+  readonly shadow?: { readonly verdict: 'DROPPED' | 'FORWARDED'; readonly reason: string; readonly rule: string } | null;
   readonly [more: string]: unknown;
 }
 

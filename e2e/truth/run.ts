@@ -32,10 +32,11 @@ async function hearFirst(api: Api, cast: Cast, drops: DropLog): Promise<void> {
   await api.remove(policy);
 }
 
-export async function openStage(fixture: Fixture): Promise<Stage> {
+/** `allFlows`: forwarded packets are reported too. */
+export async function openStage(fixture: Fixture, allFlows = false): Promise<Stage> {
   const api: Api = await connectApi(fixture);
   const cast: Cast = await gather(fixture, api);
-  const drops: DropLog = await openLog(fixture);
+  const drops: DropLog = await openLog(fixture, !allFlows);
   await hearFirst(api, cast, drops);
   return {
     fixture,

@@ -4,7 +4,7 @@ import type { Fixture } from '../fixture.ts';
 import { until } from '../fixture.ts';
 import type { Actor, Cast } from './actors.ts';
 import type { Api } from './api.ts';
-import type { DropLog } from './drops.ts';
+import type { DropLog, FlowLine } from './drops.ts';
 import type { AnswerLetter, Question } from './prober.ts';
 
 export type Protocol = Question['protocol'];
@@ -35,6 +35,12 @@ export interface MatchOptions {
   /** Cells that are asked at all; default: all with a pod at one end. */
   readonly among?: (c: Cell) => boolean;
   readonly withinMs?: number;
+  /** Nobody reports drops at the moment. */
+  readonly silent?: boolean;
+  /** How long a change may take that shows in the report only. */
+  readonly reportWithinMs?: number;
+  /** Asked about every cell with what was reported of it; an answer is what is wrong. The log must hold forwarded packets too. */
+  readonly report?: (c: Cell, lines: readonly FlowLine[]) => string | undefined;
 }
 
 export interface MatchReport {
@@ -138,6 +144,19 @@ async function reasons(cells: readonly Cell[], expect: Expect, drops: DropLog, s
   return missing;
 }
 
+/** Whether everything is reported as `o.report` wants it; what differs otherwise. */
+async function reported(cells: readonly Cell[], drops: DropLog, mark: number, o: MatchOptions): Promise<string[]> {
+  let wrong: string[] = [];
+  await until('everything is reported', 2_000, async () => {
+    wrong = cells.flatMap((c) => {
+      const problem = o.report?.(c, drops.linesOf(c, mark));
+      return problem === undefined ? [] : [`${cellText(c)}: ${problem}`];
+    });
+    return wrong.length === 0 ? true : undefined;
+  }).catch(() => undefined);
+  return wrong;
+}
+
 export async function matchTable(cast: Cast, drops: DropLog, expect: Expect, o: MatchOptions): Promise<MatchReport> {
   const started = performance.now();
   const cells = cellsOf(cast, o);
@@ -146,20 +165,21 @@ export async function matchTable(cast: Cast, drops: DropLog, expect: Expect, o: 
   const fail = (when: string, lines: readonly string[]): never => {
     throw new Error(`${lines.length} of ${cells.length} cells differ ${when}:\n${shorten(lines)}`);
   };
-  await until(
-    'the table is as expected',
-    o.withinMs ?? WITHIN_MS,
-    async () => {
-      rounds++;
-      last = differences(cells, expect, await ask(cells, () => HASTY_MS));
-      return last.length === 0 ? true : undefined;
-    },
-    20,
-  ).catch(() => fail(`after ${rounds} rounds`, last));
-  const mark = drops.mark();
-  const again = differences(cells, expect, await ask(cells, (c) => (expect(c) === 'pass' ? PATIENT_MS : SILENCE_MS)));
-  if (again.length > 0) fail('when asked again', again);
-  const unexplained = await reasons(cells, expect, drops, mark);
-  if (unexplained.length > 0) fail('in what is reported', unexplained);
+  const hasty = async (): Promise<true | undefined> => {
+    rounds++;
+    last = differences(cells, expect, await ask(cells, () => HASTY_MS));
+    return last.length === 0 ? true : undefined;
+  };
+  await until('the table is as expected', o.withinMs ?? WITHIN_MS, hasty, 20).catch(() => fail(`after ${rounds} rounds`, last));
+  const reportUntil = performance.now() + (o.reportWithinMs ?? 0);
+  for (;;) {
+    const mark = drops.mark();
+    const again = differences(cells, expect, await ask(cells, (c) => (expect(c) === 'pass' ? PATIENT_MS : SILENCE_MS)));
+    if (again.length > 0) fail('when asked again', again);
+    const wrong = o.silent === true ? [] : await reasons(cells, expect, drops, mark);
+    if (wrong.length === 0 && o.report !== undefined) wrong.push(...(await reported(cells, drops, mark, o)));
+    if (wrong.length === 0) break;
+    if (performance.now() > reportUntil) fail('in what is reported', wrong);
+  }
   return { cells: cells.length, denied: cells.filter((c) => expect(c) !== 'pass').length, rounds, ms: performance.now() - started };
 }
