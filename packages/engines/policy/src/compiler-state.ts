@@ -1,4 +1,4 @@
-// Private state of the incremental compiler and its bookkeeping: rules, handles, origins. Changed only by compiler*.ts.
+// Private state of the incremental compiler and its bookkeeping: rules, handles, origins. Changed only by layers.ts and compiler-*.ts.
 import type { IdentityId, NamedPort } from '@axoneme/model';
 import { isBlocking, selectionText } from './atoms.ts';
 import { createMultiMap, type MultiMap } from './label-index.ts';

@@ -7,7 +7,6 @@
 // planAddressClasses({rules, nodes})   → {classes, rows}: what block and node selectors see of an address; numbers are the caller's
 // compileLayers({rules, identities, cidrIdentities, classes, hosts}, config) → {subjects, policies, origins, collisions}   the truth
 // createLayeredCompiler(config).update(changes) → {addedPolicies, subjects, removedSubjects, removedPolicies}; .table() equals compileLayers
-// compileAll, createPolicyCompiler     the layer of tier normal alone, for callers that know no tiers
 // layersOf(subject), rowsOf(policy.rows), mentionedPeers(policy.rows), policyArtifactName(handle)   for encoders and the span
 // lookup(subject, packet), lookupShadow   the kernel's algorithm on rows, over all layers
 // judge(rules, world, packet), judgeShadow, judgeHost   the reference: straight from the rules
@@ -15,7 +14,6 @@ export * from './bind.ts';
 export * from './cidrs.ts';
 export * from './classes.ts';
 export * from './compile-layers.ts';
-export * from './compiler.ts';
 export type { LayeredDelta } from './compiler-subjects.ts';
 export * from './explain/api.ts';
 export * from './invariant.ts';

@@ -1,4 +1,4 @@
-// A set of rules that one or many subjects share, with its rows: built whole, then patched peer by peer. Private to compiler.ts.
+// A set of rules that one or many subjects share, with its rows: built whole, then patched peer by peer. Private to layers.ts.
 import type { IdentityId, NamedPort } from '@axoneme/model';
 import { type AtomGroup, type Isolation, type Prepared, peerTemplates, prepare } from './atoms.ts';
 import {

@@ -3,7 +3,7 @@ import type { IdentityId } from '@axoneme/model';
 import { podLabels } from '@axoneme/model';
 import { unwrap } from '@axoneme/std';
 import { expect, test } from '@jest/globals';
-import { createPolicyCompiler, type ParsedPolicy, type PolicyObject, parsePolicy, peerText } from '../src/index.ts';
+import { createLayeredCompiler, type ParsedPolicy, type PolicyObject, parsePolicy, peerText } from '../src/index.ts';
 import { config } from './lab.ts';
 
 const cnp = (name: string, spec: object): ParsedPolicy =>
@@ -23,7 +23,7 @@ const from = (app: string) => ({ fromEndpoints: [{ matchLabels: { app } }] });
 const port = (n: string) => ({ toPorts: [{ ports: [{ port: n, protocol: 'TCP' }] }] });
 
 test('a peer that selects nobody is named until somebody comes', () => {
-  const compiler = createPolicyCompiler(config);
+  const compiler = createLayeredCompiler(config);
   const p = cnp('p', { endpointSelector: web, ingress: [from('client'), from('ghost')] });
   compiler.update({ policies: [p], identities: [identity(300, 'web'), identity(301, 'client')] });
   const report = compiler.report(p.key)!;
@@ -35,7 +35,7 @@ test('a peer that selects nobody is named until somebody comes', () => {
 });
 
 test('an allow that a deny covers on every subject is shadowed, and the deny is named', () => {
-  const compiler = createPolicyCompiler(config);
+  const compiler = createLayeredCompiler(config);
   const open = cnp('open', {
     endpointSelector: web,
     ingress: [
@@ -55,7 +55,7 @@ test('an allow that a deny covers on every subject is shadowed, and the deny is 
 });
 
 test('covered on some subjects only, or said by another allow too: not shadowed', () => {
-  const compiler = createPolicyCompiler(config);
+  const compiler = createLayeredCompiler(config);
   const open = cnp('open', { endpointSelector: {}, ingress: [{ ...from('client'), ...port('80') }] });
   const twin = cnp('twin', { endpointSelector: {}, ingress: [{ ...from('client'), ...port('80') }] });
   const closed = cnp('closed', { endpointSelector: web, ingressDeny: [from('client')] });
@@ -66,7 +66,7 @@ test('covered on some subjects only, or said by another allow too: not shadowed'
 });
 
 test('nobody is selected: nothing is called shadowed', () => {
-  const compiler = createPolicyCompiler(config);
+  const compiler = createLayeredCompiler(config);
   const p = cnp('p', { endpointSelector: web, ingress: [from('client')] });
   compiler.update({ policies: [p] });
   expect(compiler.report(p.key)).toMatchObject({ subjects: 0, shadowed: [] });

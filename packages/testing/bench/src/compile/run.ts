@@ -1,11 +1,10 @@
 // `npm run bench -- compile`: the policy engine alone, in memory: everything from nothing, by both compilers, and one identity more.
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
-import { compileAll, createPolicyCompiler, type ParsedPolicy, type PolicyCompiler, type PolicyIdentity } from '@axoneme/policy';
+import { compileLayers, createLayeredCompiler, type LayeredCompiler, type ParsedPolicy, type PolicyIdentity } from '@axoneme/policy';
 import { invariant } from '@axoneme/std';
 import { waitForCalm } from '../quiet.ts';
 import { createReport, plainRow, quantile, type Report, type Row } from '../report.ts';
 import { config, oneSubjectPolicies, peer, subject, widePolicies } from './inputs.ts';
+import { memoryMb, type ScaleRound, scaleRound, scaleRows, timed } from './scale-run.ts';
 
 export interface CompileOptions {
   readonly rounds: number;
@@ -17,36 +16,22 @@ const IDENTITIES = 10_000;
 const REFERENCE_IDENTITIES = 2000;
 const POLICIES = 1000;
 const ADDED = 200;
-const MB = 2 ** 20;
 
 const peers = (n: number): readonly PolicyIdentity[] => Array.from({ length: n }, (_, i) => peer(i));
-
-function timed<T>(work: () => T): readonly [ms: number, result: T] {
-  const begin = performance.now();
-  const result = work();
-  return [performance.now() - begin, result];
-}
-
-/** Heap in use after a full collection. */
-function heapMb(): number {
-  setFlagsFromString('--expose-gc');
-  (runInNewContext('gc') as () => void)();
-  return process.memoryUsage().heapUsed / MB;
-}
 
 interface World {
   readonly identities: readonly PolicyIdentity[];
   readonly policies: readonly ParsedPolicy[];
 }
 
-const fill = (w: World): PolicyCompiler => {
-  const compiler = createPolicyCompiler(config);
+const fill = (w: World): LayeredCompiler => {
+  const compiler = createLayeredCompiler(config);
   compiler.update({ policies: w.policies, identities: w.identities });
   return compiler;
 };
 
 /** ms of each of many single additions, each taken back outside the measurement. */
-function additions(compiler: PolicyCompiler, extra: (i: number) => PolicyIdentity): readonly number[] {
+function additions(compiler: LayeredCompiler, extra: (i: number) => PolicyIdentity): readonly number[] {
   return Array.from({ length: ADDED }, (_, i) => {
     const identity = extra(i);
     const [ms] = timed(() => compiler.update({ identities: [identity] }));
@@ -68,12 +53,12 @@ interface Wide {
 function wideRound(w: World): Wide {
   const few = { ...w, identities: w.identities.slice(0, REFERENCE_IDENTITIES) };
   const rules = w.policies.flatMap((p) => p.rules);
-  const [all, table] = timed(() => compileAll({ rules, identities: few.identities, cidrIdentities: [] }, config));
+  const [all, table] = timed(() => compileLayers({ rules, identities: few.identities, cidrIdentities: [] }, config));
   const [filledFew, same] = timed(() => fill(few));
   invariant(same.table().policies.size === table.policies.size, 'both compilers make the same handles');
-  const before = heapMb();
+  const before = memoryMb();
   const [filled, compiler] = timed(() => fill(w));
-  const heap = heapMb() - before;
+  const heap = memoryMb() - before;
   const rows = [...compiler.table().policies.values()].reduce((a, r) => a + r.count, 0);
   const added = additions(compiler, (i) => peer(IDENTITIES + i));
   const edited = w.policies
@@ -90,7 +75,7 @@ interface One {
 
 function oneRound(): One {
   const small: World = { identities: [subject(), ...peers(1000)], policies: oneSubjectPolicies(100) };
-  const compiler = createPolicyCompiler(config);
+  const compiler = createLayeredCompiler(config);
   compiler.update({ identities: small.identities });
   const [full] = timed(() => compiler.update({ policies: small.policies }));
   const large: World = { identities: [subject(), ...peers(IDENTITIES)], policies: oneSubjectPolicies(100) };
@@ -100,25 +85,31 @@ function oneRound(): One {
 export async function runCompileBench(options: CompileOptions): Promise<Report> {
   const world: World = { identities: peers(IDENTITIES), policies: widePolicies(POLICIES) };
   oneRound(); // the engine's code is compiled by V8 before it counts
-  const [wide, one]: [Wide[], One[]] = [[], []];
+  const [wide, one, scale]: [Wide[], One[], ScaleRound[]] = [[], [], []];
   for (let r = 0; r < options.rounds; r++) {
     const busy = await waitForCalm();
     wide.push(wideRound(world));
     one.push(oneRound());
+    scale.push(scaleRound());
     options.progress(`round ${r + 1} of ${options.rounds}, machine ${Math.round(busy * 100)} % busy before it`);
   }
-  return createReport('Policy engine', options.rounds, rowsOf(wide, one), [
-    `Wide: ${IDENTITIES} identities in 20 namespaces, ${POLICIES} policies of one rule with two ports; ${wide[0]!.rows} rows.`,
-    'One subject: rules and peers as in the reference benches (Go: 4.1 ms for 100 rules × 1k identities, 0.78 ms for one identity at 10k).',
-    'Each compile is one synchronous call: its time is the longest block of the event loop it causes.',
-  ]);
+  return createReport(
+    'Policy engine',
+    options.rounds,
+    [...rowsOf(wide, one), ...scaleRows(scale)],
+    [
+      `Wide: ${IDENTITIES} identities in 20 namespaces, ${POLICIES} policies of one rule with two ports; ${wide[0]!.rows} rows.`,
+      'One subject: rules and peers as in the reference benches (Go: 4.1 ms for 100 rules × 1k identities, 0.78 ms for one identity at 10k).',
+      'Each compile is one synchronous call: its time is the longest block of the event loop it causes.',
+    ],
+  );
 }
 
 function rowsOf(wide: readonly Wide[], one: readonly One[]): readonly Row[] {
   const [of, share] = [(f: (w: Wide) => number) => wide.map(f), quantile];
   return [
     plainRow(
-      `compileAll, wide, ${REFERENCE_IDENTITIES} identities`,
+      `compileLayers, wide, ${REFERENCE_IDENTITIES} identities`,
       'ms',
       of((w) => w.all),
       { note: 'the reference compiler, for tests only' },
