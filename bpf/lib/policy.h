@@ -27,7 +27,7 @@ struct best_row {
 	__u8 pad[3];
 };
 
-/* What is asked, and the working memory of answering it: the stack has no room for either. */
+/* What is asked, and the working memory of answering it: the stack has no room for either. The asker fills the first part. */
 struct policy_query {
 	__u32 subject;
 	__u32 peer;
@@ -38,9 +38,10 @@ struct policy_query {
 	__u8 direction; /* AXO_DIR_ */
 	__u8 family;
 	__u8 audit;    /* the subject's endpoint is audited */
-	__u8 classed;  /* peer_class is known */
+	__u8 classed; /* peer_class is known; begins as 0 */
 	__u8 pad;
-	__u32 peer_class; /* filled when a layer asks for it */
+	/* from here on our own */
+	__u32 peer_class; /* 0 = none */
 	__u32 judged_as;  /* the subject, or who stands in for it */
 	__u32 pad2;
 	struct policy_key key;
@@ -156,6 +157,8 @@ proven_alone int find_class(struct policy_query *q)
 	if (!q || q->classed)
 		return 0;
 	q->classed = 1;
+	q->peer_class = 0;
+	__builtin_memset(&q->class_key, 0, sizeof(q->class_key));
 	q->class_key.family = q->family;
 	q->class_key.prefixlen = q->family == 6 ? 160 : 64;
 	copy16(q->class_key.addr, q->addr);
@@ -254,6 +257,7 @@ proven_alone int judge_shadow(struct policy_query *q, struct verdict *v)
 	if (!row)
 		return 0;
 	w = &q->shadow;
+	__builtin_memset(w, 0, sizeof(*w));
 	walk(q, row, AXO_LAYER_SHADOW_NORMAL, w);
 	v->shadow = AXO_SHADOW_SAME;
 	if (!w->reason == !v->reason)
@@ -272,7 +276,7 @@ inline_always bool node_audits(void)
 	return cfg && cfg->flags & AXO_NODE_AUDIT;
 }
 
-/* Judge and count one direction. `q` and `v` begin as zero but for the question. Everything that asks is on the slow path. */
+/* Judge and count one direction. `v` begins as zero. Everything that asks is on the slow path. */
 proven_alone int judge(struct policy_query *q, struct verdict *v)
 {
 	struct subject_value *row;

@@ -118,7 +118,6 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	if (subject->kind == SIDE_HOST && (peer->kind == SIDE_HOST || !host_enforced()))
 		return 0;
 	direction &= 1;
-	__builtin_memset(q, 0, sizeof(*q));
 	__builtin_memset(v, 0, sizeof(*v));
 	q->subject = subject->identity;
 	q->peer = peer->identity;
@@ -128,6 +127,7 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	q->length = s->p.length;
 	q->family = s->p.family;
 	q->audit = !!(subject->flags & AXO_ENDPOINT_AUDIT);
+	q->classed = 0;
 	copy16(q->addr, peer == &s->src ? s->p.key.saddr : s->p.key.daddr);
 	judge(q, v);
 	s->story.flags |= direction == AXO_DIR_EGRESS ? AXO_EVENT_F_EGRESS : AXO_EVENT_F_INGRESS;

@@ -2,7 +2,7 @@
 import type { IpAddr } from '@axoneme/model';
 import { buildFrame, tcpFlags } from '@axoneme/testkit';
 import type { Budget } from '../report.ts';
-import { DENIED_PORT, PORT, type Scene } from './scene.ts';
+import { DENIED_PORT, type Extra, PORT, type Scene } from './scene.ts';
 
 export interface Case {
   readonly name: string;
@@ -16,6 +16,7 @@ export interface Case {
   readonly repeat: number;
   /** Rows on each side; undefined = 1. */
   readonly policyRows: number;
+  readonly extra?: Extra;
   readonly events: boolean;
   /** `fresh`: the flow table is emptied first, so every packet opens a flow. */
   readonly flows: 'fresh' | 'established';
@@ -33,6 +34,11 @@ const LENGTH = 100;
 const SOURCE_PORT = 1024;
 const ESTABLISHED = 'established, same node';
 const FLAT = 1.05;
+const NEW = 'new flow, no event';
+/** The same again: the first cases with an empty flow table pay for its cold list of free entries. */
+const NEW_WARM = 'new flow, 1 policy row';
+/** What rows and layers may add to a new flow. */
+const GROWTH = 1.5;
 
 function tcp(src: IpAddr, dst: IpAddr, ports: readonly [number, number], flags: number): Buffer {
   const l4 = { kind: 'tcp', srcPort: ports[0], dstPort: ports[1], flags } as const;
@@ -79,7 +85,7 @@ export function casesOf(s: Scene): readonly Case[] {
     { ...est, name: 'established, 60k flows at random', packet: ack4, ...random, budget: max(12) },
     { ...est, name: 'established, 100 policy rows', packet: ack4, policyRows: 100, reference: ESTABLISHED, budget: max(FLAT) },
     { ...est, name: 'established, 10k policy rows', packet: ack4, policyRows: 10_000, reference: ESTABLISHED, budget: max(FLAT) },
-    { ...fresh, name: 'new flow, no event', packet: syn4, budget: max(20) },
+    { ...fresh, name: NEW, packet: syn4, budget: max(20) },
     { ...fresh, name: 'new flow, event read', packet: syn4, events: true, budget: max(30) },
     {
       ...fresh,
@@ -89,7 +95,27 @@ export function casesOf(s: Scene): readonly Case[] {
       budget: max(20),
     },
     { ...fresh, name: 'new flow, other node, no event', packet: tcp(s.a.ip4, s.c.ip4, [SOURCE_PORT, PORT], tcpFlags.syn), budget: max(20) },
-    { ...fresh, name: 'new flow, 10k policy rows, no event', packet: syn4, policyRows: 10_000, budget: max(20) },
+    { ...fresh, name: NEW_WARM, packet: syn4, reference: NEW },
+    ...[100, 10_000].map(
+      (n): Case => ({
+        ...fresh,
+        name: `new flow, ${n} policy rows`,
+        packet: syn4,
+        policyRows: n,
+        reference: NEW_WARM,
+        budget: max(GROWTH),
+      }),
+    ),
+    ...(['admin', 'classes', 'shadow'] as const).map(
+      (extra): Case => ({
+        ...fresh,
+        name: `new flow, + ${extra} on both ends`,
+        packet: syn4,
+        extra,
+        reference: NEW_WARM,
+        budget: max(GROWTH),
+      }),
+    ),
     { ...fresh, name: 'denied, no event', packet: denied, verdict: SHOT, walk: 0, budget: max(8) },
     { ...fresh, name: 'denied, event read', packet: denied, verdict: SHOT, walk: 0, events: true, budget: max(15) },
   ];

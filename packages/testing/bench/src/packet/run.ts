@@ -86,7 +86,7 @@ function createBench(world: World, counter: Int32Array): Bench {
 
 /** Brings the flow table and policy into the state the case asks for. */
 function prepare(b: Bench, c: Case): void {
-  b.scene.setPolicy(c.policyRows);
+  b.scene.setPolicy(c.policyRows, c.extra);
   b.scene.setEvents(c.events);
   for (const map of ['flow4', 'flow6']) b.world.flush(map);
   if (c.flows === 'fresh') return;

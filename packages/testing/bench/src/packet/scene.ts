@@ -1,7 +1,18 @@
 // The state packets are judged in: two pods here, one elsewhere, ten thousand strangers, policy on both ends.
 // The same numbers as in the measurements the budgets come from.
 import { createHash } from 'node:crypto';
-import { addressKey, dirPlen, ipcacheKeyOf, macBytes, NodeFlag, precedence, type Row, SubjectFlag, Verdict } from '@axoneme/datapath';
+import {
+  addressKey,
+  dirPlen,
+  ipcacheKeyOf,
+  Layer,
+  macBytes,
+  NodeFlag,
+  precedence,
+  type Row,
+  SubjectFlag,
+  Verdict,
+} from '@axoneme/datapath';
 import { type Cidr, type IpAddr, ipBytes, ipFamily } from '@axoneme/model';
 import { createVeth, createVxlan, getLink, setLink } from '@axoneme/netlink';
 import { invariant } from '@axoneme/std';
@@ -26,8 +37,8 @@ export interface Scene {
   readonly b: Pod;
   /** On another node. */
   readonly c: Pick<Pod, 'ip4' | 'ip6'>;
-  /** Every subject gets `n` rows a side, one of which allows the measured flow. */
-  setPolicy(n: number): void;
+  /** Every subject gets `n` rows a side, one of which allows the measured flow, and one more layer or lookup. */
+  setPolicy(n: number, extra?: Extra): void;
   setEvents(on: boolean): void;
 }
 
@@ -67,11 +78,12 @@ export function createScene(world: World): Scene {
     a,
     b,
     c,
-    setPolicy: (n) => setPolicy(world, n),
+    setPolicy: (n, extra) => setPolicy(world, n, extra),
     setEvents: (on) => world.write('node_config', [config(on)]),
   };
   scene.setEvents(false);
   scene.setPolicy(1);
+  writeClasses(world);
   return scene;
 }
 
@@ -136,7 +148,21 @@ function writeIpcache(world: World, a: Pod, b: Pod, c: Scene['c']): void {
 
 const PLEN_PORT = 16;
 
-function setPolicy(world: World, n: number): void {
+/** What a subject has beside the normal layer. */
+export type Extra = 'admin' | 'classes' | 'shadow';
+const EXTRA_FLAG = { admin: SubjectFlag.hasAdmin, classes: SubjectFlag.classes, shadow: SubjectFlag.hasShadow } as const;
+const CLASS = 0x0200_0001;
+const CLASS_ROWS = 10_000;
+
+function writeClasses(world: World): void {
+  const prefix = (i: number): string => `10.${i >> 8}.${i & 255}.0/24`;
+  world.write('addr_class', [
+    [ipcacheKeyOf('10.0.0.0/8' as Cidr), { class: CLASS }],
+    ...Array.from({ length: CLASS_ROWS }, (_, i): Row<'addr_class'> => [ipcacheKeyOf(prefix(i) as Cidr), { class: CLASS + i }]),
+  ]);
+}
+
+function setPolicy(world: World, n: number, extra?: Extra): void {
   const allow = { precedence: precedence('allow'), ruleId: 0xa110, proxyPort: 0, verdict: Verdict.allow, flags: 0 };
   for (const [index, subject] of [IDENTITY.a, IDENTITY.b].entries()) {
     const handle = createHash('sha256').update(`${subject}/${n}`).digest().readBigUInt64LE(0);
@@ -154,16 +180,29 @@ function setPolicy(world: World, n: number): void {
     for (let i = 1; i < n; i++) for (const d of ['ingress', 'egress'] as const) rows.push([key(d, 30_000 + i, 1000 + (i % 5000)), allow]);
     world.write('policy', rows);
     const mask = 1 << PLEN_PORT;
+    const value = { handle, denyRule: [0xdead, 0xdead], peerMask: [mask, mask], anyMask: [0, 0] } as const;
+    const flags = SubjectFlag.denyIngress | SubjectFlag.denyEgress;
+    if (extra === 'admin') {
+      // nothing of it matches, so that the normal layer is asked too
+      world.write('policy', [[{ handle: handle ^ 1n, peer: 30_000, proto: 6, dirPlen: dirPlen('egress', PLEN_PORT), port: PORT }, allow]]);
+      world.write('subject', [
+        [
+          { identity: subject, layer: Layer.admin },
+          { ...value, handle: handle ^ 1n, flags: 0 },
+        ],
+      ]);
+    }
+    if (extra === 'shadow')
+      world.write('subject', [
+        [
+          { identity: subject, layer: Layer.shadowNormal },
+          { ...value, flags },
+        ],
+      ]);
     world.write('subject', [
       [
-        { identity: subject, layer: 0 },
-        {
-          handle,
-          denyRule: [0xdead, 0xdead],
-          peerMask: [mask, mask],
-          anyMask: [0, 0],
-          flags: SubjectFlag.denyIngress | SubjectFlag.denyEgress,
-        },
+        { identity: subject, layer: Layer.normal },
+        { ...value, flags: flags | (extra === undefined ? 0 : EXTRA_FLAG[extra]) },
       ],
     ]);
   }
