@@ -51,7 +51,7 @@ export function createHubModel() {
       }
     },
     forget: (node: string) => void given.delete(node),
-    status: () => [],
+    status: () => [...given.keys()].map((node) => ({ node })),
     link: () => undefined,
   };
   return { given, hub };
