@@ -14,6 +14,7 @@ import {
   parsePolicy,
   renderIssue,
 } from '../src/index.ts';
+import { patience, scaled, seed } from './check.ts';
 import { referencesOfTown } from './town.ts';
 
 const root = path.resolve(import.meta.dirname, '../../../..');
@@ -148,48 +149,60 @@ const mutantArb = fc.tuple(fc.nat(bases.length - 1), fc.array(mutationArb, { min
 });
 
 describe('any object', () => {
-  test('C24: 25,000 mutated objects of all kinds are parsed and bound, none throws, all answers are bounded', () => {
-    fc.assert(
-      fc.property(mutantArb, (object) => void digest(object)),
-      { numRuns: 25_000 },
-    );
-    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
-  }, 120_000);
+  test(
+    'C24: 25,000 mutated objects of all kinds are parsed and bound, none throws, all answers are bounded',
+    () => {
+      fc.assert(
+        fc.property(mutantArb, (object) => void digest(object)),
+        { numRuns: scaled(25_000), seed },
+      );
+      expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+    },
+    patience,
+  );
 
-  test('C24: annotations of every sort', () => {
-    const keyArb = fc.oneof(
-      fc.constantFrom(modeAnnotation, 'policy.axoneme.io/mod', 'policy.axoneme.io/', 'policy.axoneme.io/audit', '__proto__'),
-      fc.string({ maxLength: 40 }),
-    );
-    const valueArb = fc.oneof(
-      fc.constantFrom('enforce', 'shadow', 'Shadow', ''),
-      fc.string({ maxLength: 400 }),
-      fc.anything({ maxDepth: 2 }),
-    );
-    const modes = new Set<string>();
-    fc.assert(
-      fc.property(fc.nat(bases.length - 1), fc.oneof(fc.dictionary(keyArb, valueArb), fc.anything()), (i, annotations) => {
-        const base = bases[i]!;
-        const object = { ...base, metadata: { ...base.metadata, annotations } } as PolicyObject;
-        digest(object);
-        const parsed = parsePolicy(object, { clusterName: 'main' });
-        if (parsed.ok) for (const r of parsed.value.rules) modes.add(r.mode);
-      }),
-      { numRuns: 5_000 },
-    );
-    expect([...modes].sort()).toEqual(['enforce', 'shadow']);
-  }, 60_000);
+  test(
+    'C24: annotations of every sort',
+    () => {
+      const keyArb = fc.oneof(
+        fc.constantFrom(modeAnnotation, 'policy.axoneme.io/mod', 'policy.axoneme.io/', 'policy.axoneme.io/audit', '__proto__'),
+        fc.string({ maxLength: 40 }),
+      );
+      const valueArb = fc.oneof(
+        fc.constantFrom('enforce', 'shadow', 'Shadow', ''),
+        fc.string({ maxLength: 400 }),
+        fc.anything({ maxDepth: 2 }),
+      );
+      const modes = new Set<string>();
+      fc.assert(
+        fc.property(fc.nat(bases.length - 1), fc.oneof(fc.dictionary(keyArb, valueArb), fc.anything()), (i, annotations) => {
+          const base = bases[i]!;
+          const object = { ...base, metadata: { ...base.metadata, annotations } } as PolicyObject;
+          digest(object);
+          const parsed = parsePolicy(object, { clusterName: 'main' });
+          if (parsed.ok) for (const r of parsed.value.rules) modes.add(r.mode);
+        }),
+        { numRuns: scaled(5_000), seed },
+      );
+      expect([...modes].sort()).toEqual(['enforce', 'shadow']);
+    },
+    patience,
+  );
 
-  test('C24: metadata and roots of every sort', () => {
-    fc.assert(
-      fc.property(fc.anything(), fc.anything(), fc.constantFrom(...bases), (root, metadata, base) => {
-        digest(root);
-        digest({ ...base, metadata });
-        digest({ ...base, kind: metadata });
-      }),
-      { numRuns: 2_000 },
-    );
-  }, 60_000);
+  test(
+    'C24: metadata and roots of every sort',
+    () => {
+      fc.assert(
+        fc.property(fc.anything(), fc.anything(), fc.constantFrom(...bases), (root, metadata, base) => {
+          digest(root);
+          digest({ ...base, metadata });
+          digest({ ...base, kind: metadata });
+        }),
+        { numRuns: scaled(2_000), seed },
+      );
+    },
+    patience,
+  );
 });
 
 describe('hostile sizes', () => {
