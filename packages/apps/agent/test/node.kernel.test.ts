@@ -15,7 +15,7 @@ import {
   type TestPod,
   until,
 } from './harness.ts';
-import { client, denyRuleId, server, serverPolicy, stranger, workload, world } from './scenario.ts';
+import { client, denyRuleId, nodeConfigBlob, server, serverPolicy, stranger, workload, world } from './scenario.ts';
 
 const node = createNode();
 const pods: TestPod[] = [];
@@ -100,6 +100,29 @@ describe('traffic', () => {
     expect(() => clientPod.exec('ping', '-c1', '-W1', '10.231.1.3')).toThrow();
     // masqueraded: the gateway knows no way back to pod addresses
     expect(clientPod.exec('ping', '-c1', '-W1', node.gateway)).toContain('1 received');
+    echo.kill();
+  });
+
+  test('a pod is audited, and the whole node, from one commit to the next', async () => {
+    const [clientPod, serverPod, strangerPod] = pods as [TestPod, TestPod, TestPod];
+    const echo = await startEcho(serverPod);
+    const both = (expected: string): void => {
+      for (const address of ['10.231.1.3', 'fd23:1:1::3']) expect(ask(strangerPod, address)).toBe(expected);
+    };
+    const push = (audit: boolean) => operator.push(node.name, { 'workload/default/server': workload('server', server, undefined, audit) });
+    await push(true);
+    both('pong');
+    await push(false);
+    both('timeout');
+    const config = (policyAudit: boolean) =>
+      operator.push(node.name, {
+        'node/config': nodeConfigBlob({ name: node.name, addresses: [node.address4, node.address6], policyAudit }),
+      });
+    await config(true);
+    both('pong');
+    expect(ask(clientPod, '10.231.1.3')).toBe('pong');
+    await config(false);
+    both('timeout');
     echo.kill();
   });
 });
