@@ -53,6 +53,12 @@ const cases: Readonly<Record<string, string>> = {
   'why-denied-address': 'policy why -f @base --from shop/web --to 169.254.169.254 --port 80',
   'why-allowed': 'policy why -f @base --from world --to shop/web --port 8080',
   'why-json': 'policy why -f @base --from ops/debug --to shop/web --port 8080 -o json',
+  'plan-text': 'policy plan --base @base --head @head --flows @flows.jsonl',
+  'plan-markdown': 'policy plan --base @base --head @head --flows @flows.jsonl -o markdown',
+  'plan-json': 'policy plan --base @base --head @head --flows @flows.jsonl -o json',
+  'plan-back': 'policy plan --base @head --head @base',
+  'plan-nothing': 'policy plan --base @base --head @base',
+  'plan-first': 'policy plan --base @empty.yaml --head @base',
   'why-unknown-end': 'policy why -f @base --from shop/nobody --to world --port 80',
 };
 

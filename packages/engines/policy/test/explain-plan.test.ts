@@ -208,3 +208,35 @@ function isAsked(from: SceneEnd, to: SceneEnd, family: IpFamily): boolean {
   if (to.kind === 'node' && from.kind === 'outside') return !to.local;
   return from.name !== to.name;
 }
+
+test('500 classes of workloads with policies that all change are planned within the limit', () => {
+  const limitMs = 10_000;
+  const count = 500;
+  const many: Lab = {
+    ...lab,
+    pods: Array.from({ length: count }, (_, i) =>
+      pod(`w${i}`, `ns${i % 25}`, 0, [`10.2.${i >> 8}.${i & 255}`], { labels: { app: `w${i}`, tier: `t${i % 7}` } }),
+    ),
+  };
+  const rules = (port: number): Rule[] =>
+    Array.from({ length: count }, (_, i) =>
+      makeRule({
+        name: `p${i}`,
+        subject: selector({ matchLabels: { app: `w${i}` } }),
+        entries: [
+          allow(pods({ matchLabels: { tier: `t${i % 7}` } }), port),
+          allow(outside(`203.0.${i % 40}.0/24`), 443),
+          { ...allow(pods({ matchLabels: { app: `w${(i + 1) % count}` } }), 1000 + i, 2000 + i), direction: 'egress' },
+        ],
+        deny: { ingress: true, egress: i % 2 === 0 },
+      }),
+    );
+  const started = performance.now();
+  const plan = planChange(stateOf(rules(80), many), stateOf(rules(81), many));
+  const tookMs = performance.now() - started;
+  expect(plan.classes).toBeGreaterThan(count);
+  expect(plan.touched).toHaveLength(count);
+  expect(plan.changes.length).toBeGreaterThan(0);
+  if (process.env.DEBUG_PLAN) console.log(tookMs, plan.changes.length);
+  expect(tookMs).toBeLessThan(limitMs);
+});

@@ -3,8 +3,9 @@ import { readFileSync } from 'node:fs';
 import { type Command, Option } from 'commander';
 import type { Output } from '../output.ts';
 import { readDocuments } from '../policy/documents.ts';
-import { loadModel } from '../policy/load.ts';
+import { loadInput, loadModel } from '../policy/load.ts';
 import type { WorldConfig } from '../policy/world.ts';
+import { type PlanQuery, policyPlan } from './policy-plan.ts';
 import { type ValidateQuery, validatePolicies } from './policy-validate.ts';
 import { policyVerdict, type VerdictQuery } from './policy-verdict.ts';
 import { policyWhy } from './policy-why.ts';
@@ -41,6 +42,7 @@ export function addPolicyCommands(policy: Command, io: PolicyCommandsIo, outcome
   addValidate(policy, io, outcome, optionsOf);
   addVerdict(policy, io, outcome, optionsOf);
   addWhy(policy, io, outcome, optionsOf);
+  addPlan(policy, io, outcome, optionsOf);
 }
 
 function addValidate(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
@@ -86,5 +88,29 @@ function addWhy(policy: Command, io: PolicyCommandsIo, outcome: Outcome, options
       const o = optionsOf(command) as QuestionOptions;
       const model = loadModel(readDocuments(o.filename, stdinOf(io)), worldConfig(o), io.err);
       outcome.code = policyWhy(model, o, o.output === 'json', io.out);
+    });
+}
+
+type PlanOptions = WorldOptions & {
+  readonly output: PlanQuery['format'];
+  readonly base: readonly string[];
+  readonly head: readonly string[];
+  readonly flows?: string;
+};
+
+function addPlan(policy: Command, io: PolicyCommandsIo, outcome: Outcome, optionsOf: OptionsOf): void {
+  withWorldOptions(policy.command('plan'))
+    .description(
+      'tells what a change does: reachability, recorded flows, invariants, map rows; exit code 3 if an invariant would refuse it',
+    )
+    .requiredOption('--base <path...>', 'manifests before the change')
+    .requiredOption('--head <path...>', 'manifests after it')
+    .option('--flows <file>', 'lines of "axoneme monitor -o json": flows that flip are told with the rule')
+    .addOption(new Option('-o, --output <format>', 'how to print').choices(['text', 'json', 'markdown']))
+    .action((_own: object, command: Command) => {
+      const o = optionsOf(command) as PlanOptions;
+      const stdin = stdinOf(io);
+      const load = (paths: readonly string[]) => loadInput(readDocuments(paths, stdin), worldConfig(o), io.err);
+      outcome.code = policyPlan(load(o.base), load(o.head), { format: o.output, flows: o.flows }, { out: io.out, stdin });
     });
 }

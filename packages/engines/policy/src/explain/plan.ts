@@ -35,6 +35,14 @@ export interface Plan {
   readonly head: Side;
   /** Name of the piece of the address space that holds the address. */
   pieceOf(address: IpAddr): string;
+  /** Decisions at both ends for one pair of names; undefined if one of them does not exist in that state or family. */
+  passage(state: 'base' | 'head', from: string, to: string, family: IpFamily): Passage | undefined;
+}
+
+/** What egress of the source and ingress of the destination say; where nothing is enforced everything is open. */
+export interface Passage {
+  readonly egress: Region;
+  readonly ingress: Region;
 }
 
 /** What passes between two ends, in both states. */
@@ -49,6 +57,7 @@ export function planChange(base: PlanState, head: PlanState): Plan {
   const after = compileSide(head, numbers);
   const units = unitsOf(before, after);
   const classes = classesOfUnits(units);
+  const byName = new Map(units.map((u) => [u.name, u]));
   const pieces = createPrefixTable<string>();
   for (const u of units) if (u.prefix !== undefined) pieces.set(u.prefix, u.name);
   const pods = classes.filter((c) => c.kind === 'workload');
@@ -64,6 +73,8 @@ export function planChange(base: PlanState, head: PlanState): Plan {
     base: before,
     head: after,
     pieceOf: (address) => pieces.lookup(address)?.value ?? address,
+    passage: (state, from, to, family) =>
+      passageIn(state === 'base' ? before : after, byName.get(from)?.[state]?.get(family), byName.get(to)?.[state]?.get(family)),
   };
 }
 
@@ -178,12 +189,16 @@ function pairReach(passing: Passing, base: Side, head: Side, from: UnitClass, to
 }
 
 function passIn(passing: Passing, side: Side, from: UnitView | undefined, to: UnitView | undefined): Reach | undefined {
+  const passage = passageIn(side, from, to);
+  return passage === undefined ? undefined : passing.both(passage.egress, passage.ingress);
+}
+
+function passageIn(side: Side, from: UnitView | undefined, to: UnitView | undefined): Passage | undefined {
   if (from === undefined || to === undefined) return undefined;
-  const egress =
-    from.subject === undefined ? openRegion : side.regions.of(from.subject, { peer: to.peer, cls: to.cls, direction: 'egress' });
-  const ingress =
-    to.subject === undefined ? openRegion : side.regions.of(to.subject, { peer: from.peer, cls: from.cls, direction: 'ingress' });
-  return passing.both(egress, ingress);
+  return {
+    egress: from.subject === undefined ? openRegion : side.regions.of(from.subject, { peer: to.peer, cls: to.cls, direction: 'egress' }),
+    ingress: to.subject === undefined ? openRegion : side.regions.of(to.subject, { peer: from.peer, cls: from.cls, direction: 'ingress' }),
+  };
 }
 
 /** Pairs that change alike are told together: first all sources of one destination, then all destinations of the same sources. */
