@@ -75,7 +75,10 @@ export interface TestOperator {
 }
 
 /** A second one with the same `ca` is another replica or leader; without, a cluster that was made anew. */
-export async function createOperator(host: string, o: { readonly epoch?: number; readonly ca?: Ca } = {}): Promise<TestOperator> {
+export async function createOperator(
+  host: string,
+  o: { readonly epoch?: number; readonly ca?: Ca; readonly heartbeatMs?: number } = {},
+): Promise<TestOperator> {
   const epoch = o.epoch ?? 1;
   const ca = o.ca ?? (await createCa({ name: 'test', days: 1 }));
   const tls = await issueServer(ca, { dnsNames: [operatorServerName] });
@@ -108,7 +111,7 @@ export async function createOperator(host: string, o: { readonly epoch?: number;
       clock: systemClock,
       log: silentLog,
     },
-    { host, ports: { node: 0, bootstrap: 0 }, operatorId: 'test' },
+    { host, ports: { node: 0, bootstrap: 0 }, operatorId: 'test', hub: o.heartbeatMs === undefined ? {} : { heartbeatMs: o.heartbeatMs } },
   );
   await server.start(life.signal);
   const set: TestOperator['set'] = (node, changes) => {

@@ -87,7 +87,6 @@ export const world = (node: { name: string; address4: string; address6: string }
   [`subject/${server}`]: subject(server, true),
   [`subject/${client}`]: subject(client, false),
   [`subject/${stranger}`]: subject(stranger, false),
-  'subject/1': subject(1, false),
 });
 
 /** CIDR or address → identity, behind a node when `tunnel` is set. */
