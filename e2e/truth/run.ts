@@ -5,7 +5,8 @@ import { type Cast, gather } from './actors.ts';
 import { type Api, connectApi, type KubeObject } from './api.ts';
 import { type DropLog, openLog } from './drops.ts';
 import { type Case, cnp } from './dsl.ts';
-import { matchTable, type Table } from './table.ts';
+import { createOracle } from './oracle.ts';
+import { cellsOf, cellText, matchTable, shorten, type Table } from './table.ts';
 
 const STATUS_MS = 15_000;
 
@@ -79,9 +80,19 @@ export async function settled(api: Api, o: KubeObject, wanted: Case['conditions'
   });
 }
 
+/** Two witnesses must agree before packets are asked: the case and the reference evaluator. */
+function compareWitnesses(t: Stage, c: Case, objects: readonly KubeObject[]): void {
+  const oracle = createOracle(t.cast, objects);
+  const apart = cellsOf(t.cast, c.match ?? {}).filter((cell) => oracle(cell) !== c.expect(cell));
+  if (apart.length === 0) return;
+  const lines = apart.map((cell) => `${cellText(cell)}: the case expects ${c.expect(cell)}, the reference evaluator ${oracle(cell)}`);
+  throw new Error(`${apart.length} cells:\n${shorten(lines)}`);
+}
+
 export async function runCase(t: Stage, c: Case): Promise<void> {
   const objects = typeof c.objects === 'function' ? c.objects(t) : c.objects;
   const last = objects.at(-1);
+  if (c.refused === undefined) compareWitnesses(t, c, objects);
   try {
     if (c.refused === undefined || last === undefined) {
       await t.api.apply(...objects);
