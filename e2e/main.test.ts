@@ -10,6 +10,7 @@ import { describeKubectl, describeUninstall } from './kubectl.ts';
 import { describePaths } from './paths.ts';
 import { describePolicies } from './policies.ts';
 import { describeProtocols } from './protocols.ts';
+import { describeStatus } from './status.ts';
 import { describeTrust } from './trust.ts';
 
 /** Everything on this machine that still carries the sandbox's id. */
@@ -47,6 +48,7 @@ describe('Axoneme on a sandbox of two nodes', () => {
   describeKubectl(get);
   describeAdmission(get);
   describePolicies(get);
+  describeStatus(get);
   describeBadInput(get);
   describeKills(get);
   describeUninstall(get);

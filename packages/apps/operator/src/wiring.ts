@@ -10,7 +10,7 @@ import { createWebhookServer, type WebhookServer, type WebhookTls } from './admi
 import { type Compiler, createCompiler } from './compile/compiler.ts';
 import { createDatapathRollout, type DatapathRollout, readTargetObjects, type TargetObjects } from './compile/datapath.ts';
 import { createDispatcher, type Dispatcher } from './compile/dispatch.ts';
-import { createGates } from './compile/gates/gates.ts';
+import { createGates, type Gates } from './compile/gates/gates.ts';
 import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
 import { type OperatorConfig, OWN_OBJECTS_DIR } from './config.ts';
 import { createLeader, type Leader, type Term } from './leader/leader.ts';
@@ -22,8 +22,9 @@ import { type ClusterMirror, createClusterMirror } from './serve/mirror.ts';
 import { createReportHandler } from './serve/reports.ts';
 import { type SignConfig, signNode } from './serve/sign.ts';
 import { createSources, type Sources } from './sources/sources.ts';
+import { statusDuties } from './status/duties.ts';
 import { createLinter, type Linter } from './status/lints.ts';
-import { createPolicyStatusWriter } from './status/policy-writer.ts';
+import { createPodGates, type PodGates } from './status/readiness.ts';
 import { createWorld, type World } from './world/world.ts';
 
 export interface Operator {
@@ -47,6 +48,7 @@ interface Parts {
   readonly health: HealthRegistry;
   readonly rollout: DatapathRollout;
   readonly linter: Linter;
+  readonly podGates: PodGates;
   /** For parts made before the loop is. */
   readonly loop: { current?: CompileLoop };
 }
@@ -74,6 +76,7 @@ function createOwnLeader(
   server: () => NodeServer,
   floor: () => number,
   mirror: ClusterMirror,
+  invariants: Gates['invariants'],
 ): Leader {
   const trust = trustConfigOf(p.config);
   return createLeader(
@@ -95,7 +98,10 @@ function createOwnLeader(
           await ensureCliCertificate(p.client, ca, trust, p.clock.nowMs());
         }),
         ...(p.config.webhookPort === 0 ? [] : [webhookTrust(p, ca.certPem, t)]),
-        policyStatus(p, t, loop, server),
+        ...statusDuties(
+          { ...p, gates: p.podGates, loop, acked: (node) => server().hub.link(node as NodeName)?.ackedRevision ?? 0, invariants },
+          t,
+        ),
       ],
     },
     p.config,
@@ -187,23 +193,20 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   const rollout = createDatapathRollout({ target, mode: config.datapathRollout, onChange: onRollout });
   const loop: Parts['loop'] = {};
   const linter = createLinter(() => loop.current?.last());
-  return { config, client, clock, log, world, sources, compiler: createCompiler(config), health, rollout, linter, loop };
-}
-
-function policyStatus(p: Parts, t: Term, loop: () => CompileLoop, server: () => NodeServer): Reconciler {
-  const writer = createPolicyStatusWriter({
-    client: p.client,
-    world: p.world,
-    clock: p.clock,
-    verdict: (key) => loop().verdicts.get(key),
-    acked: (node) => server().hub.link(node as NodeName)?.ackedRevision ?? 0,
-    linter: p.linter,
-    state: () => loop().last(),
-    later: (ms) => void p.clock.after(ms, () => r.mark()),
-    assertLeader: t.assertLeader,
-  });
-  const r = t.reconciler('policy status', writer);
-  return r;
+  return {
+    config,
+    client,
+    clock,
+    log,
+    world,
+    sources,
+    compiler: createCompiler(config),
+    health,
+    rollout,
+    linter,
+    loop,
+    podGates: createPodGates(world),
+  };
 }
 
 /** Also wakes up by itself: somebody may put the configuration back as the chart has it while nothing else happens. */
@@ -241,6 +244,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     () => server,
     () => epochSeen,
     mirror,
+    () => gates.invariants(),
   );
   // a replica that does not lead passes on the epoch of the one that does: agents take an older one for a replica that is behind
   const epoch = (): number => leader.epoch() ?? Math.max(epochSeen, leader.epochSeen());
@@ -267,6 +271,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     settled: () => Math.min(...server.hub.status().flatMap((l) => (l.connected ? [l.ackedRevision] : []))),
     onCompiled: (compiled, dirty) => {
       mirror.note(compiled, dirty, loop.revision());
+      p.podGates.note(compiled, dirty, loop.revision());
       leader.notice(dirty);
       leader.poke();
     },

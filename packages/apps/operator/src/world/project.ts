@@ -54,7 +54,18 @@ export function projectPod(o: Json): PodRow {
     finished: phase === 'Succeeded' || phase === 'Failed',
     namedPorts: namedPorts(spec),
     audit: strings(meta.annotations)[AUDIT_ANNOTATION] === 'enabled',
+    ...gateOf(spec, status),
   };
+}
+
+const POLICY_GATE = 'axoneme.io/policy-enforced';
+
+function gateOf(spec: Json, status: Json): Pick<PodRow, 'gate'> {
+  if (!list(spec.readinessGates).some((g) => obj(g).conditionType === POLICY_GATE)) return {};
+  const c = list(status.conditions)
+    .map(obj)
+    .find((x) => x.type === POLICY_GATE);
+  return { gate: { status: str(c?.status), reason: str(c?.reason) } };
 }
 
 export function projectNamespace(o: Json): NamespaceRow {

@@ -21,6 +21,8 @@ export interface PodRow {
   readonly namedPorts: readonly NamedPort[];
   /** What policy would drop of this pod passes, and is told. */
   readonly audit: boolean;
+  /** The readiness gate `axoneme.io/policy-enforced`, as the pod's status has it (empty: not yet); absent for pods that do not ask. */
+  readonly gate?: { readonly status: string; readonly reason: string };
 }
 
 export interface NamespaceRow {

@@ -1,0 +1,53 @@
+// The leader duties that tell users what is true: status of policies and invariants, readiness of pods. Called by wiring.ts.
+import type { Clock } from '@axoneme/std';
+import type { KubeClient } from 'kopf-ts';
+import type { InvariantState } from '../compile/gates/invariants.ts';
+import type { CompileLoop } from '../compile/loop.ts';
+import type { Term } from '../leader/leader.ts';
+import type { Reconciler } from '../leader/reconciler.ts';
+import type { World } from '../world/world.ts';
+import { createInvariantStatusWriter } from './invariant-writer.ts';
+import type { Linter } from './lints.ts';
+import { createPolicyStatusWriter } from './policy-writer.ts';
+import { createGateWriter, type PodGates } from './readiness.ts';
+
+export interface StatusDutiesDeps {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly clock: Clock;
+  readonly linter: Linter;
+  readonly gates: PodGates;
+  readonly loop: () => CompileLoop;
+  /** Newest revision a node said it has; 0 without a link to it. */
+  readonly acked: (node: string) => number;
+  readonly invariants: () => ReadonlyMap<string, InvariantState>;
+}
+
+export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
+  const { client, world, clock, acked } = d;
+  const { assertLeader } = t;
+  const later = (r: () => Reconciler) => (ms: number) => void clock.after(ms, () => r().mark());
+  const policies: Reconciler = t.reconciler(
+    'policy status',
+    createPolicyStatusWriter({
+      client,
+      world,
+      clock,
+      acked,
+      assertLeader,
+      linter: d.linter,
+      verdict: (key) => d.loop().verdicts.get(key),
+      state: () => d.loop().last(),
+      later: later(() => policies),
+    }),
+  );
+  const invariants = t.reconciler(
+    'invariant status',
+    createInvariantStatusWriter({ client, world, clock, assertLeader, states: d.invariants, revision: () => d.loop().revision() }),
+  );
+  const gates: Reconciler = t.reconciler(
+    'readiness gates',
+    createGateWriter({ client, world, clock, acked, assertLeader, gates: d.gates, later: later(() => gates) }),
+  );
+  return [policies, invariants, gates];
+}
