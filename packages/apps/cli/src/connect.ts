@@ -158,7 +158,8 @@ function replicaOf(kube: KubeClient, namespace: string, pod: Pod, tls: ClientTls
   return { name: pod.metadata.name, open };
 }
 
-const connectTo = (o: ConnectOptions): KubeClient => {
+/** The API server itself, with the rights of the user. */
+export const connectTo = (o: ConnectOptions): KubeClient => {
   const context = o.context === undefined ? {} : { context: o.context };
   return connectKube(o.kubeconfig === undefined ? { kind: 'default', ...context } : { kind: 'file', path: o.kubeconfig, ...context });
 };

@@ -58,6 +58,8 @@ const cases: Readonly<Record<string, string>> = {
   'plan-json': 'policy plan --base @base --head @head --flows @flows.jsonl -o json',
   'plan-back': 'policy plan --base @head --head @base',
   'plan-nothing': 'policy plan --base @base --head @base',
+  'plan-apply': 'policy plan --base @base --apply @apply.yaml',
+  'verdict-enforcement-always': 'policy verdict -f @base --enforcement always --from ops/debug --to ops/probe --port 80',
   'plan-first': 'policy plan --base @empty.yaml --head @base',
   'why-unknown-end': 'policy why -f @base --from shop/nobody --to world --port 80',
 };

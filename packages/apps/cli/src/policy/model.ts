@@ -15,7 +15,7 @@ export interface Model {
 }
 
 export function createModel(world: ManifestWorld, rules: readonly Rule[], config: WorldConfig): Model {
-  const policy: PolicyConfig = { mode: 'default', clusterName: config.clusterName, allowLocalhost: true };
+  const policy: PolicyConfig = { mode: config.enforcement, clusterName: config.clusterName, allowLocalhost: true };
   const free = createAddresses(mentionedPrefixes(rules), world);
   const nodes = world.nodes.map((n) => sceneNode(n, world, free));
   const known = new Set(nodes.flatMap((n) => n.addresses));

@@ -55,6 +55,8 @@ export interface WorldConfig {
   readonly clusterName: string;
   /** For objects that do not name their namespace. */
   readonly defaultNamespace: string;
+  /** The operator's policyEnforcementMode. */
+  readonly enforcement: 'default' | 'always' | 'never';
 }
 
 export const policyKinds: ReadonlyMap<string, string> = new Map([

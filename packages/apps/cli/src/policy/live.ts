@@ -1,0 +1,109 @@
+// The objects of a running cluster as documents, read from the API server with the rights of the user. Called by the `policy` commands when they
+// are given no manifests.
+import { crdResources } from '@axoneme/crds';
+import { AppError } from '@axoneme/std';
+import { isKubeError, type KubeClient, type LooseObject, type Resource, resources } from 'kopf-ts';
+import { type ConnectOptions, connectTo } from '../connect.ts';
+import { type Documents, type Json, type Manifest, obj, str } from './documents.ts';
+import type { WorldConfig } from './world.ts';
+
+export interface LiveCluster {
+  readonly documents: Documents;
+  /** As the operator is configured. */
+  readonly config: WorldConfig;
+}
+
+const workload = (group: string, plural: string, kind: string): Resource => ({ group, version: 'v1', plural, kind, namespaced: true });
+
+/** Needed to answer at all. */
+const needed: readonly Resource[] = [resources.namespaces, resources.pods, crdResources.networkPolicies, crdResources.clusterwidePolicies];
+
+/** Kinds that may not be installed, or that the user may not list: the answer is told to lack them. */
+const wanted: readonly Resource[] = [
+  workload('networking.k8s.io', 'networkpolicies', 'NetworkPolicy'),
+  crdResources.adminPolicies,
+  crdResources.baselinePolicies,
+  crdResources.clusterPolicies,
+  crdResources.cidrGroups,
+  crdResources.invariants,
+  crdResources.nodes,
+  resources.nodes,
+  resources.services,
+  resources.endpointSlices,
+  workload('apps', 'deployments', 'Deployment'),
+  workload('apps', 'statefulsets', 'StatefulSet'),
+  workload('apps', 'daemonsets', 'DaemonSet'),
+  workload('apps', 'replicasets', 'ReplicaSet'),
+  workload('batch', 'jobs', 'Job'),
+  workload('batch', 'cronjobs', 'CronJob'),
+];
+
+const pageSize = 500;
+
+async function readAll(kube: KubeClient, resource: Resource): Promise<Manifest[]> {
+  const out: Manifest[] = [];
+  const apiVersion = resource.group === '' ? resource.version : `${resource.group}/${resource.version}`;
+  for await (const page of kube.pages<LooseObject>(resource, { limit: pageSize })) {
+    for (const item of page.items) {
+      const object = { ...item, apiVersion, kind: resource.kind } as Json;
+      out.push({ file: 'cluster', document: 1, line: 1, object, lineOf: () => 1 });
+    }
+  }
+  return out;
+}
+
+export async function readCluster(o: ConnectOptions, warn: (text: string) => void): Promise<LiveCluster> {
+  const kube = connectTo(o);
+  try {
+    const manifests: Manifest[] = [];
+    for (const r of needed) manifests.push(...(await readAll(kube, r)));
+    for (const r of wanted) {
+      try {
+        manifests.push(...(await readAll(kube, r)));
+      } catch (e) {
+        if (isKubeError(e, 'kube/forbidden')) warn(`not allowed to list ${r.plural}: the answer does not know of them\n`);
+        else if (!isKubeError(e, 'kube/not-found')) throw e;
+      }
+    }
+    return { documents: { manifests: manifests.filter(isCurrent), broken: [] }, config: await readConfig(kube, o.namespace, warn) };
+  } finally {
+    kube.close();
+  }
+}
+
+/** A ReplicaSet of an earlier rollout has no pods, but labels that look alive. */
+const isCurrent = (m: Manifest): boolean => str(m.object.kind) !== 'ReplicaSet' || obj(m.object.spec).replicas !== 0;
+
+async function readConfig(kube: KubeClient, namespace: string, warn: (text: string) => void): Promise<WorldConfig> {
+  const map = await kube.find<LooseObject>(resources.configMaps, { namespace, name: 'axoneme-config' }).catch((e: unknown) => {
+    if (isKubeError(e, 'kube/forbidden')) return undefined;
+    throw e;
+  });
+  const text = str(obj(map?.data)['config.json']);
+  if (text === '') warn(`ConfigMap ${namespace}/axoneme-config is not there or may not be read: defaults are assumed\n`);
+  let config: Json = {};
+  try {
+    config = text === '' ? {} : obj(JSON.parse(text));
+  } catch (cause) {
+    throw new AppError({ code: 'cli/garbage', message: `ConfigMap ${namespace}/axoneme-config holds no JSON`, cause });
+  }
+  const mode = str(config.policyEnforcementMode);
+  return {
+    clusterName: str(config.clusterName) || 'default',
+    defaultNamespace: 'default',
+    enforcement: mode === 'always' || mode === 'never' ? mode : 'default',
+  };
+}
+
+/** Objects of `over` take the place of those with the same kind and name. */
+export function overlay(under: Documents, over: Documents, config: WorldConfig): Documents {
+  const keyOf = ({ object }: Manifest): string => {
+    const { namespace, name } = obj(object.metadata);
+    return `${str(object.kind)} ${str(namespace) || config.defaultNamespace}/${str(name)}`;
+  };
+  const replaced = new Set(over.manifests.map(keyOf));
+  return {
+    manifests: [...under.manifests.filter((m) => !replaced.has(keyOf(m))), ...over.manifests],
+    broken: [...under.broken, ...over.broken],
+  };
+}
