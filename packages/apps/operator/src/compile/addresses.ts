@@ -1,5 +1,19 @@
 // Who has which address: pods by identity, nodes, API servers, CIDR identities → ipcache artifacts. Called by the compiler.
-import { type Cidr, cidrOfIp, type IdentityId, type IpAddr, ipFamily, type Labels, parseCidr, parseIp, reservedIds } from '@axoneme/model';
+import {
+  type Cidr,
+  cidrBase,
+  cidrBits,
+  cidrFamily,
+  cidrOfIp,
+  familyBits,
+  type IdentityId,
+  type IpAddr,
+  ipFamily,
+  type Labels,
+  parseCidr,
+  parseIp,
+  reservedIds,
+} from '@axoneme/model';
 import { ipcacheArtifact as ipcacheName } from '@axoneme/span';
 import type { Tables } from '../world/world.ts';
 import { type Artifact, type IpcacheRow, ipcacheArtifact } from './artifacts.ts';
@@ -87,23 +101,23 @@ interface PodAddress {
   readonly tunnel: IpAddr | undefined;
 }
 
-/** Addresses by identity. Two pods that claim one address: the first by uid keeps it. */
+/** Addresses by identity. Two pods that claim one address: the first by uid has it. */
 function addressesByIdentity(input: Pick<IpcacheInput, 'pods' | 'nodes'>): Map<number, PodAddress[]> {
   const tunnels = new Map(input.nodes.map((n) => [n.name, n.tunnel]));
-  const taken = new Set<IpAddr>();
-  const out = new Map<number, PodAddress[]>();
-  const ordered = input.pods
-    .filter((p) => p.identity !== 0 && p.addresses.length > 0)
-    .sort((a, b) => (a.view.row.uid < b.view.row.uid ? -1 : 1));
-  for (const p of ordered) {
-    const list = out.get(p.identity) ?? [];
-    out.set(p.identity, list);
-    const tunnel = tunnels.get(p.view.row.node);
+  const owners = new Map<IpAddr, PlacedPod>();
+  for (const p of input.pods) {
+    if (p.identity === 0) continue;
     for (const ip of p.addresses) {
-      if (taken.has(ip)) continue;
-      taken.add(ip);
-      list.push({ ip, tunnel });
+      const held = owners.get(ip);
+      if (held === undefined || p.view.row.uid < held.view.row.uid) owners.set(ip, p);
     }
+  }
+  const out = new Map<number, PodAddress[]>();
+  for (const [ip, p] of owners) {
+    const entry = { ip, tunnel: tunnels.get(p.view.row.node) };
+    const list = out.get(p.identity);
+    if (list === undefined) out.set(p.identity, [entry]);
+    else list.push(entry);
   }
   return out;
 }
@@ -151,7 +165,9 @@ export function nodeIpcache(input: IpcacheInput): Artifact {
 export function cidrIpcache(input: IpcacheInput): Artifact {
   const own = new Set<Cidr>(input.nodes.flatMap((n) => [...n.podCidrs, ...n.addresses.map(cidrOfIp)]));
   for (const ip of input.apiServers) own.add(cidrOfIp(ip));
-  for (const p of input.pods) if (p.identity !== 0) for (const ip of p.addresses) own.add(cidrOfIp(ip));
+  const single = new Set(input.cidrs.filter((c) => cidrBits(c.cidr) === familyBits(cidrFamily(c.cidr))).map((c) => cidrBase(c.cidr)));
+  if (single.size > 0)
+    for (const p of input.pods) if (p.identity !== 0) for (const ip of p.addresses) if (single.has(ip)) own.add(cidrOfIp(ip));
   const rows = input.cidrs.filter((c) => !own.has(c.cidr)).map((c): IpcacheRow => ({ cidr: c.cidr, identity: c.id, tunnel: undefined }));
   return ipcacheArtifact('ipcache/cidr', rows);
 }

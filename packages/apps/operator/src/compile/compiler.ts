@@ -62,7 +62,7 @@ export interface Compiled {
   /** How addresses look to policy. */
   looks(): Looks;
   /** Names of pods by address, for people. */
-  readonly podByAddress: ReadonlyMap<string, string>;
+  podByAddress(address: string): string | undefined;
   /** Prefixes of `ipcache/cidr`. */
   readonly cidrs: readonly Cidr[];
   describeRule(id: number): string | undefined;
@@ -130,24 +130,30 @@ function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty)
 /** Addresses: who is where. Parts whose inputs did not change are kept. */
 function createAddressPart(store: ArtifactStore): (input: IpcacheInput) => void {
   const ipcache = createShelf(store);
-  const single = createShelf(store);
   const podIpcache = createPodIpcache();
   let last: IpcacheInput | undefined;
   return (input) => {
-    const moved = last?.pods !== input.pods || last.nodes !== input.nodes;
-    if (moved) ipcache(podIpcache(input));
-    if (moved || last?.cidrs !== input.cidrs || last.apiServers !== input.apiServers)
-      single([nodeIpcache(input), cidrIpcache(input), routesArtifact(input.nodes)]);
+    const differs = (...parts: readonly (keyof IpcacheInput)[]): boolean => parts.some((p) => last?.[p] !== input[p]);
+    if (differs('pods', 'nodes')) ipcache(podIpcache(input));
+    if (differs('nodes', 'apiServers')) store.put(nodeIpcache(input));
+    if (differs('pods', 'nodes', 'apiServers', 'cidrs')) store.put(cidrIpcache(input));
+    if (differs('nodes')) store.put(routesArtifact(input.nodes));
     last = input;
   };
 }
 
-interface Places {
-  readonly pods: readonly PlacedPod[];
-  readonly podByAddress: ReadonlyMap<string, string>;
+function createPodNames(pods: readonly PlacedPod[]): (address: string) => string | undefined {
+  let names: ReadonlyMap<string, string> | undefined;
+  return (address) => {
+    // for people: made when the first of them asks
+    names ??= new Map(pods.flatMap((p) => p.addresses.map((a) => [String(a), `${p.view.row.namespace}/${p.view.row.name}`] as const)));
+    return names.get(address);
+  };
 }
 
-function createPodPart(store: ArtifactStore, podViews: (tables: Tables) => readonly PodView[]): (tables: Tables) => Places {
+type PodPart = (tables: Tables) => readonly PlacedPod[];
+
+function createPodPart(store: ArtifactStore, podViews: (tables: Tables) => readonly PodView[]): PodPart {
   const workloads = createShelf(store);
   const place = createPlacer();
   // rows are immutable: a pod that did not change keeps its encoded artifact
@@ -164,8 +170,7 @@ function createPodPart(store: ArtifactStore, podViews: (tables: Tables) => reado
     const pods = place(tables, podViews(tables), (text) => ids.get(text));
     // a pod without identity yet is not told to its node: it starts under reserved:init until then
     workloads(pods.filter((p) => p.view.row.node !== '' && p.identity !== 0).map(workloadOf));
-    const named = pods.flatMap((p) => p.addresses.map((a) => [String(a), `${p.view.row.namespace}/${p.view.row.name}`] as const));
-    return { pods, podByAddress: new Map(named) };
+    return pods;
   };
 }
 
@@ -188,7 +193,8 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const placePods = createPodPart(store, (tables) => views.list(tables));
   const nodeConfigs = new Map<string, Artifact>();
   let apiServers: IpcacheInput['apiServers'] = new Set();
-  let places: Places = { pods: [], podByAddress: new Map() };
+  let pods: readonly PlacedPod[] = [];
+  let podNames = createPodNames(pods);
   let nodes: readonly NodeAddresses[] = [];
   let serviceTable: CompiledServices = new Map();
   let revision = 0;
@@ -201,7 +207,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const looksOf = createLooksMemo();
   const finish = (): Compiled => {
     const cidrs = policy.cidrs();
-    const input = { pods: places.pods, nodes, apiServers, cidrs, classes: policy.classRows() };
+    const input = { pods, nodes, apiServers, cidrs, classes: policy.classRows() };
     addresses(input);
     return {
       policies: policy.parser.all(),
@@ -217,9 +223,9 @@ export function createCompiler(config: OperatorConfig): Compiler {
         return bound === undefined ? undefined : policy.compiler.report(bound.key);
       },
       origin: (id) => policy.compiler.origin(id as never),
-      pods: places.pods,
+      pods,
       nodes,
-      podByAddress: places.podByAddress,
+      podByAddress: podNames,
       services: serviceTable,
       apiServers,
       classRows: input.classes,
@@ -247,11 +253,14 @@ export function createCompiler(config: OperatorConfig): Compiler {
     waits: policy.waits,
     compile(tables, dirty, at) {
       revision = at?.revision ?? revision + 1;
-      if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) places = placePods(tables);
+      if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) {
+        pods = placePods(tables);
+        podNames = createPodNames(pods);
+      }
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
       serviceTable = services(tables, dirty);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
-      policy.update({ tables, dirty, pods: places.pods, nodes, at: at ?? { revision, settled: revision - 1 } });
+      policy.update({ tables, dirty, pods, nodes, at: at ?? { revision, settled: revision - 1 } });
       return finish();
     },
     again() {

@@ -28,11 +28,13 @@ type DispatchRollout = Pick<DatapathRollout, 'own' | 'plan'>;
 type DispatchHub = Pick<Hub, 'setDesired' | 'changeDesired' | 'forget' | 'status'>;
 
 /** Entries that differ from the call before, by key, and keys that are gone. */
-function createDiff<T>(): (next: ReadonlyMap<string, readonly [text: string, value: T]>) => { put: T[]; removed: string[] } {
-  let held: ReadonlyMap<string, readonly [string, T]> = new Map();
+function createDiff<T>(): (next: ReadonlyMap<string, readonly [mark: unknown, value: T]>) => { put: T[]; removed: string[] } {
+  let held: ReadonlyMap<string, readonly [unknown, T]> = new Map();
   return (next) => {
-    const put = [...next].flatMap(([key, [text, value]]) => (held.get(key)?.[0] === text ? [] : [value]));
-    const removed = [...held.keys()].filter((key) => !next.has(key));
+    const put: T[] = [];
+    for (const [key, [mark, value]] of next) if (held.get(key)?.[0] !== mark) put.push(value);
+    const removed: string[] = [];
+    for (const key of held.keys()) if (!next.has(key)) removed.push(key);
     held = next;
     return { put, removed };
   };
@@ -58,25 +60,54 @@ function spanNodes(compiled: Compiled, compiler: Compiler, rollout: DispatchRoll
   return out;
 }
 
-function spanWorkloads(compiled: Compiled, tables: Tables): Map<string, readonly [string, SpanWorkload]> {
-  const out = new Map<string, readonly [string, SpanWorkload]>();
+/** One workload per immutable object that it is made of. */
+function createWorkloadMemo(): (of: object, make: () => SpanWorkload) => SpanWorkload {
+  const memo = new WeakMap<object, SpanWorkload>();
+  return (of, make) => {
+    let w = memo.get(of);
+    if (w === undefined) {
+      w = make();
+      memo.set(of, w);
+    }
+    return w;
+  };
+}
+
+type WorkloadMemo = ReturnType<typeof createWorkloadMemo>;
+
+function spanWorkloads(compiled: Compiled, tables: Tables, memo: WorkloadMemo): Map<string, readonly [unknown, SpanWorkload]> {
+  const out = new Map<string, readonly [unknown, SpanWorkload]>();
   const add = (w: SpanWorkload): void => {
-    out.set(w.key, [`${w.node} ${w.identity} ${w.addresses.join()} ${w.artifact ?? ''}`, w]);
+    out.set(w.key, [w, w]);
   };
   // a node is a workload of itself: host rules are about it
   for (const { name } of compiled.nodes) {
     const id = compiled.hostId(name);
-    if (id !== undefined) add({ key: `host ${name}`, node: name as NodeName, identity: id as IdentityId, addresses: [] });
+    const w = { key: `host ${name}`, node: name as NodeName, identity: id as IdentityId, addresses: [] };
+    if (id !== undefined) out.set(w.key, [id, w]);
   }
   for (const p of compiled.pods) {
     const { node, namespace, name } = p.view.row;
     if (node === '') continue;
-    const artifact = workloadArtifactName(namespace, name);
-    add({ key: `pod ${namespace}/${name}`, node: node as NodeName, identity: p.identity as IdentityId, addresses: p.addresses, artifact });
+    add(
+      memo(p, () => ({
+        key: `pod ${namespace}/${name}`,
+        node: node as NodeName,
+        identity: p.identity as IdentityId,
+        addresses: p.addresses,
+        artifact: workloadArtifactName(namespace, name),
+      })),
+    );
   }
   // an endpoint keeps the policy it was made with until it is gone or renumbered
   for (const [key, e] of tables.endpoints) {
-    add({ key: `endpoint ${key}`, node: e.node as NodeName, identity: e.identity as IdentityId, addresses: parseIps(e.addresses) });
+    const make = () => ({
+      key: `endpoint ${key}`,
+      node: e.node as NodeName,
+      identity: e.identity as IdentityId,
+      addresses: parseIps(e.addresses),
+    });
+    add(memo(e, make));
   }
   return out;
 }
@@ -117,6 +148,7 @@ export function createDispatcher(deps: {
   const cidrDiff = createDiff<Cidr>();
   const peersOf = createPeerMemo();
   const counts = createRowCounts();
+  const workloadMemo = createWorkloadMemo();
   const known = new Set<string>();
   const nothing = { put: [], removed: [] };
   /** Nodes given to the span past `nodeDiff`. */
@@ -134,7 +166,8 @@ export function createDispatcher(deps: {
     const again = [...refreshed].flatMap((name) => nodes.get(name)?.[1] ?? []);
     refreshed.clear();
     // placed anew whenever a pod or an endpoint changed
-    const w = compiled.pods === placed && compiled.nodes === placedNodes ? nothing : workloadDiff(spanWorkloads(compiled, tables));
+    const w =
+      compiled.pods === placed && compiled.nodes === placedNodes ? nothing : workloadDiff(spanWorkloads(compiled, tables, workloadMemo));
     placed = compiled.pods;
     placedNodes = compiled.nodes;
     const c = cidrDiff(new Map(compiled.cidrs.map((cidr) => [cidr, [cidr, cidr] as const])));

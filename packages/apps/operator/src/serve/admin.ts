@@ -32,7 +32,7 @@ function addressOf(bytes: Uint8Array): string {
 }
 
 function nameOf(deps: AdminDeps, address: string, identity: number, port: number): string {
-  const pod = deps.compiled()?.podByAddress.get(address);
+  const pod = deps.compiled()?.podByAddress(address);
   const at = port === 0 ? address : address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`;
   if (pod !== undefined) return `${pod} (${at})`;
   const reserved = reservedNameOf(identity as never);
