@@ -2,9 +2,11 @@
 // What a reference does not find is nobody, never anybody.
 import {
   type Cidr,
-  cidrContains,
   cidrOfIp,
+  createPrefixTable,
   createSelector,
+  defaultLabelFilter,
+  type LabelFilter,
   labelKeys,
   matchesSelector,
   requireEquals,
@@ -28,11 +30,19 @@ export interface ReferenceKeys {
   readonly cidrGroups: readonly Extract<PeerReference, { kind: 'cidrGroup' }>[];
 }
 
-export function bindRules(rules: readonly Rule[], refs: References): BoundRules {
+interface Binding {
+  readonly refs: References;
+  readonly filter: LabelFilter;
+  /** Grows while rules are bound. */
+  readonly missing: Set<string>;
+}
+
+/** `filter`: the labels identities are made of. */
+export function bindRules(rules: readonly Rule[], refs: References, filter: LabelFilter = defaultLabelFilter): BoundRules {
   const used = referencesOf(rules);
   if (!hasReferences(used)) return { rules, missing: [], used };
-  const missing = new Set<string>();
-  return { rules: rules.map((r) => bindRule(r, refs, missing)), missing: [...missing].sort(), used };
+  const binding: Binding = { refs, filter, missing: new Set() };
+  return { rules: rules.map((r) => bindRule(r, binding)), missing: [...binding.missing].sort(), used };
 }
 
 export function referencesOf(rules: readonly Rule[]): ReferenceKeys {
@@ -52,17 +62,17 @@ export const usesService = (keys: ReferenceKeys, s: Pick<ReferencedService, 'nam
 export const usesCidrGroup = (keys: ReferenceKeys, g: Pick<CidrGroup, 'name' | 'labels'>): boolean =>
   keys.cidrGroups.some((r) => ('name' in r ? r.name === g.name : matchesSelector(r.selector, g.labels)));
 
-function bindRule(rule: Rule, refs: References, missing: Set<string>): Rule {
+function bindRule(rule: Rule, binding: Binding): Rule {
   if (rule.entries.every((e) => e.references === undefined || e.references.length === 0)) return rule;
-  return { ...rule, entries: rule.entries.map((e) => bindEntry(e, refs, missing)) };
+  return { ...rule, entries: rule.entries.map((e) => bindEntry(e, binding)) };
 }
 
-function bindEntry(entry: RuleEntry, refs: References, missing: Set<string>): RuleEntry {
+function bindEntry(entry: RuleEntry, binding: Binding): RuleEntry {
   const { references, ...rest } = entry;
   if (references === undefined || references.length === 0) return entry;
   const peers = new Map(entry.peers.map((p) => [peerText(p), p]));
   for (const r of references) {
-    const found = r.kind === 'service' ? servicePeers(r, refs, missing) : groupPeers(r, refs, missing);
+    const found = r.kind === 'service' ? servicePeers(r, binding) : groupPeers(r, binding);
     for (const p of found) peers.set(peerText(p), p);
   }
   // The order of what exists must not show in the result.
@@ -72,12 +82,15 @@ function bindEntry(entry: RuleEntry, refs: References, missing: Set<string>): Ru
 type ServiceReference = ReferenceKeys['services'][number];
 type GroupReference = ReferenceKeys['cidrGroups'][number];
 
-function servicePeers(r: ServiceReference, refs: References, missing: Set<string>): PeerSelector[] {
+function servicePeers(r: ServiceReference, { refs, filter, missing }: Binding): PeerSelector[] {
   const found = 'name' in r ? [...refs.servicesNamed(r.namespace, r.name)] : [...refs.servicesIn(r.namespace)].filter(matches(r.selector));
   if (found.length === 0) missing.add(serviceText(r));
   return found.flatMap((s) => {
     const peers = peersOfService(s, r.clusterName);
+    const unknown = Object.keys(s.selector ?? {}).find((key) => !filter.keeps({ source: 'k8s', key, value: '' }));
     if (peers.length === 0) missing.add(`Service ${s.namespace}/${s.name} has neither a selector nor addresses`);
+    if (unknown !== undefined)
+      missing.add(`Service ${s.namespace}/${s.name} selects pods by "${unknown}", a label that is no part of identities`);
     return peers;
   });
 }
@@ -105,19 +118,39 @@ function peersOfService(s: ReferencedService, clusterName: string): PeerSelector
   return [{ kind: 'labels', selector }];
 }
 
-function groupPeers(r: GroupReference, refs: References, missing: Set<string>): PeerSelector[] {
+function groupPeers(r: GroupReference, { refs, missing }: Binding): PeerSelector[] {
   const found = 'name' in r ? [refs.cidrGroup(r.name)].filter((g) => g !== undefined) : [...refs.cidrGroups()].filter(matches(r.selector));
   if (found.length === 0)
     missing.add(
       'name' in r ? `CiliumCIDRGroup ${r.name} does not exist` : `no CiliumCIDRGroup has the labels ${selectorWords(r.selector)}`,
     );
-  return found.flatMap((g) => g.cidrs.flatMap((cidr) => cidrPeer(cidr, r.except)));
+  return found.flatMap((g) => cidrPeers(g.cidrs, r.except));
 }
 
 /** An exception may cover a prefix of the group, lie inside it or elsewhere. */
-function cidrPeer(cidr: Cidr, except: readonly Cidr[]): PeerSelector[] {
-  if (except.some((e) => cidrContains(e, cidr))) return [];
-  return [{ kind: 'cidr', cidr, except: sortCidrs(except.filter((e) => cidrContains(cidr, e))) }];
+function cidrPeers(cidrs: readonly Cidr[], except: readonly Cidr[]): PeerSelector[] {
+  const outer = createPrefixTable<Cidr[]>();
+  const holes = createPrefixTable<true>();
+  if (except.length > 0) for (const cidr of cidrs) outer.set(cidr, []);
+  for (const e of except) {
+    holes.set(e, true);
+    for (const { value } of outer.covering(e)) value.push(e);
+  }
+  return cidrs
+    .filter((cidr) => holes.covering(cidr).length === 0)
+    .map((cidr) => ({ kind: 'cidr', cidr, except: sortCidrs(outer.get(cidr) ?? []) }));
 }
 
-const selectorWords = (s: Selector): string => (s.text === '' ? '{}' : s.text.slice(0, 200));
+const wordsMax = 200;
+
+/** As `kubectl get -l` takes it. */
+function selectorWords(s: Selector): string {
+  const words = s.requirements.map((r) => {
+    const key = r.source === 'any' ? r.key : `${r.source}:${r.key}`;
+    if (r.operator === 'Exists') return key;
+    if (r.operator === 'DoesNotExist') return `!${key}`;
+    if (r.operator === 'In' && r.values.length === 1) return `${key}=${r.values[0]}`;
+    return `${key} ${r.operator === 'In' ? 'in' : 'notin'} (${r.values.join(', ')})`;
+  });
+  return words.length === 0 ? '{}' : words.join(',').slice(0, wordsMax);
+}

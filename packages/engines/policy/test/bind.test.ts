@@ -84,6 +84,13 @@ describe('Services', () => {
     expect(bound(toServices(named('all', 'shop')), refs).missing).toEqual(['Service shop/all has neither a selector nor addresses']);
   });
 
+  test('a selector on labels that no identity has is told: its pods cannot be found', () => {
+    const one = createReferenceIndex([service('shop', 'db-0', { selector: { 'statefulset.kubernetes.io/pod-name': 'db-0' } })]);
+    expect(bound(toServices(named('db-0', 'shop')), one).missing).toEqual([
+      'Service shop/db-0 selects pods by "statefulset.kubernetes.io/pod-name", a label that is no part of identities',
+    ]);
+  });
+
   test('what names nothing is nobody, and is told', () => {
     expect(bound(toServices(named('ghost', 'shop'), named('ghost'), named('empty', 'shop')), refs)).toEqual({
       peers: [],
@@ -95,7 +102,7 @@ describe('Services', () => {
     });
     expect(
       bound(toServices({ k8sServiceSelector: { selector: { matchLabels: { tier: 'x' } }, namespace: 'shop' } }), refs).missing,
-    ).toEqual(['no Service in namespace shop has the labels any:tier In "x"']);
+    ).toEqual(['no Service in namespace shop has the labels tier=x']);
   });
 });
 
@@ -126,11 +133,20 @@ describe('CIDR groups', () => {
     ]);
   });
 
+  test('many prefixes and exceptions are bound soon', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => `10.${i >> 8}.${i & 255}.0/24`);
+    const refs = createReferenceIndex([], [group('many', many)]);
+    const o = toGroups({ cidrGroupRef: 'many', except: many.slice(0, 10_000).map((c) => c.replace('.0/24', '.128/25')) });
+    const started = process.cpuUsage();
+    expect(bound(o, refs).peers.filter((p) => p.endsWith('/25'))).toHaveLength(10_000);
+    expect(process.cpuUsage(started).user / 1e6).toBeLessThan(5);
+  });
+
   test('a missing group is nobody, and is told; an empty one is nobody', () => {
     expect(bound(toGroups({ cidrGroupRef: 'ghost' }), refs)).toEqual({ peers: [], missing: ['CiliumCIDRGroup ghost does not exist'] });
     expect(bound(toGroups({ cidrGroupRef: 'empty' }), refs)).toEqual({ peers: [], missing: [] });
     expect(bound(toGroups({ cidrGroupSelector: { matchLabels: { kind: 'x' } } }), refs).missing).toEqual([
-      'no CiliumCIDRGroup has the labels any:kind In "x"',
+      'no CiliumCIDRGroup has the labels kind=x',
     ]);
   });
 });

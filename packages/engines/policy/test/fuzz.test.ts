@@ -32,7 +32,7 @@ const objectTimeMaxMs = 1_000;
 
 /** All three parsers and the binding; returns the issues. */
 function digest(object: unknown): readonly PolicyIssue[] {
-  const started = performance.now();
+  const started = process.cpuUsage();
   const parsed = parsePolicy(object as PolicyObject, { clusterName: 'main' });
   const invariant = parseInvariant(object, { clusterName: 'main' });
   const all = [
@@ -46,7 +46,7 @@ function digest(object: unknown): readonly PolicyIssue[] {
       if (e.references !== undefined || !Number.isInteger(e.priority)) throw new TypeError('not bound');
     }
   } else if (!parsed.error.some((i) => i.severity === 'error')) throw new TypeError('refused without an error');
-  if (performance.now() - started > objectTimeMaxMs) throw new TypeError('too slow');
+  if (process.cpuUsage(started).user / 1000 > objectTimeMaxMs) throw new TypeError('too slow');
   if (all.length > 3 * issuesMax || all.some((i) => renderIssue(i).length > messageLengthMax)) throw new TypeError('too much to say');
   return all;
 }
@@ -123,6 +123,10 @@ const mutationArb: fc.Arbitrary<Mutation> = fc.record({
   name: fc.nat(10_000),
 });
 
+/** As JSON.parse does: an own property, whatever the name. */
+const assign = (at: object, key: string, value: unknown): void =>
+  void Object.defineProperty(at, key, { value: structuredClone(value), enumerable: true, configurable: true, writable: true });
+
 function mutate(target: unknown, m: Mutation): void {
   let at = target as Record<string, unknown>;
   let key: string | undefined;
@@ -137,9 +141,9 @@ function mutate(target: unknown, m: Mutation): void {
   if (key === undefined) return;
   if (m.what === 'drop' && Array.isArray(at)) at.splice(Number(key), 1);
   else if (m.what === 'drop') delete at[key];
-  else if (m.what === 'replace') at[key] = structuredClone(junk[m.value % junk.length]);
-  else if (m.what === 'graft') at[key] = structuredClone(bases[m.value % bases.length]!.spec);
-  else at[fieldNames[m.name % fieldNames.length]!] = structuredClone(junk[m.value % junk.length]);
+  else if (m.what === 'replace') assign(at, key, junk[m.value % junk.length]);
+  else if (m.what === 'graft') assign(at, key, bases[m.value % bases.length]!.spec);
+  else if (!Array.isArray(at)) assign(at, fieldNames[m.name % fieldNames.length]!, junk[m.value % junk.length]);
 }
 
 const mutantArb = fc.tuple(fc.nat(bases.length - 1), fc.array(mutationArb, { minLength: 1, maxLength: 5 })).map(([i, mutations]) => {
