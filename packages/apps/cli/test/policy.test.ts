@@ -1,8 +1,12 @@
 // The `policy` commands on manifests: what they print, as golden files, and their exit codes. UPDATE_GOLDEN=1 writes the files anew.
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { runCli } from '../src/index.ts';
+import { readDocuments } from '../src/policy/documents.ts';
 
 const here = join(import.meta.dirname, 'policy');
 const golden = join(import.meta.dirname, 'golden');
@@ -108,4 +112,71 @@ test('wrong usage', async () => {
   expect((await run('policy verdict -f @base --from shop/web --to shop/db')).err).toContain('needs one of --port and --icmp');
   expect((await run('policy verdict -f @base --from shop/web --to shop/db --port 99999')).err).toContain('is no port');
   expect((await run('policy verdict -f @base --from 10.0.0.1 --to 2001:db8::1 --port 80')).err).toContain('no address family in common');
+});
+
+describe('a running cluster', () => {
+  let server: Server;
+  let dir: string;
+  const forbidden = new Set<string>();
+
+  /** Serves the manifests of @base as collections; kinds of which there is none are not installed. */
+  beforeAll(async () => {
+    const { manifests } = readDocuments([join(here, 'base')], () => '');
+    const pluralOf = (kind: string): string => kind.toLowerCase().replace(/y$/, 'ie').concat('s');
+    server = createServer((req, res) => {
+      const path = (req.url ?? '').split('?')[0]!;
+      const plural = path.slice(path.lastIndexOf('/') + 1);
+      const items = manifests.map((m) => m.object).filter((o) => pluralOf(o.kind as string) === plural);
+      const config = {
+        kind: 'ConfigMap',
+        metadata: { name: 'axoneme-config' },
+        data: { 'config.json': '{"policyEnforcementMode":"always"}' },
+      };
+      const isConfig = path.endsWith('/configmaps/axoneme-config');
+      const code = forbidden.has(plural) ? 403 : isConfig || items.length > 0 || plural === 'ciliumclusterwidenetworkpolicies' ? 200 : 404;
+      res.writeHead(code, { 'content-type': 'application/json' });
+      res.end(JSON.stringify(isConfig ? config : code === 200 ? { items, metadata: { resourceVersion: '1' } } : { kind: 'Status', code }));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    dir = mkdtempSync(join(tmpdir(), 'axoneme-live-'));
+    const cluster = { server: `http://127.0.0.1:${(server.address() as AddressInfo).port}` };
+    const kubeconfig = {
+      clusters: [{ name: 'c', cluster }],
+      users: [{ name: 'u', user: {} }],
+      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
+      'current-context': 'x',
+    };
+    writeFileSync(join(dir, 'config'), JSON.stringify(kubeconfig));
+  });
+  afterAll(async () => {
+    rmSync(dir, { recursive: true });
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+  const live = (line: string): Promise<Ran> => run(`--kubeconfig ${join(dir, 'config')} ${line}`);
+
+  test('verdict and why ask it, with the mode of its operator', async () => {
+    const verdict = await live('policy verdict --from shop/backup --to shop/db --port 5432');
+    expect([verdict.code, verdict.err]).toEqual([3, '']);
+    // Only the mode isolates egress of backup.
+    expect(verdict.out).toContain('egress  DENIED   at CronJob shop/backup');
+    const why = await live('policy why --from shop/backup --to shop/db --port 5432');
+    expect(why.out).toContain('smallest change that lets it pass (2 edits; fewer do not)');
+  });
+
+  test('a plan puts files over it', async () => {
+    const r = await live(`policy plan --apply ${join(here, 'apply.yaml')}`);
+    expect(r.code).toBe(0);
+    expect(r.out).toContain('Nodes touched\n  n1');
+    expect((await live('policy plan')).err).toContain('needs one of --head and --apply');
+  });
+
+  test('what may not be listed is said, what is needed fails', async () => {
+    forbidden.add('networkpolicies');
+    const r = await live('policy verdict --from world --to shop/db --port 5432');
+    expect(r.err).toBe('not allowed to list networkpolicies: the answer does not know of them\n');
+    forbidden.add('pods');
+    expect((await live('policy verdict --from world --to shop/db --port 5432')).code).toBe(4);
+    forbidden.clear();
+  });
 });
