@@ -15,7 +15,7 @@ struct verdict {
 	__u32 rule_id;
 	__u32 shadow_rule; /* where the shadow layers disagree */
 	__u8 reason; /* 0 = allowed */
-	__u8 audit;  /* allowed only because the subject is audited */
+	__u8 audit;  /* allowed only because the subject is audited: the reason there would have been */
 	__u8 count;  /* AXO_COUNT_ */
 	__u8 shadow; /* AXO_SHADOW_, 0 = not judged */
 };
@@ -300,8 +300,8 @@ proven_alone int judge(struct policy_query *q, struct verdict *v)
 	if (unlikely(row->flags & AXO_SUBJECT_HAS_SHADOW))
 		judge_shadow(q, v);
 	if (v->reason && (q->audit || row->flags & AXO_SUBJECT_AUDIT || node_audits())) {
+		v->audit = v->reason;
 		v->reason = 0;
-		v->audit = 1;
 		v->count = AXO_COUNT_AUDIT;
 	}
 count:

@@ -343,7 +343,7 @@ struct event {
 	__u8 proto;
 	__u8 family;
 	__u8 type;    /* AXO_EVENT_ */
-	__u8 reason;  /* drop reason, Hubble's number; 0 = none */
+	__u8 reason;  /* drop reason, Hubble's number; of an audited packet what it would have been; 0 = none */
 	__u32 src_identity;
 	__u32 dst_identity;
 	__u32 rule_id[2]; /* [direction]; 0 = none */

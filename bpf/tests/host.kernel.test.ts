@@ -235,7 +235,7 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       given(BOTH | dp.SubjectFlag.audit);
       expect(path.send(f, { sport: freshPort(), dport: 22, flags: TCP.syn })).toBe(path.pass);
       const e = last();
-      expect(e).toMatchObject({ type: dp.EventType.verdict, reason: 0 });
+      expect(e).toMatchObject({ type: dp.EventType.verdict, reason: 133 });
       expect((e?.flags ?? 0) & dp.EventFlag.audit).toBeTruthy();
       expect(lab.counters()).toContainEqual(
         expect.objectContaining({ subject: HOST, peer: path.peer, port: 22, dirVerdict: (dir << 7) | dp.CountVerdict.audit }),
