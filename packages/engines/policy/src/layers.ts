@@ -39,7 +39,8 @@ export interface LayeredCompiler {
   rows(handle: PolicyHandle): PolicyRows | undefined;
   /** What a rule id stands for. */
   origin(id: RuleId): RuleOrigin | undefined;
-  report(key: PolicyKey): PolicyReport | undefined;
+  /** `inUse`: identities some endpoint has; absent: all. */
+  report(key: PolicyKey, inUse?: (id: IdentityId) => boolean): PolicyReport | undefined;
   /** Everything, in fresh maps. */
   table(): LayerTable;
 }
@@ -63,7 +64,7 @@ export function createLayeredCompiler(config: PolicyConfig): LayeredCompiler {
     subject: (id) => state.subjects.get(id),
     rows: (handle) => state.handles.get(handle)?.rows,
     origin: (id) => originsOf(state, id)[0],
-    report: (key) => createReport(state, key),
+    report: (key, inUse) => createReport(state, key, inUse),
     table: () => createTable(state),
   };
 }

@@ -5,6 +5,7 @@ import type { CompilerState, Loaded } from './compiler-state.ts';
 import { layersOf } from './layer-plan.ts';
 import { type PolicyRow, type PolicyRows, precedenceOf, rowSize, unpackRow } from './rows.ts';
 import { type PeerSelector, type PolicyKey, type PortMatch, peerText, type RuleEntry, type RuleId } from './rules.ts';
+import { isBuiltIn } from './subjects.ts';
 
 export interface PolicyReport {
   /** Identities it is enforced on; nodes included. */
@@ -22,7 +23,12 @@ const rulesetsMax = 64;
 /** Nor are rows beyond these. */
 const rowsMax = 20_000;
 
-export function createReport(state: CompilerState, key: PolicyKey): PolicyReport | undefined {
+/** `inUse`: identities some endpoint has; the others are remembered for a while and belong to nobody. */
+export function createReport(
+  state: CompilerState,
+  key: PolicyKey,
+  inUse: (id: IdentityId) => boolean = () => true,
+): PolicyReport | undefined {
   const policy = state.policies.get(key);
   if (policy === undefined) return undefined;
   const subjects = new Set<IdentityId>();
@@ -34,7 +40,7 @@ export function createReport(state: CompilerState, key: PolicyKey): PolicyReport
     for (const id of own) subjects.add(id);
     for (const e of loaded.rule.entries) {
       for (const name of undefinedNames(state, e, own)) missing.add(name);
-      for (const peer of e.peers) if (isEmpty(state, e, peer)) emptyPeers.push({ rule: e.id, peer });
+      for (const peer of e.peers) if (isEmpty(state, e, peer, inUse)) emptyPeers.push({ rule: e.id, peer });
     }
     for (const [rule, by] of shadowedIn(state, loaded, own)) shadowed.set(rule, by);
   }
@@ -58,8 +64,13 @@ function undefinedNames(state: CompilerState, e: RuleEntry, own: readonly Identi
   });
 }
 
-const isEmpty = (state: CompilerState, e: RuleEntry, peer: PeerSelector): boolean =>
-  (peer.kind === 'labels' || peer.kind === 'nodes') && state.selection.members(selectionText(peer, isBlocking(e.action))).size === 0;
+function isEmpty(state: CompilerState, e: RuleEntry, peer: PeerSelector, inUse: (id: IdentityId) => boolean = () => true): boolean {
+  if (peer.kind !== 'labels' && peer.kind !== 'nodes') return false;
+  for (const id of state.selection.members(selectionText(peer, isBlocking(e.action)))) {
+    if (peer.kind === 'nodes' || isBuiltIn(id) || inUse(id)) return false;
+  }
+  return true;
+}
 
 /** One written rule may have become several entries with the same peers. */
 function dedupe<T extends { readonly rule: RuleId; readonly peer: PeerSelector }>(list: readonly T[]): T[] {

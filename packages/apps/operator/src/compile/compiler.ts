@@ -49,7 +49,7 @@ export interface Compiled {
   /** References of a policy that name nothing, in words. Another list whenever the policy was bound anew. */
   missing(key: string): readonly string[];
   /** What the parts of a policy do at the moment; undefined for policies without rules. */
-  report(key: string): PolicyReport | undefined;
+  report(key: string, inUse?: (identity: number) => boolean): PolicyReport | undefined;
   origin(rule: number): RuleOrigin | undefined;
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
@@ -218,9 +218,9 @@ export function createCompiler(config: OperatorConfig): Compiler {
       },
       hostId: policy.hosts.id,
       missing: policy.bindings.missing,
-      report: (key) => {
+      report: (key, inUse) => {
         const bound = policy.bindings.all().get(key);
-        return bound === undefined ? undefined : policy.compiler.report(bound.key);
+        return bound === undefined ? undefined : policy.compiler.report(bound.key, inUse);
       },
       origin: (id) => policy.compiler.origin(id as never),
       pods,

@@ -49,12 +49,22 @@ function lintsOf(v: PolicyVerdict, compiled: Compiled, report: PolicyReport): st
 
 export function createLinter(compiled: () => Compiled | undefined): Linter {
   const results = new Map<string, readonly string[]>();
+  let pods: Compiled['pods'] | undefined;
+  let identities: ReadonlySet<number> = new Set();
+  /** An identity outlives its last pod for a while. */
+  const inUse = (c: Compiled): ((id: number) => boolean) => {
+    if (c.pods !== pods) {
+      pods = c.pods;
+      identities = new Set(pods.map((p) => p.identity));
+    }
+    return (id) => identities.has(id);
+  };
   return {
     held: (key) => results.get(key) ?? nothing,
     forget: (key) => void results.delete(key),
     look(key, v) {
       const c = compiled();
-      const report = v.problems.length > 0 ? undefined : c?.report(key);
+      const report = c === undefined || v.problems.length > 0 ? undefined : c.report(key, inUse(c));
       const found = c === undefined || report === undefined ? nothing : lintsOf(v, c, report);
       const before = results.get(key) ?? nothing;
       if (found.length === 0) results.delete(key);
