@@ -29,6 +29,8 @@ import {
   tableByName,
   tables,
   unpackRows,
+  Verdict,
+  verdictText,
 } from '../src/index.ts';
 
 const ip = (s: string) => unwrap(parseIp(s));
@@ -134,6 +136,18 @@ describe('display', () => {
       expect(JSON.parse(JSON.stringify(shown))).toEqual(shown);
       expect(Object.keys(shown).length).toBeGreaterThan(1);
     }
+  });
+
+  test('subjects name their layer and flags, verdicts their pass', () => {
+    const value = { handle: 0xabcn, denyRule: [1, 0], peerMask: [0, 0], anyMask: [0, 0], flags: 8 | 32 | 64 } as const;
+    const shown = (layer: number) => displayRow('subject', { identity: 301, layer }, value);
+    expect(shown(0)).toMatchObject({ identity: 301, layer: 'normal', flags: ['hasAdmin', 'hasShadow', 'classes'] });
+    expect([1, 2, 3, 4, 5].map((l) => shown(l).layer)).toEqual(['admin', 'baseline', 'shadow normal', 'shadow admin', 'shadow baseline']);
+    expect(displayRow('addr_class', ipcacheKeyOf(cidr('10.0.0.0/8')), { class: 0x0200_0001 })).toEqual({
+      cidr: '10.0.0.0/8',
+      class: 0x0200_0001,
+    });
+    expect(verdictText(Verdict.pass)).toBe('pass');
   });
 
   test('drops name their reason and direction; per-CPU values are summed', () => {
