@@ -135,7 +135,7 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	if (v->reason || !(s->story.flags & AXO_EVENT_F_AUDIT))
 		s->story.direction = direction;
 	s->story.rule_id[direction] = v->rule_id;
-	if (v->audit) {
+	if (v->audit && !(s->story.flags & AXO_EVENT_F_AUDIT)) {
 		if (!(s->story.flags & AXO_EVENT_F_AUDIT))
 			s->story.reason = v->audit;
 		s->story.flags |= AXO_EVENT_F_AUDIT;
