@@ -1,3 +1,5 @@
+import { labelsToMap } from '@axoneme/model';
+import { createRandom, runSeed } from '@axoneme/testkit';
 import { describe, expect, test } from '@jest/globals';
 import { createLab, keyOfPolicy, type Lab, labConfig } from './lab.ts';
 
@@ -265,4 +267,42 @@ describe('reachability invariants', () => {
     expect(refusals(again)).toEqual([`${open} BreaksInvariant`]);
     expect(snapshot(again)).toEqual(snapshot(lab));
   });
+});
+
+const seed = runSeed();
+test(`what is kept of invariants between checks equals a check from scratch (seed ${seed})`, () => {
+  const random = createRandom(seed);
+  const apps = ['web', 'client', 'db', 'cache'];
+  const selector = (): object => ({ podSelector: random.bool(0.3) ? {} : { matchLabels: { app: random.pick(apps) } } });
+  for (let round = 0; round < 12; round++) {
+    const lab = cluster();
+    const counts = (l: Lab): unknown => [...l.gates.invariants()].map(([name, s]) => [name, s.broken]).sort();
+    for (let step = 0; step < 14; step++) {
+      const app = random.pick(apps);
+      const subject = { endpointSelector: { matchLabels: { app } } };
+      const peers = { matchLabels: { app: random.pick(apps) } };
+      const toPorts = [{ ports: [{ port: '80', protocol: 'TCP' }] }];
+      const block = { ipBlock: { cidr: `10.244.${random.int(1, 2)}.${random.int(4, 8)}/32` } };
+      const to = random.bool(0.3) ? { cidr: random.pick(['198.51.0.0/16', '0.0.0.0/0']) } : selector();
+      const spec = { from: selector(), to, expect: random.pick(['MustReach', 'MustNotReach']), action: 'Flag' };
+      const generation = step + 2;
+      random.pick([
+        () => lab.policy('CiliumNetworkPolicy', app, { ...subject, ingress: [{ fromEndpoints: [peers], toPorts }] }, { generation }),
+        () => lab.policy('CiliumNetworkPolicy', app, { ...subject, egressDeny: [{ toCIDR: ['198.51.100.0/24'] }] }, { generation }),
+        () => lab.policy('NetworkPolicy', app, { podSelector: {}, ingress: [{ from: [block] }] }, { generation }),
+        () => lab.drop('CiliumNetworkPolicy', app),
+        () => lab.drop('NetworkPolicy', app),
+        () => lab.pod(app, `n${random.int(1, 2)}`, random.int(4, 8), { app }),
+        () => invariant(lab, `i${random.int(1, 4)}`, spec),
+      ])();
+      for (const v of lab.compiler.podViews(lab.world.tables)) {
+        const id = 300 + apps.indexOf(v.row.name);
+        lab.world.set('identities', String(id), { id, labels: labelsToMap(v.labels), createdMs: 1 });
+      }
+      lab.decide();
+    }
+    const fresh = createLab(labConfig(), lab.world);
+    fresh.decide();
+    expect(counts(lab)).toEqual(counts(fresh));
+  }
 });

@@ -6,6 +6,7 @@ import { type Compiled, createCompiler } from '../src/compile/compiler.ts';
 import { createDispatcher } from '../src/compile/dispatch.ts';
 import type { Decision } from '../src/compile/gates/gatekeeper.ts';
 import { createGates, type Gates } from '../src/compile/gates/gates.ts';
+import type { RowCounts } from '../src/compile/gates/row-counts.ts';
 import type { Moment } from '../src/compile/numbers.ts';
 import { type OperatorConfig, parseConfig } from '../src/config.ts';
 import { projectCidrGroup, projectNode, projectPod, projectPolicy } from '../src/world/project.ts';
@@ -25,6 +26,7 @@ export interface Lab {
   /** With gates; what was refused is tried again. */
   decide(): Decision;
   readonly gates: Gates;
+  readonly counts: RowCounts;
   node(name: string, index: number, labels?: Record<string, string>): void;
   /** A running pod in namespace shop; address 10.244.<node>.<index>. */
   pod(name: string, node: string, index: number, labels: Record<string, string>): void;
@@ -110,6 +112,7 @@ export function createLab(config: OperatorConfig = labConfig(), given0?: World):
       return compiled;
     },
     gates,
+    counts: dispatcher.counts,
     decide() {
       const candidate = compiler.compile(world.tables, world.takeDirty());
       dispatcher.stage(candidate);
