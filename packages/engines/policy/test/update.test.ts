@@ -31,7 +31,7 @@ import {
 } from '../src/index.ts';
 import { podArb, policyArb } from './arbitraries.ts';
 import { patience, scaled, seed } from './check.ts';
-import { hostRuleArb, tierRuleArb } from './ir.ts';
+import { hostRuleArb, selector, tierRuleArb } from './ir.ts';
 import { ip, node } from './lab.ts';
 
 const runs = scaled(500);
@@ -201,6 +201,29 @@ test(
   },
   patience,
 );
+
+test(`policies with one subject selector leave one by one, and each takes its rows with it (seed ${seed})`, () => {
+  const one = selector({ matchLabels: { app: 'a' } });
+  const sameArb = fc.array(
+    fc.constantFrom<Tier>('admin', 'normal', 'normal', 'baseline').chain((t) => tierRuleArb('r', t)),
+    { minLength: 2, maxLength: 5 },
+  );
+  const cfg: PolicyConfig = { mode: 'default', clusterName: 'main', allowLocalhost: true };
+  fc.assert(
+    fc.property(sameArb, fc.array(identityArb, { minLength: 2, maxLength: 4 }), (list, some) => {
+      const identities = [...new Map(some.map((i) => [i.id, i])).values()];
+      const rules = list.map((r, i) => ({ ...r, subject: one, source: { ...r.source, name: `r${i}` } }));
+      const compiler = createLayeredCompiler(cfg);
+      compiler.update({ identities, policies: rules.map((r) => ({ key: policyKey(r.source), rules: [r] })) });
+      for (let left = rules.length - 1; left >= 0; left--) {
+        compiler.update({ removedPolicies: [policyKey(rules[left]!.source)] });
+        const truth = compileLayers({ rules: rules.slice(0, left), identities, cidrIdentities: [] }, cfg);
+        expect(shown(compiler.table())).toEqual(shown(truth));
+      }
+    }),
+    { numRuns: scaled(100), seed },
+  );
+});
 
 test('two names in two namespaces do not meet', () => {
   const rule = (namespace: string) =>
