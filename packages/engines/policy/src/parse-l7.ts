@@ -2,7 +2,19 @@
 
 import type { EntryContext } from './entry-context.ts';
 import type { IssueList } from './issues.ts';
-import { checkFields, isPresent, type JsonObject, listLength, readItem, readList, readObject, readString, shown, textOf } from './read.ts';
+import {
+  checkFields,
+  isPresent,
+  type JsonObject,
+  listLength,
+  readInteger,
+  readItem,
+  readList,
+  readObject,
+  readString,
+  shown,
+  textOf,
+} from './read.ts';
 
 const families = ['http', 'kafka', 'dns', 'l7proto'] as const;
 // Written without nested repetition: linear on every text.
@@ -45,7 +57,7 @@ function checkL7Ports(ctx: EntryContext, path: string, item: JsonObject, dns: bo
     if (dns ? protocol === 'SCTP' : protocol !== 'TCP')
       ctx.issues.error(`${at}.protocol`, `L7 rules are not possible on ${protocol}`, dns ? 'use UDP, TCP or ANY' : 'write protocol: TCP');
     if (['', '0'].includes(textOf(raw.port))) ctx.issues.error(`${at}.port`, 'L7 rules need a port', 'name the ports of the service');
-    if (dns && isPresent(raw.endPort) && Number(raw.endPort) !== 0) ctx.issues.error(`${at}.endPort`, 'DNS rules cannot have a port range');
+    if (dns && isPresent(raw.endPort) && raw.endPort !== 0) ctx.issues.error(`${at}.endPort`, 'DNS rules cannot have a port range');
   }
 }
 
@@ -146,9 +158,7 @@ function checkListener(ctx: EntryContext, path: string, item: JsonObject): void 
   if ((config.name ?? '') === '') ctx.issues.error(`${at}.envoyConfig.name`, 'the name is missing');
   if (ctx.scope.namespace === undefined && config.kind === 'CiliumEnvoyConfig')
     ctx.issues.error(`${at}.envoyConfig.kind`, 'a cluster-wide policy needs a CiliumClusterwideEnvoyConfig');
-  const priority = Number(listener.priority ?? 1);
-  if (isPresent(listener.priority) && !(Number.isInteger(priority) && priority >= 1 && priority <= 100))
-    ctx.issues.error(`${at}.priority`, 'must be 1 to 100');
+  readInteger(ctx.issues, `${at}.priority`, listener.priority, 1, 100);
 }
 
 const l7RulesOf = (item: unknown): JsonObject => ((item as JsonObject | null | undefined)?.rules as JsonObject | null | undefined) ?? {};

@@ -132,7 +132,7 @@ function mutate(target: unknown, m: Mutation): void {
   let key: string | undefined;
   for (const [i, step] of m.steps.entries()) {
     const keys = Object.keys(at);
-    if (keys.length === 0) break;
+    if (keys.length === 0) return;
     key = keys[step % keys.length]!;
     const next = at[key];
     if (i === m.steps.length - 1 || typeof next !== 'object' || next === null) break;
