@@ -1,7 +1,8 @@
 // Real stacks on both ends of our programs: checksums, segmentation offload, fragments and NAT have to survive.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { build } from './kit.ts';
+import { build, dp } from './kit.ts';
+import { PROTO } from './names.ts';
 import { createWorld, ns, tryIn, type World } from './world.ts';
 
 const TARGETS = {
@@ -59,5 +60,26 @@ describe.each([4, 6] as const)('underlay IPv%i', (underlay) => {
       const reasons = Array.from({ length: 126 }, (_, i) => 130 + i).filter((r) => lab.dropped(r, 0) + lab.dropped(r, 1) > 0);
       expect(reasons).toEqual([]);
     }
+  });
+
+  test('C13: IPv4 on an IPv6 socket is IPv4 to every policy', () => {
+    const { lab } = world.n1;
+    lab.policy(1002, dp.SubjectFlag.denyIngress, [{ direction: 'ingress', peer: 1001, proto: PROTO.udp, port: 9 }]);
+    lab.bump();
+    lab.events();
+    const send = (port: number, to: string): void => {
+      const script = `const s=require("dgram").createSocket("udp6");s.send("x",${port},"${to}",()=>s.close())`;
+      expect(tryIn('a', `env NODE_OPTIONS= ${process.execPath} -e '${script}'`)).toMatchObject({ ok: true });
+    };
+    for (const to of [`::ffff:${TARGETS[4].near}`, TARGETS[6].near]) for (const port of [9, 10]) send(port, to);
+    const seen = lab.events().filter((e) => e.proto === PROTO.udp);
+    expect(seen.map((e) => [e.family, e.dport, e.reason])).toEqual([
+      [4, 9, 0],
+      [4, 10, 133],
+      [6, 9, 0],
+      [6, 10, 133],
+    ]);
+    lab.policy(1002, 0);
+    lab.bump();
   });
 });
