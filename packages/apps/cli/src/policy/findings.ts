@@ -137,7 +137,7 @@ export function validate(documents: Documents, world: ManifestWorld, config: Wor
     if (!parsed.ok) continue;
     const { rules, missing } = bindRules(parsed.value.rules, references);
     if (schema.length === 0) policies.push({ manifest, parsed: parsed.value, rules });
-    for (const message of missing)
+    for (const message of missing.filter((t) => world.services.length > 0 || !isAboutServices(t)))
       findings.push(findingAt(manifest, { level: 'warning', rule: 'missing-reference', path: 'spec', message }));
     findings.push(...rules.flatMap((r) => worldLints(r, world)).map((l) => findingAt(manifest, { level: 'warning', ...l })));
   }
@@ -151,6 +151,9 @@ export function validate(documents: Documents, world: ManifestWorld, config: Wor
   findings.push(...duplicates([...world.policies, ...world.cidrGroups, ...world.invariants], config));
   return { findings: findings.map(trimmed).sort(byPlace), policies, invariants, checked };
 }
+
+/** Without any Service in the input nothing is said about Services. */
+const isAboutServices = (text: string): boolean => /\bService\b/.test(text);
 
 /** `severity` of an issue must not leak into the output. */
 const trimmed = ({ level, rule, file, document, line, object, path, message, hint }: Finding): Finding => ({
