@@ -92,7 +92,7 @@ export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Pr
     await sweep();
     for (const [key, p] of world.tables.policies) {
       const v = deps.verdict(key);
-      // what was enforced everywhere stays so: acknowledged revisions only grow
+      // what was enforced everywhere stays so: acknowledged revisions only grow, host policies aside
       if (shapes[p.kind] === 'none' || v === undefined || v.generation !== p.generation || settled.get(key) === v) continue;
       const mine = written.get(key);
       const held = mine?.uid === p.uid ? mine.status : (p.object.status as PolicyStatus | undefined);
@@ -100,7 +100,8 @@ export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Pr
       const status = policyStatus(v, deps.acked, held, now, linter.held(key));
       if (essence(status) !== essence(held)) await write(p, status);
       written.set(key, { uid: p.uid, status });
-      if (status.pendingNodes.length === 0) settled.set(key, v);
+      // a node may take a host policy back later
+      if (status.pendingNodes.length === 0 && !v.onNodes) settled.set(key, v);
     }
   };
 }
