@@ -36,7 +36,7 @@ describe('union', () => {
       .constantFrom<Tier>('admin', 'normal', 'baseline')
       .chain((tier) => fc.tuple(fc.constant(tier), fc.array(entryArb(tier), { minLength: 1, maxLength: 3 })))
       .map(([tier, entries]) => {
-        const plain = entries.map(({ condition: _, ...e }) => ({ ...e, action }));
+        const plain = entries.map(({ direction, peers, ports, priority = 0 }) => ({ direction, action, peers, ports, priority }));
         return makeRule({ name: 'more', tier, subject: selector({}), entries: plain });
       });
   const runs = scaled(400);
