@@ -1,7 +1,7 @@
 // How addresses were seen before a commit, where that matters to the policy before: putting a policy back is worth nothing when the addresses it
 // names have become somebody else meanwhile. Pure. Called by the trial's planning.
 import type { Digest } from '@axoneme/std';
-import type { Held } from '../apply/held.ts';
+import type { Held, HeldArtifact } from '../apply/held.ts';
 import { eachKey, type KeyText, keyBytes } from '../apply/key-index.ts';
 import type { TablePlan } from '../apply/plan.ts';
 import type { ArtifactContent } from '../store/artifact-file.ts';
@@ -39,62 +39,81 @@ function* covering(key: KeyText): Generator<KeyText> {
   }
 }
 
-/** The value the operator's artifacts give `key` now. */
-function heldValue(table: string, key: KeyText, valueSize: number, v: FormerView): Buffer | undefined {
-  const owners = v.held.keys.owners(table, key).map((id) => v.held.byId(id));
-  const best = owners.reduce<(typeof owners)[number] | undefined>((a, b) => (a === undefined || b.seq > a.seq ? b : a), undefined);
-  if (best === undefined) return undefined;
-  const c = v.read(best);
-  let found: Buffer | undefined;
-  eachKey(c.keys, keySize, (k, row) => {
-    if (k === key) found = c.values.subarray(row * valueSize, (row + 1) * valueSize);
-  });
-  return found;
+type Lookup = (key: KeyText) => Buffer | undefined;
+
+/** Values that held artifacts give keys of a table; each artifact is read once. */
+function heldRows(table: string, valueSize: number, v: FormerView): Lookup {
+  const contents = new Map<number, ReadonlyMap<KeyText, Buffer>>();
+  const rowsOf = (a: HeldArtifact): ReadonlyMap<KeyText, Buffer> => {
+    const known = contents.get(a.id);
+    if (known !== undefined) return known;
+    const rows = new Map<KeyText, Buffer>();
+    const c = v.read(a);
+    eachKey(c.keys, keySize, (key, row) => rows.set(key, c.values.subarray(row * valueSize, (row + 1) * valueSize)));
+    contents.set(a.id, rows);
+    return rows;
+  };
+  return (key) => {
+    const owners = v.held.keys.owners(table, key).map((id) => v.held.byId(id));
+    const newest = owners.sort((a, b) => b.seq - a.seq)[0];
+    return newest && rowsOf(newest).get(key);
+  };
 }
 
-/** What an address under `key` resolved to when the row itself was not there. */
-function resolved(table: string, key: KeyText, valueSize: number, v: FormerView): Buffer {
+/** What an address under `key` resolves to where `rows` are all there is. */
+function resolve(table: string, key: KeyText, valueSize: number, rows: Lookup): Buffer {
+  const exact = rows(key);
+  if (exact !== undefined) return exact;
   for (const shorter of covering(key)) {
-    if (v.held.keys.has(table, shorter)) return heldValue(table, shorter, valueSize, v) ?? Buffer.alloc(valueSize);
+    const row = rows(shorter);
+    if (row !== undefined) return row;
   }
   const nobody = Buffer.alloc(valueSize);
   if (table === 'ipcache') nobody.writeUInt32LE(worldOf(keyBytes(key)[familyAt] ?? 4));
   return nobody;
 }
 
-/** Rows that make the changed prefixes resolve as before, where `peers` of the policy before are concerned. */
-export function formerRows(table: string, plan: TablePlan, peers: ReadonlySet<number>, v: FormerView): Rows {
-  const keys: Buffer[] = [];
-  const values: Buffer[] = [];
-  const take = (key: Buffer, value: Buffer): void => {
-    const peer = value.readUInt32LE(0);
-    if (!peers.has(peer) || ofPod(peer)) return;
-    keys.push(key);
-    values.push(value);
-  };
-  const valueSize = plan.had.length > 0 ? plan.putValues.length / plan.had.length : 0;
-  plan.had.forEach((had, row) => {
-    const key = plan.putKeys.subarray(row * keySize, (row + 1) * keySize);
-    const prior = plan.prior.subarray(row * valueSize, (row + 1) * valueSize);
-    take(key, had === 1 ? prior : resolved(table, key.toString('latin1'), valueSize, v));
-  });
-  const gone = plan.delKeys.length / keySize;
-  const goneSize = gone === 0 ? 0 : plan.delValues.length / gone;
-  for (let row = 0; row < gone; row++) {
-    take(plan.delKeys.subarray(row * keySize, (row + 1) * keySize), plan.delValues.subarray(row * goneSize, (row + 1) * goneSize));
-  }
-  return { keys: Buffer.concat(keys), values: Buffer.concat(values) };
+function* slices(b: Buffer, size: number): Generator<Buffer> {
+  for (let at = 0; at < b.length; at += size) yield b.subarray(at, at + size);
 }
 
-/** All rows of `parts`; of equal keys the first stays. Undefined when there are none. */
-export function mergeRows(parts: readonly Rows[]): Rows | undefined {
-  const rows = new Map<KeyText, Buffer>();
-  for (const { keys, values } of parts) {
-    const size = keys.length === 0 ? 0 : values.length / (keys.length / keySize);
-    eachKey(keys, keySize, (key, row) => {
-      if (!rows.has(key)) rows.set(key, values.subarray(row * size, (row + 1) * size));
-    });
+const lengthOf = (key: KeyText): number => keyBytes(key).readUInt32LE(0);
+
+/**
+ * Rows that make the changed prefixes resolve as before, where that makes a difference to a policy that names `peers`. They lie over what there is
+ * after the change, together with `known`; a shorter one that comes back may hide what a longer one was, so the short ones go first.
+ */
+export function formerRows(table: string, plan: TablePlan, peers: ReadonlySet<number>, known: Rows, v: FormerView): Rows {
+  const changed = plan.had.length + plan.delKeys.length / keySize;
+  const valueSize = changed === 0 ? 0 : (plan.putValues.length + plan.delValues.length) / changed;
+  const puts = new Map<KeyText, Buffer>();
+  const values = slices(plan.putValues, valueSize);
+  for (const key of slices(plan.putKeys, keySize)) puts.set(key.toString('latin1'), values.next().value as Buffer);
+  const gone = new Set([...slices(plan.delKeys, keySize)].map((k) => k.toString('latin1')));
+  const over = rowMap(known);
+  const before = heldRows(table, valueSize, v);
+  const after: Lookup = (key) => over.get(key) ?? (gone.has(key) ? undefined : (puts.get(key) ?? before(key)));
+
+  const fresh = new Map<KeyText, Buffer>();
+  for (const key of [...puts.keys(), ...gone].sort((a, b) => lengthOf(a) - lengthOf(b))) {
+    const [was, is] = [resolve(table, key, valueSize, before), resolve(table, key, valueSize, after)];
+    const [old, now] = [was.readUInt32LE(0), is.readUInt32LE(0)];
+    if (over.has(key) || old === now || ofPod(old) || ofPod(now) || !(peers.has(old) || peers.has(now))) continue;
+    over.set(key, was);
+    fresh.set(key, was);
   }
-  if (rows.size === 0) return undefined;
+  return { keys: Buffer.concat([...fresh.keys()].map(keyBytes)), values: Buffer.concat([...fresh.values()]) };
+}
+
+function rowMap({ keys, values }: Rows): Map<KeyText, Buffer> {
+  const rows = new Map<KeyText, Buffer>();
+  const size = keys.length === 0 ? 0 : values.length / (keys.length / keySize);
+  eachKey(keys, keySize, (key, row) => rows.set(key, values.subarray(row * size, (row + 1) * size)));
+  return rows;
+}
+
+/** All rows of `parts`; of equal keys the first stays. */
+export function mergeRows(parts: readonly Rows[]): Rows {
+  const rows = new Map([...parts].reverse().flatMap((p) => [...rowMap(p)]));
   return { keys: Buffer.concat([...rows.keys()].map(keyBytes)), values: Buffer.concat([...rows.values()]) };
 }

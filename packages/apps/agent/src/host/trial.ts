@@ -91,10 +91,10 @@ function keepNeeded(change: Change, before: readonly HeldArtifact[], v: TrialVie
   const rows = change.removes.filter((n) => policy.artifacts.has(n)).flatMap((n) => v.held.get(n) ?? []);
   const former = addressTables.flatMap((table): Upsert[] => {
     const plan = v.plan(table, change);
-    const known = [overPrefix, formerPrefix].flatMap((p) => v.held.get(`${p}${table}`) ?? []).map(v.read);
-    const fresh = plan === undefined ? undefined : formerRows(table, plan, policy.peers, v);
-    const merged = mergeRows(fresh === undefined ? known : [...known, fresh]);
-    if (merged === undefined) return [];
+    const known = mergeRows([overPrefix, formerPrefix].flatMap((p) => v.held.get(`${p}${table}`) ?? []).map(v.read));
+    const fresh = plan === undefined ? [] : [formerRows(table, plan, policy.peers, known, v)];
+    const merged = mergeRows([known, ...fresh]);
+    if (merged.keys.length === 0) return [];
     const content = { table: localTable, keys: merged.keys, values: merged.values, blob: Buffer.alloc(0) };
     return [{ entry: { name: `${formerPrefix}${table}`, table: localTable, digest: contentDigest(content), seq: 0 }, content }];
   });
