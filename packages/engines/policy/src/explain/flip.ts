@@ -1,8 +1,8 @@
 // The smallest change that lets a dropped connection pass. Candidates are tried in order of their number of edits, and each is judged by the
 // reference evaluator on the changed rules and labels. Called by `axoneme policy why`.
-import { type LabelFilter, labelKeys, labelValue } from '@axoneme/model';
+import { type LabelFilter, labelKeys, labelValue, matchesSelector } from '@axoneme/model';
 import type { Judgement } from '../judge.ts';
-import { type Direction, directions } from '../rules.ts';
+import { type Direction, directions, type Rule } from '../rules.ts';
 import { labelEdits, ruleEdits, selects } from './edit-space.ts';
 import { applyEdits, type Edit, type Situation } from './edits.ts';
 import { hopsOf, type Question, type Scene } from './scene.ts';
@@ -22,7 +22,7 @@ export interface FlipResult {
 
 export interface FlipOptions {
   readonly labelFilter?: LabelFilter | undefined;
-  /** Verdicts the search may ask for; default 200,000. */
+  /** Verdicts the search may ask for; default 60,000. */
   readonly verdictsMax?: number | undefined;
   /** Flips that are returned; default 8. */
   readonly flipsMax?: number | undefined;
@@ -61,12 +61,39 @@ interface Search {
   budget: number;
 }
 
+const verdictsDefault = 60_000;
+/** Of more rules only those are searched that one edit could bring in. */
+const rulesMax = 100;
 /** More edits than this are no advice. */
 const editsMax = 8;
 
 export function findFlips(scene: Scene, question: Question, options: FlipOptions = {}): FlipResult {
+  const isLarge = scene.rules.length > rulesMax;
+  const kept = scene.rules.flatMap((r, i) => (!isLarge || isWithinReach(r, question) ? [i] : []));
+  const near: Scene = { ...scene, rules: kept.map((i) => scene.rules[i]!) };
+  const { flips, proven } = searchFlips(near, question, options);
+  // Any set of two or more is smallest if no single edit does, and for those the rules left out do not count.
+  const isExact = kept.length === scene.rules.length || (flips[0]?.edits.length ?? 0) <= 2;
+  return { flips: flips.map(({ edits }) => ({ edits: edits.map((e) => renumbered(e, kept)) })), proven: proven && isExact };
+}
+
+/** A rule that is two labels away from both ends cannot be brought in by one edit. */
+function isWithinReach(rule: Rule, q: Question): boolean {
+  return [q.from, q.to].some((end) => {
+    if (end.kind !== 'pod' || rule.subjectKind !== 'endpoints') return selects(rule, end);
+    const failing = rule.subject.requirements.filter((r) => !matchesSelector({ requirements: [r], text: '' }, end.labels));
+    return new Set(failing.map((r) => r.key)).size <= 1;
+  });
+}
+
+function renumbered(e: Edit, kept: readonly number[]): Edit {
+  if ('at' in e) return { ...e, at: { ...e.at, rule: kept[e.at.rule]! } };
+  return 'rule' in e ? { ...e, rule: kept[e.rule]! } : e;
+}
+
+function searchFlips(scene: Scene, question: Question, options: FlipOptions): FlipResult {
   const start: Situation = { rules: scene.rules, question };
-  const search: Search = { scene, start, budget: options.verdictsMax ?? 200_000 };
+  const search: Search = { scene, start, budget: options.verdictsMax ?? verdictsDefault };
   const flipsMax = options.flipsMax ?? 8;
   if (blockedIn(search, []).length === 0) return { flips: [], proven: true };
   const labels = labelEdits(start, options.labelFilter);

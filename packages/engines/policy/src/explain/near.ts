@@ -35,7 +35,7 @@ export function nearMisses(scene: Scene, q: Question, direction: Direction, max 
   return out
     .sort((a, b) => a.distance - b.distance || (a.origin.text < b.origin.text ? -1 : 1))
     .slice(0, max)
-    .map(({ distance: _, ...miss }) => miss);
+    .map(({ origin, tier, missing }) => ({ origin, tier, missing }));
 }
 
 /** Asks the reference about one entry alone. */
