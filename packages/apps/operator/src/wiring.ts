@@ -24,6 +24,7 @@ import { type SignConfig, signNode } from './serve/sign.ts';
 import { createSources, type Sources } from './sources/sources.ts';
 import { statusDuties } from './status/duties.ts';
 import { createLinter, type Linter } from './status/lints.ts';
+import { ackedOf } from './status/policy-status.ts';
 import { createPodGates, type PodGates } from './status/readiness.ts';
 import { createWorld, type World } from './world/world.ts';
 
@@ -99,7 +100,7 @@ function createOwnLeader(
         }),
         ...(p.config.webhookPort === 0 ? [] : [webhookTrust(p, ca.certPem, t)]),
         ...statusDuties(
-          { ...p, gates: p.podGates, loop, acked: (node) => server().hub.link(node as NodeName)?.ackedRevision ?? 0, invariants },
+          { ...p, gates: p.podGates, loop, acked: (node, ofNode) => ackedOf(server().hub.link(node as NodeName), ofNode), invariants },
           t,
         ),
       ],
@@ -224,7 +225,7 @@ function webhookTrust(p: Parts, caPem: string, t: Term): Reconciler {
 async function startWebhook(p: Parts, tls: WebhookTls, signal: AbortSignal): Promise<WebhookServer | undefined> {
   const { webhookPort, clusterName } = p.config;
   if (webhookPort === 0) return undefined;
-  const webhook = createWebhookServer({ log: p.log }, { host: '::', port: webhookPort, clusterName }, tls);
+  const webhook = createWebhookServer({ log: p.log, clock: p.clock }, { host: '::', port: webhookPort, clusterName }, tls);
   await webhook.start(signal);
   p.health.register(webhook);
   return webhook;

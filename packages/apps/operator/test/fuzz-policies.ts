@@ -15,15 +15,21 @@ const cilium = (kind: string, spec: Json): Sample => ({
   object: {
     apiVersion: 'cilium.io/v2',
     kind,
-    metadata: { name: 'p', ...(kind === 'CiliumNetworkPolicy' ? { namespace: 'shop' } : {}), uid: 'u', generation: 1 },
+    metadata: {
+      name: 'p',
+      ...(kind === 'CiliumNetworkPolicy' ? { namespace: 'shop' } : {}),
+      uid: 'u',
+      generation: 1,
+      annotations: { 'policy.axoneme.io/mode': 'shadow' },
+    },
     spec,
   },
 });
 
-const tiered = (kind: string, spec: Json): Sample => ({
+const tiered = (kind: string, spec: Json, version = 'v1alpha1'): Sample => ({
   group: 'policy.networking.k8s.io',
   kind,
-  object: { apiVersion: 'policy.networking.k8s.io/v1alpha1', kind, metadata: { name: 'default', uid: 'u', generation: 1 }, spec },
+  object: { apiVersion: `policy.networking.k8s.io/${version}`, kind, metadata: { name: 'default', uid: 'u', generation: 1 }, spec },
 });
 
 const web = { matchLabels: { app: 'web' } };
@@ -46,7 +52,10 @@ export const samples: readonly Sample[] = [
   cilium('CiliumNetworkPolicy', {
     endpointSelector: {},
     ingress: [
-      { toPorts: [{ ports: [{ port: '80' }], rules: { http: [{ method: 'GET', path: '/' }] } }], authentication: { mode: 'required' } },
+      {
+        toPorts: [{ ports: [{ port: '80', protocol: 'TCP' }], rules: { http: [{ method: 'GET', path: '/' }] } }],
+        authentication: { mode: 'required' },
+      },
     ],
   }),
   cilium('CiliumClusterwideNetworkPolicy', {
@@ -79,7 +88,11 @@ export const samples: readonly Sample[] = [
   },
   tiered('AdminNetworkPolicy', { priority: 5, subject: { namespaces: {} }, ingress: [rule] }),
   tiered('BaselineAdminNetworkPolicy', { subject: { pods: { namespaceSelector: {}, podSelector: web } }, ingress: [rule] }),
-  tiered('ClusterNetworkPolicy', { tier: 'Admin', priority: 5, subject: { namespaces: {} }, ingress: [{ ...rule, action: 'Accept' }] }),
+  tiered(
+    'ClusterNetworkPolicy',
+    { tier: 'Admin', priority: 5, subject: { namespaces: {} }, ingress: [{ action: 'Accept', name: 'r', from: [{ namespaces: {} }] }] },
+    'v1alpha2',
+  ),
 ];
 
 const junk: readonly unknown[] = [

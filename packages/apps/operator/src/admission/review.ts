@@ -1,4 +1,5 @@
 // One AdmissionReview: text in, answer out. Total: whatever the text, there is an answer. Called by server.ts and by tests.
+import { describeError } from '@axoneme/std';
 import { asObject, type Json, meaningOf, readObject } from './kinds.ts';
 
 export interface ReviewAnswer {
@@ -41,10 +42,21 @@ function denial(kind: string, name: string, problems: readonly string[]): Json {
 }
 
 function judge(request: Json, clusterName: string): Json {
-  const { group, kind } = asObject(request.kind);
+  const { kind } = asObject(request.kind);
   const object = asObject(request.object);
   const operation = str(request.operation);
   if (operation !== 'CREATE' && operation !== 'UPDATE') return { allowed: true };
+  try {
+    return judgeObject(request, object, operation, clusterName);
+  } catch (error) {
+    // nested beyond what can be walked, for instance
+    const problem = `the object cannot be read: ${describeError(error)}`;
+    return { allowed: false, status: denial(str(kind), str(request.name), [problem]) };
+  }
+}
+
+function judgeObject(request: Json, object: Json, operation: string, clusterName: string): Json {
+  const { group, kind } = asObject(request.kind);
   const reading = readObject(str(group), str(kind), object, clusterName);
   if (reading === undefined) return { allowed: true };
   const unchanged = operation === 'UPDATE' && meaningOf(asObject(request.oldObject)) === meaningOf(object);

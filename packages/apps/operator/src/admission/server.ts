@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { AppError, type Health, type Living, type Log } from '@axoneme/std';
+import { AppError, type Clock, type Health, type Living, type Log } from '@axoneme/std';
 import { answerReview, type ReviewAnswer } from './review.ts';
 
 export interface WebhookTls {
@@ -46,13 +46,35 @@ function readBody(request: IncomingMessage): Promise<string | undefined> {
   });
 }
 
-async function answer(request: IncomingMessage, clusterName: string): Promise<ReviewAnswer> {
+type Pace = (work: () => ReviewAnswer) => Promise<ReviewAnswer>;
+
+/** A review this long is followed by a rest as long: whoever may write policies must not starve the nodes. */
+const LONG_MS = 10;
+
+/** One review at a time. */
+function createPace(clock: Clock): Pace {
+  let line: Promise<unknown> = Promise.resolve();
+  return (work) => {
+    const turn = line.then(async () => {
+      const start = clock.monotonicMs();
+      const a = work();
+      return { a, tookMs: clock.monotonicMs() - start };
+    });
+    line = turn.then(
+      ({ tookMs }) => (tookMs < LONG_MS ? undefined : clock.sleep(tookMs)),
+      () => undefined,
+    );
+    return turn.then(({ a }) => a);
+  };
+}
+
+async function answer(request: IncomingMessage, clusterName: string, pace: Pace): Promise<ReviewAnswer> {
   if ((request.url ?? '').split('?')[0] !== '/validate') return { status: 404, outcome: 'bad', body: 'try POST /validate\n' };
   if (request.method !== 'POST') return { status: 405, outcome: 'bad', body: 'only POST is answered here\n' };
   const text = await readBody(request);
   if (text === undefined)
     return { status: 413, outcome: 'bad', body: `the review is larger than ${BODY_BYTES_MAX} bytes; no policy needs that much\n` };
-  return answerReview(text, clusterName);
+  return pace(() => answerReview(text, clusterName));
 }
 
 function respond(response: ServerResponse, a: ReviewAnswer): void {
@@ -62,14 +84,19 @@ function respond(response: ServerResponse, a: ReviewAnswer): void {
   response.writeHead(a.status, { 'content-type': type, 'content-length': Buffer.byteLength(a.body), ...close }).end(a.body);
 }
 
-export function createWebhookServer(deps: { readonly log: Log }, config: WebhookConfig, tls: WebhookTls): WebhookServer {
+export function createWebhookServer(
+  deps: { readonly log: Log; readonly clock: Clock },
+  config: WebhookConfig,
+  tls: WebhookTls,
+): WebhookServer {
+  const pace = createPace(deps.clock);
   const counts = { allowed: 0, denied: 0, bad: 0 };
   let health: Health = { state: 'stopped', reason: 'not started' };
   let bound: number | undefined;
   const server = createServer(
     { cert: tls.certPem, key: tls.keyPem, requestTimeout: 10_000, headersTimeout: 5_000 },
     (request, response) => {
-      answer(request, config.clusterName).then(
+      answer(request, config.clusterName, pace).then(
         (a) => {
           counts[a.outcome] += 1;
           respond(response, a);
