@@ -4,7 +4,7 @@ import type { ListPoliciesRequest, ListPoliciesResponse, PolicyState, WatchPolic
 import { type Clock, canonicalJson, type NodeName } from '@axoneme/std';
 import type { NodeServer } from '@axoneme/stream';
 import type { Linter } from '../status/lints.ts';
-import { enforcedOf, type PolicyVerdict, progressOf } from '../status/policy-status.ts';
+import { ackedOf, enforcedOf, type PolicyVerdict, progressOf } from '../status/policy-status.ts';
 import { keyOf, type PolicyKind, type PolicyRow, policyRowKey } from '../world/rows.ts';
 import type { World } from '../world/world.ts';
 
@@ -34,7 +34,7 @@ const unknown: PolicyVerdict = {
 
 function stateOf(deps: PolicyAnswerDeps, key: string, row: PolicyRow): PolicyState {
   const v = deps.verdict(key) ?? unknown;
-  const p = progressOf(v, (node) => deps.server().hub.link(node as NodeName)?.ackedRevision ?? 0);
+  const p = progressOf(v, (node, ofNode) => ackedOf(deps.server().hub.link(node as NodeName), ofNode));
   const current = v.generation === row.generation;
   const { reason, message } = current
     ? enforcedOf(v, p)

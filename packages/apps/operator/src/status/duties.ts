@@ -8,6 +8,7 @@ import type { Reconciler } from '../leader/reconciler.ts';
 import type { World } from '../world/world.ts';
 import { createInvariantStatusWriter } from './invariant-writer.ts';
 import type { Linter } from './lints.ts';
+import type { Acked } from './policy-status.ts';
 import { createPolicyStatusWriter } from './policy-writer.ts';
 import { createGateWriter, type PodGates } from './readiness.ts';
 
@@ -18,8 +19,7 @@ export interface StatusDutiesDeps {
   readonly linter: Linter;
   readonly gates: PodGates;
   readonly loop: () => CompileLoop;
-  /** Newest revision a node said it has; 0 without a link to it. */
-  readonly acked: (node: string) => number;
+  readonly acked: Acked;
   readonly invariants: () => ReadonlyMap<string, InvariantState>;
 }
 
@@ -47,7 +47,15 @@ export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
   );
   const gates: Reconciler = t.reconciler(
     'readiness gates',
-    createGateWriter({ client, world, clock, acked, assertLeader, gates: d.gates, later: later(() => gates) }),
+    createGateWriter({
+      client,
+      world,
+      clock,
+      acked: (node) => acked(node, false),
+      assertLeader,
+      gates: d.gates,
+      later: later(() => gates),
+    }),
   );
   return [policies, invariants, gates];
 }

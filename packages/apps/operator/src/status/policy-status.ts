@@ -64,10 +64,21 @@ export interface Progress {
   readonly pending: readonly string[];
 }
 
-export function progressOf(v: PolicyVerdict, acked: (node: string) => number): Progress {
+/** Newest revision a node has; 0 without a link. */
+export type Acked = (node: string, ofNode: boolean) => number;
+
+/** `ofNode`: of policies on the node itself. Those it may take back after it said yes; then it has none of them. */
+export function ackedOf(
+  link: { readonly ackedRevision: number; readonly lastNack: { readonly code: string } | undefined } | undefined,
+  ofNode: boolean,
+): number {
+  return link === undefined || (ofNode && link.lastNack?.code === 'agent/host-policy-reverted') ? 0 : link.ackedRevision;
+}
+
+export function progressOf(v: PolicyVerdict, acked: Acked): Progress {
   if (v.problems.length > 0) return { done: 0, nodes: 0, pending: [] };
   if (v.refused !== undefined) return { done: 0, nodes: v.nodes.length, pending: [] };
-  const pending = v.nodes.filter((n) => acked(n) < v.revision);
+  const pending = v.nodes.filter((n) => acked(n, v.onNodes) < v.revision);
   return { done: v.nodes.length - pending.length, nodes: v.nodes.length, pending };
 }
 
@@ -103,7 +114,7 @@ export function supportedOf(v: PolicyVerdict): Draft {
 /** Derives the status. `lints` are warnings that depend on the cluster, not on the object. */
 export function policyStatus(
   v: PolicyVerdict,
-  acked: (node: string) => number,
+  acked: Acked,
   held: PolicyStatus | undefined,
   now: string,
   lints: readonly string[] = [],

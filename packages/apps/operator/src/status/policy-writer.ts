@@ -6,14 +6,14 @@ import { policyResources } from '../sources/sources.ts';
 import type { PolicyKind, PolicyRow } from '../world/rows.ts';
 import type { World } from '../world/world.ts';
 import type { Linter } from './lints.ts';
-import { type PolicyStatus, type PolicyVerdict, policyStatus } from './policy-status.ts';
+import { type Acked, type PolicyStatus, type PolicyVerdict, policyStatus } from './policy-status.ts';
 
 export interface PolicyStatusWriterDeps {
   readonly client: KubeClient;
   readonly world: World;
   readonly clock: Clock;
   readonly verdict: (key: string) => PolicyVerdict | undefined;
-  readonly acked: (node: string) => number;
+  readonly acked: Acked;
   readonly linter: Linter;
   /** Changes with the cluster: lints may be different then. */
   readonly state: () => unknown;

@@ -228,8 +228,6 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
           },
           nack(nack) {
             r.lastNack = nack;
-            // a host policy that was taken back: what the node once acknowledged it holds no longer
-            r.acked = Math.min(r.acked, nack.revision - 1);
             d.log.warn('node refused a commit', {
               node,
               revision: nack.revision,
