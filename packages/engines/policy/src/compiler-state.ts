@@ -36,8 +36,7 @@ export interface SubjectGroup {
 }
 
 export interface LoadedPolicy {
-  /** Of the rules as written down: an equal object changes nothing. */
-  readonly digest: string;
+  readonly rules: readonly Rule[];
   readonly loaded: readonly Loaded[];
 }
 

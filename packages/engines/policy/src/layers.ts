@@ -1,7 +1,6 @@
 // createLayeredCompiler: the fast twin of compileLayers. After any history its table equals compileLayers of the same objects.
 
 import type { IdentityId, NamedPort } from '@axoneme/model';
-import { digestOf } from '@axoneme/std';
 import type { CidrIdentity } from './cidrs.ts';
 import type { AddressClass } from './classes.ts';
 import type { LayerTable } from './compile-layers.ts';
@@ -12,7 +11,7 @@ import type { ParsedPolicy } from './parse.ts';
 import { createReport, type PolicyReport } from './report.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
 import { createOriginTable } from './rule-id.ts';
-import type { PolicyKey, RuleId, RuleOrigin } from './rules.ts';
+import type { PolicyKey, Rule, RuleId, RuleOrigin } from './rules.ts';
 import type { Ruleset } from './ruleset.ts';
 import type { Selection } from './selection.ts';
 import { builtInIdentities, type HostSubject, isBuiltIn, type PolicyConfig, type PolicyIdentity, portsText } from './subjects.ts';
@@ -166,14 +165,16 @@ function markPeers(dirt: Dirt, set: Ruleset, ids: ReadonlySet<IdentityId>): void
 }
 
 function putPolicy(state: CompilerState, policy: Pick<ParsedPolicy, 'key' | 'rules'>, dirt: Dirt): void {
-  const digest = digestOf(JSON.stringify(policy.rules));
   const old = state.policies.get(policy.key);
-  if (old?.digest === digest) return;
+  if (old !== undefined && sameRules(old.rules, policy.rules)) return;
   // New rules first, so that selectors both versions use keep their members.
   const loaded = policy.rules.map((r) => loadRule(state, r, dirt));
   for (const l of old?.loaded ?? []) unloadRule(state, l, dirt);
-  state.policies.set(policy.key, { digest, loaded });
+  state.policies.set(policy.key, { rules: policy.rules, loaded });
 }
+
+/** An equal object changes nothing. */
+const sameRules = (a: readonly Rule[], b: readonly Rule[]): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 function dropPolicy(state: CompilerState, key: PolicyKey, dirt: Dirt): void {
   for (const l of state.policies.get(key)?.loaded ?? []) unloadRule(state, l, dirt);
