@@ -1,8 +1,9 @@
 // `axoneme policy validate`: what is wrong with policies, without a cluster.
 
 import { json, type Output } from '../output.ts';
+import { coveredFindings } from '../policy/covered.ts';
 import type { Documents } from '../policy/documents.ts';
-import { type Finding, type Validation, validate } from '../policy/findings.ts';
+import { byPlace, type Finding, type Validation, validate } from '../policy/findings.ts';
 import { messageText, sarif } from '../policy/sarif.ts';
 import { buildWorld, type WorldConfig } from '../policy/world.ts';
 
@@ -25,7 +26,9 @@ export function renderFindings(v: Validation): string {
 }
 
 export function validatePolicies(documents: Documents, config: WorldConfig, q: ValidateQuery, out: Output): number {
-  const v = validate(documents, buildWorld(documents.manifests, config), config);
+  const world = buildWorld(documents.manifests, config);
+  const checked = validate(documents, world, config);
+  const v = { ...checked, findings: [...checked.findings, ...coveredFindings(checked, world, config)].sort(byPlace) };
   const errors = countOf(v.findings, 'error');
   const warnings = countOf(v.findings, 'warning');
   if (q.format === 'text') out.write(renderFindings(v));

@@ -28,6 +28,7 @@ export const findingRules = {
   'selects-nobody': 'The policy selects none of the workloads in the input.',
   'peer-selects-nobody': 'A peer of the policy is none of the workloads in the input.',
   'unknown-port-name': 'No container in question defines the port name; the rule is skipped.',
+  'never-decides': 'A stronger rule stands above this one for every subject in the input.',
   'missing-reference': 'The policy names a Service or CIDR group that is not in the input; that peer is nobody.',
   'defined-twice': 'Two documents define the same object; which one wins depends on the order they are applied in.',
 } as const;
@@ -168,7 +169,7 @@ const trimmed = ({ level, rule, file, document, line, object, path, message, hin
   ...(hint === undefined ? {} : { hint }),
 });
 
-const byPlace = (a: Finding, b: Finding): number =>
+export const byPlace = (a: Finding, b: Finding): number =>
   a.file < b.file ? -1 : a.file > b.file ? 1 : a.line - b.line || (a.rule < b.rule ? -1 : a.rule > b.rule ? 1 : 0);
 
 function duplicates(manifests: readonly Manifest[], config: WorldConfig): Finding[] {

@@ -1,10 +1,10 @@
 // Lints that need to know who is there. Silent about what the input does not hold at all: no workloads, no word about workloads.
 import { createLabels, type Labels, matchesSelector, reservedIdentities } from '@axoneme/model';
-import type { Rule, RuleEntry } from '@axoneme/policy';
+import { peerWords, type Rule, type RuleEntry } from '@axoneme/policy';
 import type { ManifestWorld, Workload } from './world.ts';
 
 export interface WorldLint {
-  readonly rule: 'selects-nobody' | 'peer-selects-nobody' | 'unknown-port-name';
+  readonly rule: 'selects-nobody' | 'peer-selects-nobody' | 'unknown-port-name' | 'never-decides';
   readonly path: string;
   readonly message: string;
 }
@@ -33,10 +33,11 @@ export function worldLints(rule: Rule, world: ManifestWorld): WorldLint[] {
 function entryLints(rule: Rule, e: RuleEntry, subjects: readonly Workload[], pods: readonly Workload[]): WorldLint[] {
   const path = pathOfEntry(rule, e);
   const out: WorldLint[] = [];
-  const lost = e.peers.some(
-    (p) => p.kind === 'labels' && ![...pods.map((w) => w.labels), ...specials].some((l) => matchesSelector(p.selector, l)),
-  );
-  if (lost) out.push({ rule: 'peer-selects-nobody', path, message: 'a peer is none of the workloads in the input' });
+  const everyone = [...pods.map((w) => w.labels), ...specials];
+  for (const p of e.peers) {
+    if (p.kind === 'labels' && !everyone.some((l) => matchesSelector(p.selector, l)))
+      out.push({ rule: 'peer-selects-nobody', path, message: `the peer (${peerWords(p)}) is none of the workloads in the input` });
+  }
   // A name belongs to who receives: the subject for ingress, the peer for egress.
   const owners = e.direction === 'ingress' ? subjects : pods;
   for (const name of new Set(e.ports.flatMap((p) => (p.kind === 'named' ? [p.name] : [])))) {
@@ -52,7 +53,7 @@ function pathOfSpec(rule: Rule): string {
   return prefix?.[1] ?? 'spec';
 }
 
-export function pathOfEntry(rule: Rule, e: RuleEntry): string {
+export function pathOfEntry(rule: Rule, e: Pick<RuleEntry, 'id'>): string {
   const origin = rule.origins.find((o) => o.id === e.id);
   if (origin?.index === undefined) return pathOfSpec(rule);
   return `${origin.list.startsWith('specs[') ? '' : 'spec.'}${origin.list}[${origin.index}]`;

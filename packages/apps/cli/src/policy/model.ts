@@ -1,6 +1,6 @@
 // A manifest world as the engine wants it: bound rules, ends of connections by name, nodes. Called by the `policy` commands.
 import { type Cidr, cidrBits, cidrContainsIp, cidrFamily, type IpAddr, type IpFamily, parseIp } from '@axoneme/model';
-import type { PolicyConfig, Rule, Scene, SceneEnd, SceneNode } from '@axoneme/policy';
+import type { PlanState, PolicyConfig, Rule, Scene, SceneEnd, SceneNode } from '@axoneme/policy';
 import { AppError } from '@axoneme/std';
 import { nodeLabels } from './lints.ts';
 import type { ManifestWorld, NodeEntry, Workload, WorldConfig } from './world.ts';
@@ -183,5 +183,23 @@ function createAddresses(prefixes: readonly Cidr[], world: ManifestWorld): (fami
       ip = candidate(family);
     taken.add(ip);
     return ip;
+  };
+}
+
+/** Pods of a workload that is in the input stand for it only where addresses count. */
+export function planState(model: Model, byAddress: boolean): PlanState {
+  const pods = new Map<string, Workload>();
+  for (const w of model.world.workloads) if (!w.hostNetwork && (byAddress || !w.owned)) pods.set(workloadTitle(w), w);
+  return {
+    rules: model.scene.rules,
+    config: model.scene.config,
+    nodes: model.scene.nodes,
+    pods: [...pods].map(([name, w]) => ({
+      name,
+      labels: w.labels,
+      namedPorts: w.namedPorts,
+      addresses: w.addresses,
+      ...(w.node === undefined ? {} : { node: w.node }),
+    })),
   };
 }

@@ -5,14 +5,13 @@ import {
   type Invariant,
   type Occupancy,
   type Plan,
-  type PlanState,
   planChange,
   type Side,
   type Violation,
   violationText,
 } from '@axoneme/policy';
 import { type FlowReport, flowsAgainst } from './flows.ts';
-import { type Model, workloadTitle } from './model.ts';
+import { type Model, planState, workloadTitle } from './model.ts';
 import type { Workload } from './world.ts';
 
 export interface BrokenInvariant {
@@ -49,7 +48,7 @@ export function reportPlan(base: PlanInput, head: PlanInput, flowLines: Iterable
   const byAddress = [base, head].some((s) =>
     s.model.scene.rules.some((r) => r.entries.some((e) => e.peers.some((p) => p.kind === 'block'))),
   );
-  const plan = planChange(stateOf(base.model, byAddress), stateOf(head.model, byAddress));
+  const plan = planChange(planState(base.model, byAddress), planState(head.model, byAddress));
   const before = brokenIn(plan.base, base.invariants);
   const after = brokenIn(plan.head, head.invariants);
   return {
@@ -59,24 +58,6 @@ export function reportPlan(base: PlanInput, head: PlanInput, flowLines: Iterable
     repaired: [...before.keys()].filter((name) => !after.has(name)),
     occupancy: plan.occupancy,
     nodes: nodesTouched(plan, [base.model, head.model]),
-  };
-}
-
-/** Pods of a workload that is in the input stand for it only where addresses count. */
-function stateOf(model: Model, byAddress: boolean): PlanState {
-  const pods = new Map<string, Workload>();
-  for (const w of model.world.workloads) if (!w.hostNetwork && (byAddress || !w.owned)) pods.set(workloadTitle(w), w);
-  return {
-    rules: model.scene.rules,
-    config: model.scene.config,
-    nodes: model.scene.nodes,
-    pods: [...pods].map(([name, w]) => ({
-      name,
-      labels: w.labels,
-      namedPorts: w.namedPorts,
-      addresses: w.addresses,
-      ...(w.node === undefined ? {} : { node: w.node }),
-    })),
   };
 }
 

@@ -11,7 +11,7 @@ export * from './region-cache.ts';
 export * from './regions.ts';
 export * from './removal.ts';
 export * from './scene.ts';
-export type { Occupancy, PlanPod, PlanState, Side } from './side.ts';
+export { compileSide, createNumbering, type Occupancy, type PlanPod, type PlanState, type Side } from './side.ts';
 export { areCompared, type UnitKind } from './units.ts';
 export * from './verdict.ts';
 export { editText, originText, peerWords, portsText as portMatchesText, requirementText, trafficText } from './words.ts';
