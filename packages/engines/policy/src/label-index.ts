@@ -43,13 +43,10 @@ export function createMultiMap<K, V>(): MultiMap<K, V> {
 /** A place every identity is in: for selectors that no label can narrow. */
 const everywhere = '*';
 
-/** Places of an identity: each label with and without value, under its source and under `any`. */
+/** Places of an identity: each label with and without value. Sources are left out: almost all labels have the same one. */
 export function placesOf(labels: Labels): string[] {
   const out = [everywhere];
-  for (const [key, values] of labels.index) {
-    out.push(key);
-    for (const v of values) out.push(`${key}=${v}`);
-  }
+  for (const { key, value } of labels.list) out.push(key, `${key}=${value}`);
   return out;
 }
 
@@ -60,7 +57,7 @@ export function placesOf(labels: Labels): string[] {
 export function waysTo(selector: Selector): readonly (readonly string[])[] {
   const usable = selector.requirements.filter((r) => r.operator === 'In' || r.operator === 'Exists').sort((a, b) => rank(a) - rank(b));
   if (usable.length === 0) return [[everywhere]];
-  return usable.map(({ at, operator, values }) => (operator === 'In' ? values.map((v) => `${at}=${v}`) : [at]));
+  return usable.map(({ key, operator, values }) => (operator === 'In' ? values.map((v) => `${key}=${v}`) : [key]));
 }
 
 /** The way whose places hold the fewest. */
