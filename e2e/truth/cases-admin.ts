@@ -235,6 +235,33 @@ export const clusterNetworkPolicy: readonly Case[] = [
     ],
     expect: decide([from(named('blog/b')), 'pass'], [from(podsOf('blog')), 181]),
   },
+  {
+    name: 'of equal priority and place a deny wins',
+    objects: [
+      anp('one', 10, { ...subjectA, ingress: [rule('Allow', [team('blog')])] }),
+      anp('two', 10, { ...subjectA, ingress: [rule('Deny', [pod('blog', 'b')])] }),
+    ],
+    expect: decide([from(named('blog/b')), 181]),
+  },
+  {
+    name: 'names of domains: an allow admits nobody by them, a deny denies everybody',
+    objects: [
+      anp('allow', 10, { ...subjectA, egress: [out('Allow', [{ domainNames: ['world.test'] }, pod('shop', 'b')])] }),
+      anp('deny', 20, { ...subjectA, egress: [out('Deny', [{ domainNames: ['world.test'] }], { ports: [tcp(80)] })] }),
+    ],
+    expect: egress(
+      a,
+      () => true,
+      (c) => on('80/tcp')(c) && c.to.name !== 'shop/b',
+    ),
+  },
+  {
+    name: 'pods of the host network are nodes: never a subject, never a peer of theirs',
+    objects: [
+      anp('case', 10, { subject: { namespaces: {} }, ingress: [rule('Deny', [{ namespaces: { matchLabels: { team: 'hosts' } } }])] }),
+    ],
+    expect: open,
+  },
   { name: 'a policy without rules changes nothing', objects: [anp('case', 10, { ...subjectA })], expect: open },
   {
     name: 'the subject of a namespace is every pod in it',

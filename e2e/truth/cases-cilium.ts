@@ -1,4 +1,6 @@
 // The worked cases of CiliumNetworkPolicy, by their numbers, for traffic to and from pod `a` of namespace `shop`.
+
+import type { FlowLine } from './drops.ts';
 import {
   any,
   app,
@@ -21,6 +23,7 @@ import {
   to,
   world,
 } from './dsl.ts';
+import type { Cell } from './table.ts';
 
 const a = named('shop/a');
 const b = named('shop/b');
@@ -197,8 +200,56 @@ export const worked: readonly Case[] = [
   },
 ];
 
+const logged = (value: string) => (c: Cell, lines: readonly FlowLine[]) => {
+  const drops = lines.filter((l) => l.verdict === 'DROPPED');
+  const wanted = a(c.to) && b(c.from);
+  if (!wanted) return undefined;
+  return drops.every((l) => l.policyLog === value) ? undefined : `log ${JSON.stringify(drops[0]?.policyLog)}`;
+};
+
 /** Both directions, peers of every kind, names of ports, namespaces by label. */
 export const further: readonly Case[] = [
+  {
+    name: 'two specs of one object',
+    objects: [
+      {
+        apiVersion: 'cilium.io/v2',
+        kind: 'CiliumNetworkPolicy',
+        metadata: { name: 'case', namespace: 'shop' },
+        specs: [
+          { ...subject, ingress: [{ fromEndpoints: [app('b')] }] },
+          { endpointSelector: app('c'), egress: [{ toEndpoints: [app('b')], toPorts: ports('80/TCP') }] },
+        ],
+      },
+    ],
+    expect: both(egress(named('shop/c'), to(b, on('80/tcp'))), ingress(a, from(b))),
+  },
+  {
+    name: 'events carry what the policy says about itself',
+    objects: [inShop({ ingressDeny: [{ fromEndpoints: [app('b')] }], enableDefaultDeny: { ingress: false }, log: { value: 'case-log' } })],
+    match: { report: logged('case-log') },
+    expect: ingress(a, everyone, from(b)),
+  },
+  {
+    name: 'ICMP types by number and by a name the schema misspells; others stay out',
+    objects: [
+      inShop({
+        ingress: [
+          {
+            icmps: [
+              {
+                fields: [
+                  { family: 'IPv4', type: 'ExtendedEchoReply' },
+                  { family: 'IPv6', type: 128 },
+                ],
+              },
+            ],
+          },
+        ],
+      }),
+    ],
+    expect: ingress(a, (c) => c.protocol === 'icmp' && c.family === 6),
+  },
   {
     name: 'egress to the own namespace only',
     objects: [inShop({ egress: [{ toEndpoints: [{}] }] })],

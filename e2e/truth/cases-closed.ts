@@ -1,5 +1,5 @@
 // What cannot be enforced yet is closed and said; what makes no sense is refused with the field. Nothing of it ever opens a port.
-import { app, type Case, cnp, egress, from, ingress, named, nobody, on, open, ports, type Spec, to } from './dsl.ts';
+import { anp, app, banp, type Case, cnp, egress, from, ingress, knp, named, nobody, on, open, ports, type Spec, to } from './dsl.ts';
 
 const a = named('shop/a');
 const b = named('shop/b');
@@ -161,6 +161,36 @@ export const refused: readonly Case[] = [
     name: 'groups of a cloud provider',
     objects: [onA({ egress: [{ toGroups: [{ aws: { securityGroupsIds: ['sg-1'] } }] }] })],
     refused: /toGroups/,
+    expect: open,
+  },
+  {
+    name: 'a field nobody knows',
+    objects: [onA({ ingress: [{ fromEndpoint: [app('b')] }] })],
+    refused: /fromEndpoint/,
+    expect: open,
+  },
+  {
+    name: 'NetworkPolicy: a range that ends before it starts',
+    objects: [knp('case', { podSelector: app('a'), ingress: [{ ports: [{ port: 90, endPort: 80, protocol: 'TCP' }] }] })],
+    refused: /endPort/,
+    expect: open,
+  },
+  {
+    name: 'NetworkPolicy: an exception that leaves nothing',
+    objects: [knp('case', { podSelector: app('a'), ingress: [{ from: [{ ipBlock: { cidr: '10.0.0.0/8', except: ['10.0.0.0/8'] } }] }] })],
+    refused: /except/,
+    expect: open,
+  },
+  {
+    name: 'a second baseline',
+    objects: [{ ...banp({ subject: { namespaces: {} }, ingress: [] }), metadata: { name: 'other' } }],
+    refused: /default/,
+    expect: open,
+  },
+  {
+    name: 'an admin policy with a priority beyond 1000',
+    objects: [anp('case', 1001, { subject: { namespaces: {} }, ingress: [] })],
+    refused: /priority/,
     expect: open,
   },
   {
