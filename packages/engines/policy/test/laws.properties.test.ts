@@ -17,7 +17,7 @@ import fc from 'fast-check';
 import { lookup, parsePolicy, type Rule, rowsOf, type Tier } from '../src/index.ts';
 import { labArb } from './arbitraries.ts';
 import { checkWorld, configArb, type Probe, patience, probesArb, scaled, seed, wireOf } from './check.ts';
-import { anyone, entryArb, everyPort, makeRule, nodes, pods, portName, rulesArb, selector, tcp } from './ir.ts';
+import { anyone, type EntrySpec, entryArb, everyPort, makeRule, nodes, pods, portName, rulesArb, selector, tcp } from './ir.ts';
 import { type CompiledWorld, compileWorld, config, lab as fixedLab, identitiesOf, type Lab, pod } from './lab.ts';
 
 jest.setTimeout(patience);
@@ -211,6 +211,38 @@ describe('named ports', () => {
           deny: { ingress: deny, egress: deny },
         }),
       );
+  test('P6-a: two pods with one port name and two numbers: both are allowed, neither with the number of the other', () => {
+    const web = (direction: 'ingress' | 'egress'): EntrySpec => ({
+      direction,
+      action: 'allow',
+      peers: [anyone],
+      ports: [portName('web', 6)],
+    });
+    const deny = { ingress: true, egress: true };
+    const rule = makeRule({ name: 'web', subject: selector({}), entries: [web('ingress'), web('egress')], deny });
+    const w = compileWorld([rule], fixedLab, { ...config, allowLocalhost: false });
+    const allowed = (subject: number, direction: 'ingress' | 'egress', peer: number, port: number): boolean =>
+      lookup(w.table.subjects.get(subject as IdentityId)!, { peer: peer as IdentityId, direction, protocol: 6, port }).allowed;
+    // b has web 80, c has web 8088, a has none.
+    const seen = [1001, 1002, 1003].map((pod) =>
+      [80, 8088].map((port) => [allowed(pod, 'ingress', 1001, port), allowed(1001, 'egress', pod, port)]),
+    );
+    expect(seen).toEqual([
+      [
+        [false, false],
+        [false, false],
+      ],
+      [
+        [true, true],
+        [false, false],
+      ],
+      [
+        [false, false],
+        [true, true],
+      ],
+    ]);
+  });
+
   const runs = scaled(250);
   test(`P6-b: 10000 random named-port cases equal the reference (seed ${seed})`, () => {
     let checked = 0;

@@ -3,12 +3,12 @@
 import type { IdentityId } from '@axoneme/model';
 import { expect, jest, test } from '@jest/globals';
 import fc from 'fast-check';
-import { layersOf, lookup, lookupShadow, parsePolicy, type Rule } from '../src/index.ts';
+import { layersOf, lookup, lookupShadow, type PolicyObject, parsePolicy, type Rule } from '../src/index.ts';
 import { labArb } from './arbitraries.ts';
 import { configArb, type Probe, patience, probesArb, scaled, seed, wireOf } from './check.ts';
 import { rulesArb } from './ir.ts';
 import { networkPolicyArb, objectsArb } from './kinds.ts';
-import { type CompiledWorld, compileWorld, type Lab } from './lab.ts';
+import { type CompiledWorld, compileWorld, config, lab as fixedLab, ip, type Lab } from './lab.ts';
 
 jest.setTimeout(patience);
 
@@ -87,4 +87,37 @@ test(`P2-b: one shadow policy changes nothing that is enforced, and nothing at a
     { numRuns: neighbours, seed },
   );
   expect(seen).toBeGreaterThan(neighbours * 25);
+});
+
+test('P2-c: a shadow reports what it would open as well as what it would drop', () => {
+  const one: PolicyObject = {
+    kind: 'NetworkPolicy',
+    metadata: { name: 'closed', namespace: 'shop' },
+    spec: {
+      podSelector: { matchLabels: { app: 'a' } },
+      policyTypes: ['Ingress'],
+      ingress: [{ from: [{ podSelector: { matchLabels: { app: 'b' } } }] }],
+    },
+  };
+  const two: PolicyObject = {
+    kind: 'AdminNetworkPolicy',
+    metadata: { name: 'admin', annotations: { 'policy.axoneme.io/mode': 'shadow' } },
+    spec: {
+      priority: 1,
+      subject: { namespaces: {} },
+      ingress: [
+        { action: 'Deny', from: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'b' } } } }] },
+        { action: 'Allow', from: [{ pods: { namespaceSelector: {}, podSelector: { matchLabels: { app: 'c' } } } }] },
+      ],
+    },
+  };
+  const w = compileWorld(rulesOf([one, two]), fixedLab, config);
+  const set = w.table.subjects.get(1001 as IdentityId)!;
+  const both = (peer: string) => {
+    const key = { peer: w.identity(ip(peer)), cls: w.cls(ip(peer)), direction: 'ingress', protocol: 6, port: 80 } as const;
+    const shadow = lookupShadow(set, key)!;
+    return [lookup(set, key).allowed, shadow.allowed, shadow.tier, w.table.origins.get(shadow.ruleId)?.text];
+  };
+  expect(both('10.1.1.1')).toEqual([true, false, 'admin', 'AdminNetworkPolicy//admin#ingress[0]']);
+  expect(both('10.1.2.1')).toEqual([false, true, 'admin', 'AdminNetworkPolicy//admin#ingress[1]']);
 });
