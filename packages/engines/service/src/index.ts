@@ -8,4 +8,6 @@
 export type { AddressConflict } from './claims.ts';
 export * from './compile.ts';
 export * from './compiler.ts';
+export * from './hashes.ts';
 export * from './inputs.ts';
+export * from './maglev.ts';
