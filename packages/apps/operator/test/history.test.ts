@@ -88,7 +88,7 @@ type Action = (lab: Lab) => void;
 function actionsOf(random: SeededRandom): Action[] {
   let generation = 1;
   const one = (): Action => {
-    const kind = random.int(0, 9);
+    const kind = random.int(0, 12);
     if (kind < 5) {
       const [policyKind, name, specs] = random.pick(objects);
       if (random.bool(0.3)) return (lab) => lab.drop(policyKind, name);
@@ -115,6 +115,10 @@ function actionsOf(random: SeededRandom): Action[] {
       return random.bool(0.3)
         ? (lab) => lab.world.remove('services', 'shop/api')
         : (lab) => lab.world.set('services', 'shop/api', { metadata: { namespace: 'shop', name: 'api' }, spec: selector });
+    if (kind === 9) return reportOf(random, n, app);
+    if (kind === 10)
+      return (lab) => lab.world.set('namespaces', 'shop', { name: 'shop', labels: { 'kubernetes.io/metadata.name': 'shop', ...zone } });
+    if (kind === 11) return (lab) => lab.world.remove('identities', String(random.pick([...lab.world.tables.identities.keys()]) ?? ''));
     return (lab) =>
       lab.world.set('slices', 'shop/api-1', {
         metadata: { namespace: 'shop', name: 'api-1', labels: { 'kubernetes.io/service-name': 'api' } },
@@ -126,6 +130,25 @@ function actionsOf(random: SeededRandom): Action[] {
   return Array.from({ length: 40 }, one);
 }
 
+/** What an agent says of a pod: other addresses than its status, or that it is gone. */
+function reportOf(random: SeededRandom, n: number, app: string): Action {
+  const key = `n${n}|shop/${app}|uid-${app}`;
+  const [state, identity] = [random.pick(['ready', 'disconnected']), random.pick([0, 300, 301])];
+  const addresses = [`10.244.${n}.${random.int(4, 9)}`];
+  if (random.bool(0.3)) return (lab) => lab.world.remove('endpoints', key);
+  return (lab) =>
+    lab.world.set('endpoints', key, {
+      namespace: 'shop',
+      pod: app,
+      uid: `uid-${app}`,
+      node: `n${n}`,
+      endpointId: 7,
+      identity,
+      addresses,
+      state,
+    });
+}
+
 function drop(lab: Lab, n: number): void {
   lab.world.remove('nodes', `n${n}`);
   lab.world.remove('ciliumNodes', `n${n}`);
@@ -134,7 +157,7 @@ function drop(lab: Lab, n: number): void {
 /** Numbers by label text: the same ones in every lab. */
 function giveIdentities(lab: Lab): void {
   for (const v of lab.compiler.podViews(lab.world.tables)) {
-    const id = 300 + apps.indexOf(v.row.name);
+    const id = 300 + apps.indexOf(v.row.name) + 10 * ['a', 'b'].indexOf(v.labels.text.match(/labels.zone=(.)/)?.[1] ?? '');
     if (!lab.world.tables.identities.has(String(id)))
       lab.world.set('identities', String(id), {
         id,

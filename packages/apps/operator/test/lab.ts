@@ -99,7 +99,7 @@ export function createLab(config: OperatorConfig = labConfig(), given0?: World):
   const dispatcher = createDispatcher({ tables: world.tables, compiler, hub: () => hub as never });
   let decision: Decision | undefined;
   const gates = createGates({ compiler, dispatcher, tables: world.tables, reported: () => undefined, decision: () => decision }, config);
-  world.set('namespaces', 'shop', { name: 'shop', labels: { 'kubernetes.io/metadata.name': 'shop' } });
+  if (given0 === undefined) world.set('namespaces', 'shop', { name: 'shop', labels: { 'kubernetes.io/metadata.name': 'shop' } });
   return {
     world,
     compiler,

@@ -2,8 +2,9 @@
 import { blobTables } from '@axoneme/datapath';
 import { NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
 import type { OperatorConfig } from '../config.ts';
-import type { NodeAddresses, PlacedPod } from './addresses.ts';
+import type { NodeAddresses } from './addresses.ts';
 import { type Artifact, blobArtifact } from './artifacts.ts';
+import type { PlacedPod } from './pod-part.ts';
 
 export const NODE_CONFIG = 'node/config';
 export const ROUTES = 'routes';

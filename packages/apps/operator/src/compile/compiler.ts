@@ -13,28 +13,25 @@ import {
 } from '@axoneme/service';
 import type { Digest } from '@axoneme/std';
 import type { OperatorConfig } from '../config.ts';
-import type { PodRow } from '../world/rows.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
 import {
   apiServerAddresses,
   type CidrRow,
   cidrIpcache,
-  createPlacer,
-  createPodIpcache,
   type IpcacheInput,
   type NodeAddresses,
   nodeAddresses,
   nodeIpcache,
-  type PlacedPod,
 } from './addresses.ts';
 import { type Artifact, type ArtifactStore, backendsArtifact, createArtifactStore, serviceArtifact } from './artifacts.ts';
-import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact } from './blobs.ts';
+import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact, workloadArtifactName } from './blobs.ts';
 import { createLooks, type LookInput, type Looks } from './looks.ts';
 import type { Moment } from './numbers.ts';
-import { createPodViews, identitiesByText, labelsOfIdentity, type PodView } from './pods.ts';
+import { createPodAddresses, type PodAddresses } from './pod-addresses.ts';
+import { createPodPart, type PlacedPod, type PodChange } from './pod-part.ts';
+import { createPodViews, type PodView } from './pods.ts';
 import type { ParsedRow } from './policies.ts';
 import { createPolicyPart, type SubjectChanges } from './policy-part.ts';
-import { createShelf } from './shelf.ts';
 import type { Units } from './units.ts';
 
 /** Result of one compile. Immutable; the next one replaces it. */
@@ -90,6 +87,13 @@ export interface Compiler {
   body(name: string, digest: Digest): ArtifactBody | undefined;
   podViews(tables: Tables): readonly PodView[];
   takeSubjectChanges(): SubjectChanges;
+  /** Pods by key (undefined: gone) and keys of endpoints that changed since the last call. */
+  takeWorkloadChanges(): WorkloadChanges;
+}
+
+export interface WorkloadChanges {
+  readonly pods: ReadonlyMap<string, PlacedPod | undefined>;
+  readonly endpoints: ReadonlySet<string>;
 }
 
 const touches = (dirty: Dirty, ...names: readonly TableName[]): boolean => names.some((n) => dirty.has(n));
@@ -127,16 +131,13 @@ function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty)
   };
 }
 
-/** Addresses: who is where. Parts whose inputs did not change are kept. */
-function createAddressPart(store: ArtifactStore): (input: IpcacheInput) => void {
-  const ipcache = createShelf(store);
-  const podIpcache = createPodIpcache();
+/** Addresses that are no pod's. Parts whose inputs did not change are kept. */
+function createAddressPart(store: ArtifactStore): (input: IpcacheInput, pods: PodAddresses, podsMoved: boolean) => void {
   let last: IpcacheInput | undefined;
-  return (input) => {
+  return (input, pods, podsMoved) => {
     const differs = (...parts: readonly (keyof IpcacheInput)[]): boolean => parts.some((p) => last?.[p] !== input[p]);
-    if (differs('pods', 'nodes')) ipcache(podIpcache(input));
     if (differs('nodes', 'apiServers')) store.put(nodeIpcache(input));
-    if (differs('pods', 'nodes', 'apiServers', 'cidrs')) store.put(cidrIpcache(input));
+    if (podsMoved || differs('nodes', 'apiServers', 'cidrs')) store.put(cidrIpcache(input, pods.has));
     if (differs('nodes')) store.put(routesArtifact(input.nodes));
     last = input;
   };
@@ -151,26 +152,21 @@ function createPodNames(pods: readonly PlacedPod[]): (address: string) => string
   };
 }
 
-type PodPart = (tables: Tables) => readonly PlacedPod[];
+/** A pod without identity yet is not told to its node: it starts under reserved:init until then. */
+const isTold = (p: PlacedPod | undefined): boolean => p !== undefined && p.view.row.node !== '' && p.identity !== 0;
 
-function createPodPart(store: ArtifactStore, podViews: (tables: Tables) => readonly PodView[]): PodPart {
-  const workloads = createShelf(store);
-  const place = createPlacer();
-  // rows are immutable: a pod that did not change keeps its encoded artifact
-  const memo = new WeakMap<PodRow, { readonly identity: number; readonly artifact: Artifact }>();
-  const workloadOf = (p: PlacedPod): Artifact => {
-    const held = memo.get(p.view.row);
-    if (held?.identity === p.identity) return held.artifact;
-    const artifact = workloadArtifact(p);
-    memo.set(p.view.row, { identity: p.identity, artifact });
-    return artifact;
-  };
-  return (tables) => {
-    const ids = identitiesByText(tables.identities.values(), labelsOfIdentity);
-    const pods = place(tables, podViews(tables), (text) => ids.get(text));
-    // a pod without identity yet is not told to its node: it starts under reserved:init until then
-    workloads(pods.filter((p) => p.view.row.node !== '' && p.identity !== 0).map(workloadOf));
-    return pods;
+function publishWorkloads(store: ArtifactStore, changes: ReadonlyMap<string, PodChange>): void {
+  for (const { before, after } of changes.values()) {
+    if (isTold(after)) store.put(workloadArtifact(after!));
+    else if (isTold(before)) store.remove(workloadArtifactName(before!.view.row.namespace, before!.view.row.name));
+  }
+}
+
+function createPrefixMemo(): (rows: readonly CidrRow[]) => readonly Cidr[] {
+  let held: { readonly rows: readonly CidrRow[]; readonly list: readonly Cidr[] } = { rows: [], list: [] };
+  return (rows) => {
+    if (held.rows !== rows) held = { rows, list: rows.map((r) => r.cidr) };
+    return held.list;
   };
 }
 
@@ -190,11 +186,14 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const services = createServicePart(store);
   const policy = createPolicyPart(store, config);
   const addresses = createAddressPart(store);
-  const placePods = createPodPart(store, (tables) => views.list(tables));
+  const podPart = createPodPart(views);
+  const podAddresses = createPodAddresses(store);
   const nodeConfigs = new Map<string, Artifact>();
   let apiServers: IpcacheInput['apiServers'] = new Set();
-  let pods: readonly PlacedPod[] = [];
-  let podNames = createPodNames(pods);
+  let podNames = createPodNames([]);
+  /** Of all compiles since the dispatcher asked. */
+  let workloads = new Set<string>();
+  let endpoints = new Set<string>();
   let nodes: readonly NodeAddresses[] = [];
   let serviceTable: CompiledServices = new Map();
   let revision = 0;
@@ -205,10 +204,12 @@ export function createCompiler(config: OperatorConfig): Compiler {
     for (const n of nodes) if (n.podCidrs.length > 0) nodeConfigs.set(n.name, nodeConfigArtifact(n, config));
   };
   const looksOf = createLooksMemo();
-  const finish = (): Compiled => {
+  const prefixes = createPrefixMemo();
+  const finish = (podsMoved: boolean): Compiled => {
+    const pods = podPart.pods();
     const cidrs = policy.cidrs();
     const input = { pods, nodes, apiServers, cidrs, classes: policy.classRows() };
-    addresses(input);
+    addresses({ nodes, apiServers, cidrs }, podAddresses, podsMoved);
     return {
       policies: policy.parser.all(),
       subject: (id) => policy.compiler.subject(id as IdentityId),
@@ -231,7 +232,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
       classRows: input.classes,
       version: policy.version(),
       looks: () => looksOf(input),
-      cidrs: cidrs.map((c) => c.cidr),
+      cidrs: prefixes(cidrs),
       describeRule: (id) => describeOrigin(policy.compiler.origin(id as never)),
       logOfRule: (id) => policy.compiler.origin(id as never)?.log,
     };
@@ -248,24 +249,32 @@ export function createCompiler(config: OperatorConfig): Compiler {
     },
     podViews: (tables) => views.list(tables),
     takeSubjectChanges: policy.takeSubjectChanges,
+    takeWorkloadChanges() {
+      const out = { pods: new Map([...workloads].map((key) => [key, podPart.get(key)])), endpoints };
+      workloads = new Set();
+      endpoints = new Set();
+      return out;
+    },
     hostOf: (id) => (isHostSubject(id) ? policy.hosts.node(id) : undefined),
     publish: policy.publish,
     waits: policy.waits,
     compile(tables, dirty, at) {
       revision = at?.revision ?? revision + 1;
-      if (touches(dirty, 'pods', 'namespaces', 'identities', 'endpoints')) {
-        pods = placePods(tables);
-        podNames = createPodNames(pods);
-      }
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
+      const changes = podPart.update(tables, dirty);
+      podAddresses.update(changes, nodes);
+      publishWorkloads(store, changes);
+      if (changes.size > 0) podNames = createPodNames(podPart.pods());
+      for (const key of changes.keys()) workloads.add(key);
+      for (const key of dirty.get('endpoints') ?? []) endpoints.add(key);
       serviceTable = services(tables, dirty);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
-      policy.update({ tables, dirty, pods, nodes, at: at ?? { revision, settled: revision - 1 } });
-      return finish();
+      policy.update({ tables, dirty, pods: changes, nodes, at: at ?? { revision, settled: revision - 1 } });
+      return finish(changes.size > 0);
     },
     again() {
       policy.again();
-      return finish();
+      return finish(false);
     },
   };
 }

@@ -7,7 +7,7 @@ import type { Hub, Position } from '@axoneme/stream';
 import type { Tables } from '../world/world.ts';
 import { parseIps } from './addresses.ts';
 import { workloadArtifactName } from './blobs.ts';
-import type { Compiled, Compiler } from './compiler.ts';
+import type { Compiled, Compiler, WorkloadChanges } from './compiler.ts';
 import type { DatapathRollout } from './datapath.ts';
 import { createRowCounts, type RowCounts } from './gates/row-counts.ts';
 
@@ -60,56 +60,37 @@ function spanNodes(compiled: Compiled, compiler: Compiler, rollout: DispatchRoll
   return out;
 }
 
-/** One workload per immutable object that it is made of. */
-function createWorkloadMemo(): (of: object, make: () => SpanWorkload) => SpanWorkload {
-  const memo = new WeakMap<object, SpanWorkload>();
-  return (of, make) => {
-    let w = memo.get(of);
-    if (w === undefined) {
-      w = make();
-      memo.set(of, w);
-    }
-    return w;
-  };
-}
-
-type WorkloadMemo = ReturnType<typeof createWorkloadMemo>;
-
-function spanWorkloads(compiled: Compiled, tables: Tables, memo: WorkloadMemo): Map<string, readonly [unknown, SpanWorkload]> {
+/** A node is a workload of itself: host rules are about it. */
+function hostWorkloads(compiled: Compiled): Map<string, readonly [unknown, SpanWorkload]> {
   const out = new Map<string, readonly [unknown, SpanWorkload]>();
-  const add = (w: SpanWorkload): void => {
-    out.set(w.key, [w, w]);
-  };
-  // a node is a workload of itself: host rules are about it
   for (const { name } of compiled.nodes) {
     const id = compiled.hostId(name);
     const w = { key: `host ${name}`, node: name as NodeName, identity: id as IdentityId, addresses: [] };
     if (id !== undefined) out.set(w.key, [id, w]);
   }
-  for (const p of compiled.pods) {
-    const { node, namespace, name } = p.view.row;
-    if (node === '') continue;
-    add(
-      memo(p, () => ({
-        key: `pod ${namespace}/${name}`,
-        node: node as NodeName,
-        identity: p.identity as IdentityId,
-        addresses: p.addresses,
-        artifact: workloadArtifactName(namespace, name),
-      })),
-    );
-  }
-  // an endpoint keeps the policy it was made with until it is gone or renumbered
-  for (const [key, e] of tables.endpoints) {
-    const make = () => ({
-      key: `endpoint ${key}`,
-      node: e.node as NodeName,
-      identity: e.identity as IdentityId,
-      addresses: parseIps(e.addresses),
-    });
-    add(memo(e, make));
-  }
   return out;
+}
+
+/** Pods and endpoints that changed. An endpoint keeps the policy it was made with until it is gone or renumbered. */
+function workloadChanges({ pods, endpoints }: WorkloadChanges, tables: Tables): { put: SpanWorkload[]; removed: string[] } {
+  const put: SpanWorkload[] = [];
+  const removed: string[] = [];
+  for (const [key, p] of pods) {
+    if (p === undefined || p.view.row.node === '') {
+      removed.push(`pod ${key}`);
+      continue;
+    }
+    const { node, namespace, name } = p.view.row;
+    const artifact = workloadArtifactName(namespace, name);
+    put.push({ key: `pod ${key}`, node: node as NodeName, identity: p.identity as IdentityId, addresses: p.addresses, artifact });
+  }
+  for (const key of endpoints) {
+    const e = tables.endpoints.get(key);
+    if (e === undefined) removed.push(`endpoint ${key}`);
+    else
+      put.push({ key: `endpoint ${key}`, node: e.node as NodeName, identity: e.identity as IdentityId, addresses: parseIps(e.addresses) });
+  }
+  return { put, removed };
 }
 
 /** Memory of the peers that rows mention: rows are immutable and shared. */
@@ -144,11 +125,10 @@ export function createDispatcher(deps: {
   const { tables, compiler, rollout } = deps;
   const span = createSpan();
   const nodeDiff = createDiff<SpanNode>();
-  const workloadDiff = createDiff<SpanWorkload>();
+  const hostDiff = createDiff<SpanWorkload>();
   const cidrDiff = createDiff<Cidr>();
   const peersOf = createPeerMemo();
   const counts = createRowCounts();
-  const workloadMemo = createWorkloadMemo();
   const known = new Set<string>();
   const nothing = { put: [], removed: [] };
   /** Nodes given to the span past `nodeDiff`. */
@@ -157,7 +137,7 @@ export function createDispatcher(deps: {
   const pending = new Map<string, Set<string>>();
   let spanned: ReadonlyMap<string, NodeText> = new Map();
   let held: ReadonlySet<string> = new Set();
-  let placed: Compiled['pods'] | undefined;
+  let cidrs: Compiled['cidrs'] | undefined;
   let placedNodes: Compiled['nodes'] | undefined;
   let last: Compiled | undefined;
 
@@ -165,12 +145,11 @@ export function createDispatcher(deps: {
     const n = nodeDiff(nodes);
     const again = [...refreshed].flatMap((name) => nodes.get(name)?.[1] ?? []);
     refreshed.clear();
-    // placed anew whenever a pod or an endpoint changed
-    const w =
-      compiled.pods === placed && compiled.nodes === placedNodes ? nothing : workloadDiff(spanWorkloads(compiled, tables, workloadMemo));
-    placed = compiled.pods;
+    const h = compiled.nodes === placedNodes ? nothing : hostDiff(hostWorkloads(compiled));
     placedNodes = compiled.nodes;
-    const c = cidrDiff(new Map(compiled.cidrs.map((cidr) => [cidr, [cidr, cidr] as const])));
+    const w = workloadChanges(compiler.takeWorkloadChanges(), tables);
+    const c = compiled.cidrs === cidrs ? nothing : cidrDiff(new Map(compiled.cidrs.map((cidr) => [cidr, [cidr, cidr] as const])));
+    cidrs = compiled.cidrs;
     const artifacts = compiler.artifacts.takeChanges();
     counts.takeArtifacts(artifacts.put, artifacts.removed);
     const policy = compiler.takeSubjectChanges();
@@ -178,8 +157,8 @@ export function createDispatcher(deps: {
     return span.update({
       nodes: [...n.put, ...again],
       removedNodes: n.removed as NodeName[],
-      workloads: w.put,
-      removedWorkloads: w.removed,
+      workloads: [...h.put, ...w.put],
+      removedWorkloads: [...h.removed, ...w.removed],
       subjects,
       removedSubjects: policy.removed,
       cidrs: c.put,

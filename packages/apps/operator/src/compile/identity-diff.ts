@@ -1,8 +1,8 @@
-// Identities with their labels and port names, and which of them changed. Called by the policy part.
+// Identities with their labels and the port names of their pods, and which of them changed. Called by the policy part.
 import { type IdentityId, type NamedPort, parsePort, parsePortProtocol } from '@axoneme/model';
 import type { PolicyIdentity } from '@axoneme/policy';
-import type { Tables } from '../world/world.ts';
-import type { PlacedPod } from './addresses.ts';
+import type { Dirty, Tables } from '../world/world.ts';
+import type { PlacedPod, PodChange } from './pod-part.ts';
 import { labelsOfIdentity } from './pods.ts';
 
 function namedPortsOf(pod: PlacedPod): NamedPort[] {
@@ -15,49 +15,64 @@ function namedPortsOf(pod: PlacedPod): NamedPort[] {
 
 const portText = (p: NamedPort): string => `${p.name}/${p.protocol}/${p.port}`;
 
-/** Named ports of all pods of each identity, by text. */
-function portsByIdentity(pods: readonly PlacedPod[]): Map<number, Map<string, NamedPort>> {
-  const out = new Map<number, Map<string, NamedPort>>();
-  for (const pod of pods) {
-    for (const n of namedPortsOf(pod)) {
-      const own = out.get(pod.identity) ?? new Map<string, NamedPort>();
-      out.set(pod.identity, own);
-      own.set(portText(n), n);
-    }
-  }
-  return out;
-}
-
-interface HeldIdentity {
-  readonly row: unknown;
-  readonly ports: string;
-}
-
 export interface IdentityChanges {
   readonly changed: readonly PolicyIdentity[];
   readonly removed: readonly IdentityId[];
 }
 
-export const noIdentityChanges: IdentityChanges = { changed: [], removed: [] };
+interface Uses {
+  readonly port: NamedPort;
+  readonly count: number;
+}
 
-/** Identities whose labels or port names differ from the call before, and those that are gone. */
-export function createIdentityDiff(): (tables: Tables, pods: readonly PlacedPod[]) => IdentityChanges {
-  let held = new Map<number, HeldIdentity>();
-  return (tables, pods) => {
-    const ports = portsByIdentity(pods);
-    const next = new Map<number, HeldIdentity>();
-    const changed: PolicyIdentity[] = [];
-    for (const row of tables.identities.values()) {
-      const own = ports.get(row.id);
-      const text = own === undefined ? '' : [...own.keys()].sort().join();
-      const old = held.get(row.id);
-      next.set(row.id, { row, ports: text });
-      if (old?.row === row && old.ports === text) continue;
-      const id = row.id as IdentityId;
-      changed.push({ id, labels: labelsOfIdentity(row), ...(own === undefined ? {} : { namedPorts: [...own.values()] }) });
+/** Named ports of all pods of each identity, counted. Returns the identities whose ports changed. */
+function createPorts() {
+  const byIdentity = new Map<number, Map<string, Uses>>();
+  const count = (pod: PlacedPod | undefined, delta: 1 | -1, touched: Set<number>): void => {
+    if (pod === undefined || pod.identity === 0) return;
+    for (const port of namedPortsOf(pod)) {
+      const own = byIdentity.get(pod.identity) ?? new Map<string, Uses>();
+      byIdentity.set(pod.identity, own);
+      const text = portText(port);
+      const before = own.get(text)?.count ?? 0;
+      if (before + delta === 0) own.delete(text);
+      else own.set(text, { port, count: before + delta });
+      if (own.size === 0) byIdentity.delete(pod.identity);
+      if (before === 0 || before + delta === 0) touched.add(pod.identity);
     }
-    const removed = [...held.keys()].filter((id) => !next.has(id)) as IdentityId[];
-    held = next;
+  };
+  return {
+    take(changes: ReadonlyMap<string, PodChange>): Set<number> {
+      const touched = new Set<number>();
+      for (const { after } of changes.values()) count(after, 1, touched);
+      for (const { before } of changes.values()) count(before, -1, touched);
+      return touched;
+    },
+    of: (id: number): NamedPort[] => [...(byIdentity.get(id)?.values() ?? [])].map((u) => u.port),
+  };
+}
+
+export type IdentityDiff = (tables: Tables, dirty: Dirty, pods: ReadonlyMap<string, PodChange>) => IdentityChanges;
+
+export function createIdentityDiff(): IdentityDiff {
+  const known = new Set<number>();
+  const ports = createPorts();
+  return (tables, dirty, pods) => {
+    const touched = ports.take(pods);
+    for (const key of dirty.get('identities') ?? []) touched.add(Number(key));
+    const changed: PolicyIdentity[] = [];
+    const removed: IdentityId[] = [];
+    for (const n of touched) {
+      const row = tables.identities.get(String(n));
+      const id = n as IdentityId;
+      if (row === undefined) {
+        if (known.delete(n)) removed.push(id);
+        continue;
+      }
+      known.add(n);
+      const own = ports.of(n);
+      changed.push({ id, labels: labelsOfIdentity(row), ...(own.length === 0 ? {} : { namedPorts: own }) });
+    }
     return { changed, removed };
   };
 }

@@ -1,7 +1,8 @@
 // How an address looks to policy: its identity and its class, as the kernel's tables say. Called by the gates.
 import { type Cidr, cidrOfIp, createPrefixTable, type IdentityId, type IpAddr, ipFamily, reservedIds } from '@axoneme/model';
 import type { PeerLook } from '@axoneme/policy';
-import type { CidrRow, NodeAddresses, PlacedPod } from './addresses.ts';
+import type { CidrRow, NodeAddresses } from './addresses.ts';
+import type { PlacedPod } from './pod-part.ts';
 
 export interface LookInput {
   readonly pods: readonly PlacedPod[];

@@ -9,6 +9,8 @@ export interface PodView {
 }
 
 export interface PodViews {
+  /** One pod by key, under the same conditions as in the list. */
+  of(tables: Tables, key: string): PodView | undefined;
   /** Pods with their own address (not host network), bound to a node or not, whose namespace is known. */
   list(tables: Tables): readonly PodView[];
 }
@@ -37,29 +39,27 @@ export function createPodViews(clusterName: string): PodViews {
     memo.set(row, { namespace, view });
     return view;
   };
+  const viewed = (row: PodRow | undefined, tables: Tables): PodView | undefined => {
+    if (row === undefined || row.hostNetwork || row.finished) return undefined;
+    const namespace = tables.namespaces.get(row.namespace);
+    return namespace === undefined ? undefined : viewOf(row, namespace);
+  };
   return {
+    of: (tables, key) => viewed(tables.pods.get(key), tables),
     list(tables) {
       const out: PodView[] = [];
       for (const row of tables.pods.values()) {
-        const namespace = tables.namespaces.get(row.namespace);
-        if (row.hostNetwork || row.finished || namespace === undefined) continue;
-        out.push(viewOf(row, namespace));
+        const view = viewed(row, tables);
+        if (view !== undefined) out.push(view);
       }
       return out;
     },
   };
 }
 
-/** Identity number by label text; of duplicates the oldest object wins, as in the identity engine. */
-export function identitiesByText(rows: Iterable<IdentityRow>, labelsOf: (r: IdentityRow) => Labels): ReadonlyMap<string, number> {
-  const best = new Map<string, IdentityRow>();
-  for (const r of rows) {
-    const text = labelsOf(r).text;
-    const held = best.get(text);
-    if (held === undefined || r.createdMs < held.createdMs || (r.createdMs === held.createdMs && r.id < held.id)) best.set(text, r);
-  }
-  return new Map([...best].map(([text, r]) => [text, r.id]));
-}
+/** Of two objects for one label set, the one that counts; as in the identity engine. */
+export const isOlderIdentity = (a: IdentityRow, b: IdentityRow): boolean =>
+  a.createdMs < b.createdMs || (a.createdMs === b.createdMs && a.id < b.id);
 
 const labelMemo = new WeakMap<IdentityRow, Labels>();
 

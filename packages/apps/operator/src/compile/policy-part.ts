@@ -12,13 +12,14 @@ import { hostSubjectArtifact, subjectArtifact as subjectName } from '@axoneme/sp
 import type { OperatorConfig } from '../config.ts';
 import type { Dirty, Tables } from '../world/world.ts';
 import { ADDR_CLASS, type AddressClasses, classNodes, createAddressClasses } from './address-classes.ts';
-import type { CidrRow, NodeAddresses, PlacedPod } from './addresses.ts';
+import type { CidrRow, NodeAddresses } from './addresses.ts';
 import type { ArtifactStore } from './artifacts.ts';
 import { type Bindings, createBindings } from './bindings.ts';
 import { createHosts, type Hosts } from './hosts.ts';
-import { createIdentityDiff, noIdentityChanges } from './identity-diff.ts';
+import { createIdentityDiff } from './identity-diff.ts';
 import { createMentions } from './mentions.ts';
 import { createNumbers, type Moment } from './numbers.ts';
+import type { PodChange } from './pod-part.ts';
 import { createPolicyParser, type PolicyParser } from './policies.ts';
 import { policyArtifact, subjectArtifact } from './policy-artifacts.ts';
 import { createUnits, groupKey, type Units } from './units.ts';
@@ -26,7 +27,7 @@ import { createUnits, groupKey, type Units } from './units.ts';
 export interface PolicyInput {
   readonly tables: Tables;
   readonly dirty: Dirty;
-  readonly pods: readonly PlacedPod[];
+  readonly pods: ReadonlyMap<string, PodChange>;
   readonly nodes: readonly NodeAddresses[];
   readonly at: Moment;
 }
@@ -61,6 +62,7 @@ export interface SubjectChanges {
 }
 
 const nothingDirty: Dirty = new Map();
+const noPods: ReadonlyMap<string, PodChange> = new Map();
 
 /** Objects → units. Status-only changes touch none. */
 function takeObjects(parser: PolicyParser, units: Units, tables: Tables, dirty: Dirty): void {
@@ -153,8 +155,7 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
     const bound = bindings.update(i.tables, i.dirty, units.takeChanged());
     const mentioned = mentions.update(bound);
     const nodesChanged = i.dirty.has('nodes') || i.dirty.has('ciliumNodes');
-    const labelsChanged = ['identities', 'pods', 'endpoints', 'namespaces'].some((t) => i.dirty.has(t as 'pods'));
-    const identities = labelsChanged ? identityDiff(i.tables, i.pods) : noIdentityChanges;
+    const identities = identityDiff(i.tables, i.dirty, i.pods);
     const delta = compiler.update({
       policies: bound.policies,
       removedPolicies: bound.removed.map((p) => p.key),
@@ -186,7 +187,7 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
       compile(input);
     },
     again() {
-      if (last !== undefined) compile({ ...last, dirty: nothingDirty });
+      if (last !== undefined) compile({ ...last, dirty: nothingDirty, pods: noPods });
     },
     publish() {
       prefixes.publish();
