@@ -208,9 +208,9 @@ test('among thousands of policies an answer takes seconds at most', () => {
     subject: selector({ matchLabels: { app: 'a' } }),
     entries: [{ direction: 'egress', action: 'deny', peers: [pods({})], ports: [tcp(80)] }],
   });
-  const started = performance.now();
+  const started = process.cpuUsage().user;
   const { flips, proven } = findFlips(sceneOf([...many, onB(), egress], lab, config), ask(podEnd(lab, 0), podEnd(lab, 1), 80));
-  expect(performance.now() - started).toBeLessThan(limitMs);
+  expect((process.cpuUsage().user - started) / 1000).toBeLessThan(limitMs);
   expect(proven).toBe(true);
   // Numbers are those of the whole list.
   expect(flips[0]!.edits).toEqual([

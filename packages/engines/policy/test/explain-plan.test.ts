@@ -209,6 +209,9 @@ function isAsked(from: SceneEnd, to: SceneEnd, family: IpFamily): boolean {
   return from.name !== to.name;
 }
 
+/** Of this process: others on the machine do not count. */
+const cpuMs = (): number => process.cpuUsage().user / 1000;
+
 test('500 classes of workloads with policies that all change are planned within the limit', () => {
   const limitMs = 10_000;
   const count = 500;
@@ -231,9 +234,9 @@ test('500 classes of workloads with policies that all change are planned within 
         deny: { ingress: true, egress: i % 2 === 0 },
       }),
     );
-  const started = performance.now();
+  const started = cpuMs();
   const plan = planChange(stateOf(rules(80), many), stateOf(rules(81), many));
-  const tookMs = performance.now() - started;
+  const tookMs = cpuMs() - started;
   expect(plan.classes).toBeGreaterThan(count);
   expect(plan.touched).toHaveLength(count);
   expect(plan.changes.length).toBeGreaterThan(0);

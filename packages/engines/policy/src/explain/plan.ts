@@ -125,6 +125,8 @@ function pairChanges(from: UnitClass, to: UnitClass, reachOfFamily: (family: IpF
   const deltas = families.flatMap((family) => {
     const reach = reachOfFamily(family);
     if (reach === undefined) return [];
+    // Most pairs are as before.
+    if (reach.before.text === reach.after.text) return [{ family, added: nothing, removed: nothing }];
     const strip = (r: Reach): Reach => withoutForeign(r, family);
     return [{ family, added: strip(subtract(reach.after, reach.before)), removed: strip(subtract(reach.before, reach.after)) }];
   });

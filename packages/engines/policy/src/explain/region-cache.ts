@@ -1,8 +1,7 @@
 // Regions, each computed once: subjects with the same rows share them, and so do all peers that no row names. Called by invariants and plan.
-import type { IdentityId } from '@axoneme/model';
-import { reservedIds } from '@axoneme/model';
+import { type IdentityId, reservedIds } from '@axoneme/model';
 import { layersOf, type SubjectSet } from '../layer-plan.ts';
-import { lowerBound, type PolicyRows } from '../rows.ts';
+import { classFirst, mentionedPeers } from '../rows.ts';
 import { type Region, type RegionKey, regionOf } from './regions.ts';
 
 export interface Regions {
@@ -10,11 +9,15 @@ export interface Regions {
 }
 
 interface Entry {
-  /** Layers that are asked. */
-  readonly rows: readonly PolicyRows[];
+  /** Peers and classes that rows of the layers name. */
+  readonly named: ReadonlySet<IdentityId>;
   readonly usesClasses: boolean;
-  readonly regions: Map<string, Region>;
+  readonly regions: Map<number, Region>;
 }
+
+/** One number for a direction, a peer and a class: plans ask millions of times. Peers are below `classFirst`. */
+const keyOf = (direction: RegionKey['direction'], peer: IdentityId, cls: IdentityId | undefined): number =>
+  (peer * 2 + (direction === 'ingress' ? 0 : 1)) * classFirst + (cls === undefined ? 0 : cls - classFirst + 1);
 
 export function createRegions(): Regions {
   const bySubject = new WeakMap<SubjectSet, Entry>();
@@ -26,7 +29,8 @@ export function createRegions(): Regions {
     let entry = bySignature.get(signature);
     if (entry === undefined) {
       const layers = layersOf(subject).filter(([name]) => !name.startsWith('shadow'));
-      entry = { rows: layers.map(([, p]) => p.rows), usesClasses: layers.some(([, p]) => p.usesClasses), regions: new Map() };
+      const named = new Set(layers.flatMap(([, p]) => mentionedPeers(p.rows)));
+      entry = { named, usesClasses: layers.some(([, p]) => p.usesClasses), regions: new Map() };
       bySignature.set(signature, entry);
     }
     bySubject.set(subject, entry);
@@ -34,23 +38,21 @@ export function createRegions(): Regions {
   };
   return {
     of(subject, key) {
+      const { direction } = key;
       const entry = entryOf(subject);
-      const isNamed = (id: IdentityId): boolean => entry.rows.some((r) => names(r, id));
       // The host counts without any row.
-      const peer = key.peer === reservedIds.host || isNamed(key.peer) ? key.peer : reservedIds.unlisted;
-      const cls = entry.usesClasses && key.cls !== undefined && isNamed(key.cls) ? key.cls : undefined;
-      const text = `${key.direction} ${peer} ${cls ?? 0}`;
-      let region = entry.regions.get(text);
+      const peer = key.peer === reservedIds.host || entry.named.has(key.peer) ? key.peer : reservedIds.unlisted;
+      const cls = entry.usesClasses && key.cls !== undefined && entry.named.has(key.cls) ? key.cls : undefined;
+      const number = keyOf(direction, peer, cls);
+      let region = entry.regions.get(number);
       if (region === undefined) {
-        region = regionOf(subject, { direction: key.direction, peer, cls });
-        entry.regions.set(text, region);
+        region = regionOf(subject, { direction, peer, cls });
+        entry.regions.set(number, region);
       }
       return region;
     },
   };
 }
-
-const names = (rows: PolicyRows, id: IdentityId): boolean => lowerBound(rows.packed, id) < lowerBound(rows.packed, id + 1);
 
 /** Subjects with equal text decide alike. */
 export function signatureOf(subject: SubjectSet): string {
