@@ -8,10 +8,10 @@ import { type CompilerState, createState, type DirtySubjects, loadRule, unloadRu
 import { type LayeredDelta, moveSubject, patchRuleset, publish } from './compiler-subjects.ts';
 import type { SubjectSet } from './layer-plan.ts';
 import type { ParsedPolicy } from './parse.ts';
-import { createReport, type PolicyReport } from './report.ts';
+import { createReport, type PolicyReport, policiesOn, selectedBy } from './report.ts';
 import type { PolicyHandle, PolicyRows } from './rows.ts';
 import { createOriginTable } from './rule-id.ts';
-import type { PolicyKey, Rule, RuleId, RuleOrigin } from './rules.ts';
+import type { PolicyKey, PolicySource, Rule, RuleId, RuleOrigin } from './rules.ts';
 import type { Ruleset } from './ruleset.ts';
 import type { Selection } from './selection.ts';
 import { builtInIdentities, type HostSubject, isBuiltIn, type PolicyConfig, type PolicyIdentity, portsText } from './subjects.ts';
@@ -40,6 +40,10 @@ export interface LayeredCompiler {
   origin(id: RuleId): RuleOrigin | undefined;
   /** `inUse`: identities some endpoint has; absent: all. */
   report(key: PolicyKey, inUse?: (id: IdentityId) => boolean): PolicyReport | undefined;
+  /** Identities and nodes a policy selects. */
+  selected(key: PolicyKey): ReadonlySet<IdentityId>;
+  /** Objects that select an identity. */
+  policiesOn(id: IdentityId): readonly PolicySource[];
   /** Everything, in fresh maps. */
   table(): LayerTable;
 }
@@ -64,6 +68,8 @@ export function createLayeredCompiler(config: PolicyConfig): LayeredCompiler {
     rows: (handle) => state.handles.get(handle)?.rows,
     origin: (id) => originsOf(state, id)[0],
     report: (key, inUse) => createReport(state, key, inUse),
+    selected: (key) => selectedBy(state, key),
+    policiesOn: (id) => policiesOn(state, id),
     table: () => createTable(state),
   };
 }

@@ -4,7 +4,16 @@ import { isBlocking, selectionText } from './atoms.ts';
 import type { CompilerState, Loaded } from './compiler-state.ts';
 import { layersOf } from './layer-plan.ts';
 import { type PolicyRow, type PolicyRows, precedenceOf, rowSize, unpackRow } from './rows.ts';
-import { type PeerSelector, type PolicyKey, type PortMatch, peerText, type RuleEntry, type RuleId } from './rules.ts';
+import {
+  type PeerSelector,
+  type PolicyKey,
+  type PolicySource,
+  type PortMatch,
+  peerText,
+  policyKey,
+  type RuleEntry,
+  type RuleId,
+} from './rules.ts';
 import { isBuiltIn } from './subjects.ts';
 
 export interface PolicyReport {
@@ -50,6 +59,20 @@ export function createReport(
     emptyPeers: dedupe(emptyPeers),
     shadowed: [...shadowed].map(([rule, by]) => ({ rule, by })),
   };
+}
+
+/** Identities and nodes a policy selects, enforced or not. */
+export function selectedBy(state: CompilerState, key: PolicyKey): ReadonlySet<IdentityId> {
+  const loaded = state.policies.get(key)?.loaded ?? [];
+  if (loaded.length === 1) return loaded[0]!.group.subjects.members(loaded[0]!.group.text);
+  return new Set(loaded.flatMap(({ group }) => [...group.subjects.members(group.text)]));
+}
+
+/** Objects with a rule that selects the identity. */
+export function policiesOn(state: CompilerState, id: IdentityId): PolicySource[] {
+  const sources = new Map<PolicyKey, PolicySource>();
+  for (const group of state.groupsOf.get(id)) for (const { source } of group.rules) sources.set(policyKey(source), source);
+  return [...sources.values()];
 }
 
 const subjectsOf = (state: CompilerState, { group }: Loaded): IdentityId[] =>

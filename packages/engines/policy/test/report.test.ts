@@ -73,3 +73,21 @@ test('nobody is selected: nothing is called shadowed', () => {
   compiler.update({ policies: [p] });
   expect(compiler.report(p.key)).toMatchObject({ subjects: 0, shadowed: [] });
 });
+
+test('who is selected, and by whom, follows the objects', () => {
+  const compiler = createLayeredCompiler(config);
+  const p = cnp('p', { endpointSelector: web, ingress: [from('client')] });
+  const all = cnp('all', { endpointSelector: {}, ingress: [{}] });
+  compiler.update({ policies: [p, all], identities: [identity(300, 'web'), identity(301, 'client')] });
+  const on = (id: number): string[] =>
+    compiler
+      .policiesOn(id as IdentityId)
+      .map((s) => s.name)
+      .sort();
+  expect([...compiler.selected(p.key)]).toEqual([300]);
+  expect([...compiler.selected(all.key)].filter((id) => id > 255).sort()).toEqual([300, 301]);
+  expect([on(300), on(301)]).toEqual([['all', 'p'], ['all']]);
+  compiler.update({ identities: [identity(302, 'web')], removedPolicies: [all.key] });
+  expect([...compiler.selected(p.key)].sort()).toEqual([300, 302]);
+  expect([on(300), on(301), on(302)]).toEqual([['p'], [], ['p']]);
+});
