@@ -8,14 +8,16 @@ import type { Cell, Expect, MatchOptions } from '../truth/table.ts';
 
 const annotation = 'policy.axoneme.io/audit';
 
-/** Cells that `strict` would drop pass with verdict AUDIT and the rule, the others without. */
+/** Cells that `strict` would drop pass with verdict AUDIT, the rule and its reason, the others without. */
 const audited =
   (strict: Expect) =>
   (c: Cell, lines: readonly FlowLine[]): string | undefined => {
     const said = lines.filter((l) => l.verdict === 'AUDIT');
-    if (strict(c) === 'pass') return said.length === 0 ? undefined : 'audited';
+    const wanted = strict(c);
+    if (wanted === 'pass') return said.length === 0 ? undefined : 'audited';
     if (said.length === 0) return `not audited, ${lines.length} lines`;
-    return said.every((l) => /shop\/closed/.test(l.rule)) ? undefined : `audited by ${said[0]!.rule || 'no rule'}`;
+    const right = said.every((l) => /shop\/closed/.test(l.rule) && l.dropReasonNumber === wanted);
+    return right ? undefined : `audited by ${said[0]!.rule || 'no rule'}, reason ${said[0]!.dropReasonNumber}`;
   };
 
 export function describeAudit(stage: () => Stage): void {

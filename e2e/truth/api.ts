@@ -109,7 +109,7 @@ export async function connectApi(f: Fixture): Promise<Api> {
     return a.object;
   };
   const tryApply = (o: KubeObject): Promise<Answer> =>
-    call('PATCH', `${pathOf(o)}?fieldManager=e2e&force=true`, o, 'application/apply-patch+yaml');
+    call('PATCH', `${pathOf(o)}?fieldManager=e2e&force=true&fieldValidation=Strict`, o, 'application/apply-patch+yaml');
   const merge = async (o: KubeObject, metadata: unknown): Promise<void> =>
     void (await must(`patch ${pathOf(o)}`, call('PATCH', pathOf(o), { metadata }, 'application/merge-patch+json')));
   return {
