@@ -168,6 +168,8 @@ describe('a running cluster', () => {
     const r = await live(`policy plan --apply ${join(here, 'apply.yaml')}`);
     expect(r.code).toBe(0);
     expect(r.out).toContain('Nodes touched\n  n1');
+    // What the file says of its status is not applied: nothing is gone because of it.
+    expect((await live(`policy plan --apply ${join(here, 'base')}`)).out).toContain('Reachability does not change.');
     expect((await live('policy plan')).err).toContain('needs one of --head and --apply');
   });
 

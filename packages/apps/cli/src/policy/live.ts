@@ -16,10 +16,12 @@ export interface LiveCluster {
 const workload = (group: string, plural: string, kind: string): Resource => ({ group, version: 'v1', plural, kind, namespaced: true });
 
 /** Needed to answer at all. */
-const needed: readonly Resource[] = [resources.namespaces, resources.pods, crdResources.networkPolicies, crdResources.clusterwidePolicies];
+const needed: readonly Resource[] = [resources.namespaces, resources.pods];
 
 /** Kinds that may not be installed, or that the user may not list: the answer is told to lack them. */
 const wanted: readonly Resource[] = [
+  crdResources.networkPolicies,
+  crdResources.clusterwidePolicies,
   workload('networking.k8s.io', 'networkpolicies', 'NetworkPolicy'),
   crdResources.adminPolicies,
   crdResources.baselinePolicies,
@@ -95,15 +97,17 @@ async function readConfig(kube: KubeClient, namespace: string, warn: (text: stri
   };
 }
 
-/** Objects of `over` take the place of those with the same kind and name. */
+/** Objects of `over` take the place of those with the same kind and name; their status stays: nobody applies one. */
 export function overlay(under: Documents, over: Documents, config: WorldConfig): Documents {
   const keyOf = ({ object }: Manifest): string => {
     const { namespace, name } = obj(object.metadata);
     return `${str(object.kind)} ${str(namespace) || config.defaultNamespace}/${str(name)}`;
   };
+  const before = new Map(under.manifests.map((m) => [keyOf(m), m]));
+  const put = over.manifests.map((m): Manifest => {
+    const old = before.get(keyOf(m));
+    return old === undefined ? m : { ...m, object: { ...m.object, status: old.object.status } };
+  });
   const replaced = new Set(over.manifests.map(keyOf));
-  return {
-    manifests: [...under.manifests.filter((m) => !replaced.has(keyOf(m))), ...over.manifests],
-    broken: [...under.broken, ...over.broken],
-  };
+  return { manifests: [...under.manifests.filter((m) => !replaced.has(keyOf(m))), ...put], broken: [...under.broken, ...over.broken] };
 }
