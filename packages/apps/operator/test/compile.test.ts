@@ -127,7 +127,7 @@ describe('compiling the world', () => {
     world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', bad));
     const compiled = compiler.compile(world.tables, world.takeDirty());
     const verdicts = createVerdicts();
-    verdicts.update(compiled, 7);
+    verdicts.update(compiled, 7, compiler.takeVerdictChanges());
     expect(verdicts.get('CiliumNetworkPolicy:shop/web')!.problems.join()).toContain('spec.ingress[0].toPorts[0].ports[0].port');
     expect([...compiler.artifacts.names()].filter((n) => n.startsWith('policy/'))).toEqual([]);
   });
@@ -136,7 +136,7 @@ describe('compiling the world', () => {
     const { world, compiler } = smallWorld();
     world.set('policies', 'CiliumNetworkPolicy:shop/web', projectPolicy('CiliumNetworkPolicy', allowClient()));
     const verdicts = createVerdicts();
-    verdicts.update(compiler.compile(world.tables, world.takeDirty()), 3);
+    verdicts.update(compiler.compile(world.tables, world.takeDirty()), 3, compiler.takeVerdictChanges());
     expect(verdicts.get('CiliumNetworkPolicy:shop/web')).toMatchObject({ nodes: ['n1'], revision: 3, problems: [], generation: 1 });
   });
 });

@@ -1,6 +1,10 @@
 // What users are told, from a real compile: verdicts of every kind of policy, lints of the cluster, invariants, readiness of pods.
-import { createFakeClock } from '@axoneme/testkit';
+import { type IdentityId, labelsToMap } from '@axoneme/model';
+import { selectsSubject } from '@axoneme/policy';
+import { createFakeClock, createRandom, runSeed } from '@axoneme/testkit';
 import { describe, expect, test } from '@jest/globals';
+import type { Compiled } from '../src/compile/compiler.ts';
+import { nodeLabels } from '../src/compile/hosts.ts';
 import { createVerdicts } from '../src/compile/verdicts.ts';
 import { invariantStatus } from '../src/status/invariant-writer.ts';
 import { createLinter } from '../src/status/lints.ts';
@@ -31,7 +35,7 @@ describe('verdicts', () => {
     });
     const pods = lab.policy('NetworkPolicy', 'np', { podSelector: {}, policyTypes: ['Ingress'] });
     const verdicts = createVerdicts();
-    verdicts.update(lab.compile(), 4, lab.world.tables);
+    verdicts.update(lab.compile(), 4, lab.compiler.takeVerdictChanges());
     expect(verdicts.get(host)).toMatchObject({ nodes: ['n1'], onNodes: true, mode: 'enforce', revision: 4 });
     expect(verdicts.get(pods)).toMatchObject({ nodes: ['n1', 'n2'], onNodes: false });
   });
@@ -43,15 +47,15 @@ describe('verdicts', () => {
       egress: [{ toCIDRSet: [{ cidrGroupRef: 'partners' }] }],
     });
     const verdicts = createVerdicts();
-    verdicts.update(lab.compile(), 1, lab.world.tables);
+    verdicts.update(lab.compile(), 1, lab.compiler.takeVerdictChanges());
     expect(verdicts.get(key)).toMatchObject({
       revision: 1,
       warnings: [expect.stringContaining('CiliumCIDRGroup partners does not exist')],
     });
-    verdicts.update(lab.compile(), 2, lab.world.tables);
+    verdicts.update(lab.compile(), 2, lab.compiler.takeVerdictChanges());
     expect(verdicts.get(key)!.revision).toBe(1);
     lab.group('partners', ['192.0.2.0/24']);
-    verdicts.update(lab.compile(), 3, lab.world.tables);
+    verdicts.update(lab.compile(), 3, lab.compiler.takeVerdictChanges());
     expect(verdicts.get(key)).toMatchObject({ revision: 3, warnings: [] });
   });
 
@@ -60,12 +64,12 @@ describe('verdicts', () => {
     const key = lab.policy('CiliumNetworkPolicy', 'p', { endpointSelector: web, ingress: [{}] });
     const verdicts = createVerdicts();
     const refusal = { reason: 'CapacityExceeded', message: 'too much' };
-    verdicts.update(lab.compile(), 1, lab.world.tables, new Map([[key, refusal]]));
+    verdicts.update(lab.compile(), 1, lab.compiler.takeVerdictChanges(), new Map([[key, refusal]]));
     const first = verdicts.get(key)!;
     expect(first.refused).toEqual(refusal);
-    verdicts.update(lab.compile(), 2, lab.world.tables, new Map([[key, { ...refusal }]]));
+    verdicts.update(lab.compile(), 2, lab.compiler.takeVerdictChanges(), new Map([[key, { ...refusal }]]));
     expect(verdicts.get(key)).toBe(first);
-    verdicts.update(lab.compile(), 3, lab.world.tables, new Map());
+    verdicts.update(lab.compile(), 3, lab.compiler.takeVerdictChanges(), new Map());
     expect(verdicts.get(key)).toMatchObject({ refused: undefined, revision: 3 });
     lab.policy(
       'CiliumNetworkPolicy',
@@ -73,9 +77,76 @@ describe('verdicts', () => {
       { endpointSelector: web, ingress: [{}] },
       { annotations: { 'policy.axoneme.io/mode': 'shadow' } },
     );
-    verdicts.update(lab.compile(), 4, lab.world.tables);
+    verdicts.update(lab.compile(), 4, lab.compiler.takeVerdictChanges());
     expect(verdicts.get(key)).toMatchObject({ mode: 'shadow', revision: 4, generation: 1 });
   });
+});
+
+describe('verdicts after any history', () => {
+  /** From nothing: every rule asked about every pod and node. */
+  function nodesFromNothing(lab: Lab, compiled: Compiled, key: string): string[] {
+    const { rules } = compiled.policies.get(key)!;
+    const pods = compiled.pods.filter((p) => p.identity !== 0 && p.view.row.node !== '');
+    const onPods = pods.filter((p) => rules.some((r) => selectsSubject(r, { id: p.identity as IdentityId, labels: p.view.labels })));
+    const onHosts = [...lab.world.tables.nodes.values()].filter((n) =>
+      rules.some((r) => selectsSubject(r, { id: compiled.hostId(n.name) as IdentityId, labels: nodeLabels(n) })),
+    );
+    return [...new Set([...onPods.map((p) => p.view.row.node), ...onHosts.map((n) => n.name)])].sort();
+  }
+
+  test('nodes of every policy are those of a look at everything', () => {
+    const seed = runSeed();
+    const random = createRandom(seed);
+    const lab = createLab();
+    const ids = new Map<string, number>();
+    const apps = ['a', 'b', 'c'];
+    const nodes = ['n1', 'n2', 'n3', 'n4'];
+    const verdicts = createVerdicts();
+    let revision = 0;
+    let generation = 0;
+    const settle = (): Compiled => {
+      for (const { labels } of lab.compiler.podViews(lab.world.tables)) {
+        if (!ids.has(labels.text)) ids.set(labels.text, 300 + ids.size);
+        const id = ids.get(labels.text)!;
+        // sometimes the object comes later
+        if (!lab.world.tables.identities.has(String(id)) && random.bool(0.7))
+          lab.world.set('identities', String(id), { id, labels: labelsToMap(labels), createdMs: 1 });
+      }
+      return lab.compile();
+    };
+    const app = () => ({ matchLabels: { app: random.pick(apps) } });
+    const policy = (n: number): unknown => {
+      const more = { generation: ++generation };
+      if (random.bool(0.2)) return lab.drop('CiliumNetworkPolicy', `p${n}`);
+      if (random.bool(0.2)) return lab.drop('CiliumClusterwideNetworkPolicy', `p${n}`);
+      if (random.bool(0.3))
+        return lab.policy(
+          'CiliumClusterwideNetworkPolicy',
+          `p${n}`,
+          { nodeSelector: { matchLabels: { role: random.pick(apps) } }, ingress: [{}] },
+          more,
+        );
+      return lab.policy('CiliumNetworkPolicy', `p${n}`, { endpointSelector: random.bool(0.2) ? {} : app(), ingress: [{}] }, more);
+    };
+    for (const [i, n] of nodes.entries()) lab.node(n, i + 1);
+    for (let step = 0; step < 400; step++) {
+      for (let k = random.int(1, 3); k > 0; k--) {
+        const n = random.int(1, 6);
+        const what = random.int(0, 9);
+        if (what < 4) lab.pod(`w${n}`, random.pick(nodes), 10 + n, { app: random.pick(apps) });
+        else if (what < 5) lab.world.remove('pods', `shop/w${n}`);
+        else if (what < 6) lab.node(random.pick(nodes), 1 + random.int(0, 3), { role: random.pick(apps) });
+        else policy(n);
+      }
+      const compiled = settle();
+      verdicts.update(compiled, ++revision, lab.compiler.takeVerdictChanges());
+      for (const key of compiled.policies.keys()) {
+        const at = `seed ${seed} step ${step} ${key}`;
+        expect([at, verdicts.get(key)?.nodes]).toEqual([at, nodesFromNothing(lab, compiled, key)]);
+      }
+      expect(lab.world.tables.policies.size).toBe(compiled.policies.size);
+    }
+  }, 30_000);
 });
 
 describe('lints of the cluster', () => {
@@ -90,7 +161,7 @@ describe('lints of the cluster', () => {
     const nobody = lab.policy('CiliumNetworkPolicy', 'nobody', { endpointSelector: { matchLabels: { app: 'x' } }, ingress: [{}] });
     const verdicts = createVerdicts();
     let compiled = lab.compile();
-    verdicts.update(compiled, 1, lab.world.tables);
+    verdicts.update(compiled, 1, lab.compiler.takeVerdictChanges());
     const linter = createLinter(() => compiled);
     expect(linter.look(key, verdicts.get(key)!)).toBe(true);
     const lints = linter.held(key);
@@ -127,7 +198,7 @@ describe('the status writer', () => {
     });
     const verdicts = createVerdicts();
     let compiled = lab.compile();
-    verdicts.update(compiled, 1, lab.world.tables);
+    verdicts.update(compiled, 1, lab.compiler.takeVerdictChanges());
     const writes: { kind: string; status: Record<string, unknown> }[] = [];
     const clock = createFakeClock();
     const later: number[] = [];
@@ -161,7 +232,7 @@ describe('the status writer', () => {
     lab.identities();
     compiled = lab.compile();
     const before = verdicts.get(cnp);
-    verdicts.update(compiled, 2, lab.world.tables);
+    verdicts.update(compiled, 2, lab.compiler.takeVerdictChanges());
     expect(verdicts.get(cnp)).toBe(before);
     await run();
     expect(later).toHaveLength(1);

@@ -1,7 +1,7 @@
 // World → artifacts → what each node must hold. One call is one revision; parts whose inputs did not change are reused.
 // Called by the loop; pure but for its own memory.
 import type { Cidr, IdentityId } from '@axoneme/model';
-import { isHostSubject, type PolicyReport, type RuleOrigin, type SubjectSet } from '@axoneme/policy';
+import { isHostSubject, type PolicyReport, type PolicySource, type RuleOrigin, type SubjectSet } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
 import {
   backendsArtifactName,
@@ -47,6 +47,12 @@ export interface Compiled {
   missing(key: string): readonly string[];
   /** What the parts of a policy do at the moment; undefined for policies without rules. */
   report(key: string, inUse?: (identity: number) => boolean): PolicyReport | undefined;
+  /** Identities and nodes a policy selects; empty for policies without rules. */
+  selected(key: string): ReadonlySet<IdentityId>;
+  /** Objects that select an identity. */
+  policiesOn(id: IdentityId): readonly PolicySource[];
+  /** Node of a pseudo identity. */
+  nodeOfHost(id: IdentityId): string | undefined;
   origin(rule: number): RuleOrigin | undefined;
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
@@ -89,6 +95,17 @@ export interface Compiler {
   takeSubjectChanges(): SubjectChanges;
   /** Pods by key (undefined: gone) and keys of endpoints that changed since the last call. */
   takeWorkloadChanges(): WorkloadChanges;
+  takeVerdictChanges(): VerdictChanges;
+}
+
+/** Of all compiles since the last call. */
+export interface VerdictChanges {
+  /** Keys of the table. */
+  readonly policies: ReadonlySet<string>;
+  /** By key; undefined: gone. */
+  readonly pods: ReadonlyMap<string, PlacedPod | undefined>;
+  /** Nodes came, went or have other labels. */
+  readonly nodes: boolean;
 }
 
 export interface WorkloadChanges {
@@ -180,6 +197,9 @@ function createLooksMemo(): (input: LookInput) => Looks {
   };
 }
 
+const nobody: ReadonlySet<IdentityId> = new Set();
+const noneJudged = () => ({ policies: new Set<string>(), pods: new Set<string>(), nodes: false });
+
 export function createCompiler(config: OperatorConfig): Compiler {
   const store = createArtifactStore();
   const views = createPodViews(config.clusterName);
@@ -194,6 +214,8 @@ export function createCompiler(config: OperatorConfig): Compiler {
   /** Of all compiles since the dispatcher asked. */
   let workloads = new Set<string>();
   let endpoints = new Set<string>();
+  /** Of all compiles since the verdicts asked. */
+  let judged = noneJudged();
   let nodes: readonly NodeAddresses[] = [];
   let serviceTable: CompiledServices = new Map();
   let revision = 0;
@@ -223,6 +245,12 @@ export function createCompiler(config: OperatorConfig): Compiler {
         const bound = policy.bindings.all().get(key);
         return bound === undefined ? undefined : policy.compiler.report(bound.key, inUse);
       },
+      selected: (key) => {
+        const bound = policy.bindings.all().get(key);
+        return bound === undefined ? nobody : policy.compiler.selected(bound.key);
+      },
+      policiesOn: (id) => policy.compiler.policiesOn(id),
+      nodeOfHost: (id) => policy.hosts.node(id),
       origin: (id) => policy.compiler.origin(id as never),
       pods,
       nodes,
@@ -255,17 +283,27 @@ export function createCompiler(config: OperatorConfig): Compiler {
       endpoints = new Set();
       return out;
     },
+    takeVerdictChanges() {
+      const out = { ...judged, pods: new Map([...judged.pods].map((key) => [key, podPart.get(key)])) };
+      judged = noneJudged();
+      return out;
+    },
     hostOf: (id) => (isHostSubject(id) ? policy.hosts.node(id) : undefined),
     publish: policy.publish,
     waits: policy.waits,
     compile(tables, dirty, at) {
       revision = at?.revision ?? revision + 1;
+      for (const key of dirty.get('policies') ?? []) judged.policies.add(key);
+      if (touches(dirty, 'nodes', 'ciliumNodes')) judged.nodes = true;
       if (touches(dirty, 'nodes', 'ciliumNodes')) placeNodes(tables);
       const changes = podPart.update(tables, dirty);
       podAddresses.update(changes, nodes);
       publishWorkloads(store, changes);
       if (changes.size > 0) podNames = createPodNames(podPart.pods());
-      for (const key of changes.keys()) workloads.add(key);
+      for (const key of changes.keys()) {
+        workloads.add(key);
+        judged.pods.add(key);
+      }
       for (const key of dirty.get('endpoints') ?? []) endpoints.add(key);
       serviceTable = services(tables, dirty);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);

@@ -67,7 +67,7 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
     revision += 1;
     d.compiler.publish();
     d.dispatcher.publish({ revision, epoch: d.epoch() }, heldBack);
-    verdicts.update(compiled, revision, d.world.tables, refusals);
+    verdicts.update(compiled, revision, d.compiler.takeVerdictChanges(), refusals);
     if (!d.compiler.waits()) waitsSince = Number.POSITIVE_INFINITY;
     else if (waitsSince === Number.POSITIVE_INFINITY) {
       waitsSince = d.clock.monotonicMs();
