@@ -106,7 +106,9 @@ export function overlay(under: Documents, over: Documents, config: WorldConfig):
   const before = new Map(under.manifests.map((m) => [keyOf(m), m]));
   const put = over.manifests.map((m): Manifest => {
     const old = before.get(keyOf(m));
-    return old === undefined ? m : { ...m, object: { ...m.object, status: old.object.status } };
+    if (old === undefined) return m;
+    const { status: _written, ...object } = m.object;
+    return { ...m, object: old.object.status === undefined ? object : { ...object, status: old.object.status } };
   });
   const replaced = new Set(over.manifests.map(keyOf));
   return { manifests: [...under.manifests.filter((m) => !replaced.has(keyOf(m))), ...put], broken: [...under.broken, ...over.broken] };
