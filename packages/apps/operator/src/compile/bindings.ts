@@ -23,6 +23,8 @@ export interface BoundPolicy {
 }
 
 export interface BindingChanges {
+  /** Keys of the table: objects or references changed. */
+  readonly keys: ReadonlySet<string>;
   readonly policies: readonly BoundPolicy[];
   readonly removed: readonly BoundPolicy[];
 }
@@ -98,7 +100,7 @@ export function createBindings(units: Units): Bindings {
           referring.delete(key);
         }
       }
-      return { policies, removed };
+      return { keys: again, policies, removed };
     },
   };
 }

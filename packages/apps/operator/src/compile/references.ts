@@ -1,17 +1,17 @@
 // Keeps what policies may refer to: Services with their backends, and CIDR groups. Called by the bindings.
-import { type Cidr, type IpAddr, parseCidrOrIp } from '@axoneme/model';
+import type { IpAddr } from '@axoneme/model';
 import {
   type CidrGroup,
-  cidrGroupLabels,
   createReferenceIndex,
+  parseCidrGroup,
   type ReferencedService,
   type References,
   serviceLabels,
 } from '@axoneme/policy';
-import { type RawService, readEndpointSlice } from '@axoneme/service';
 import { canonicalJson } from '@axoneme/std';
 import type { CidrGroupRow } from '../world/rows.ts';
 import type { Dirty, Tables } from '../world/world.ts';
+import { parseIps } from './addresses.ts';
 
 /** Old and new version of one object; one of them may be missing. */
 export interface ReferenceChange<T> {
@@ -26,10 +26,27 @@ export interface ReferenceFeed {
   putGroup(name: string, row: CidrGroupRow | undefined): ReferenceChange<CidrGroup> | undefined;
 }
 
-type RawSpec = RawService & {
+type Raw = Readonly<Record<string, unknown>>;
+
+interface RawService {
   readonly metadata?: { readonly labels?: Readonly<Record<string, string>> };
   readonly spec?: { readonly selector?: Readonly<Record<string, string>> | null };
-};
+}
+
+interface RawSlice {
+  readonly metadata?: { readonly namespace?: string; readonly labels?: Readonly<Record<string, string>> };
+  readonly addressType?: string;
+  readonly endpoints?: readonly { readonly addresses?: readonly string[] }[] | null;
+}
+
+/** Key of the Service of a slice with addresses. */
+function serviceOfSlice(raw: Raw): string | undefined {
+  const { metadata, addressType } = raw as RawSlice;
+  const name = metadata?.labels?.['kubernetes.io/service-name'] ?? '';
+  return name === '' || addressType === 'FQDN' ? undefined : `${metadata?.namespace ?? ''}/${name}`;
+}
+
+const addressesOfSlice = (raw: Raw): IpAddr[] => parseIps(((raw as RawSlice).endpoints ?? []).flatMap((e) => e.addresses ?? []));
 
 /** Which slices belong to which Service. */
 function createSliceIndex(): { take(key: string, tables: Tables): string[]; of(service: string): Iterable<string> } {
@@ -39,7 +56,7 @@ function createSliceIndex(): { take(key: string, tables: Tables): string[]; of(s
     take(key, tables) {
       const raw = tables.slices.get(key);
       const before = serviceOf.get(key);
-      const after = raw === undefined ? undefined : readEndpointSlice(raw)?.service;
+      const after = raw === undefined ? undefined : serviceOfSlice(raw);
       if (before !== undefined && before !== after) slicesOf.get(before)?.delete(key);
       if (after === undefined) serviceOf.delete(key);
       else {
@@ -56,13 +73,8 @@ const same = (a: unknown, b: unknown): boolean => canonicalJson(a ?? null) === c
 
 const essence = (s: ReferencedService | undefined): unknown => s && [s.labels.text, s.selector ?? {}, s.addresses];
 
-function readGroup(row: CidrGroupRow): CidrGroup {
-  const cidrs = row.cidrs.flatMap((text): Cidr[] => {
-    const c = parseCidrOrIp(text);
-    return c.ok ? [c.value] : [];
-  });
-  return { name: row.name, labels: cidrGroupLabels(row.name, row.labels), cidrs };
-}
+const readGroup = (row: CidrGroupRow): CidrGroup =>
+  parseCidrGroup({ metadata: { name: row.name, labels: row.labels }, spec: { externalCIDRs: row.cidrs } }).group;
 
 export function createReferenceFeed(): ReferenceFeed {
   const index = createReferenceIndex();
@@ -70,7 +82,7 @@ export function createReferenceFeed(): ReferenceFeed {
   const slices = createSliceIndex();
 
   const read = (key: string, tables: Tables): ReferencedService | undefined => {
-    const raw = tables.services.get(key) as RawSpec | undefined;
+    const raw = tables.services.get(key) as RawService | undefined;
     if (raw === undefined) return undefined;
     const selector = raw.spec?.selector ?? undefined;
     const bare = selector === undefined || Object.keys(selector).length === 0;
@@ -86,7 +98,7 @@ export function createReferenceFeed(): ReferenceFeed {
   const addressesOf = (service: string, tables: Tables): IpAddr[] => {
     const all = [...slices.of(service)].flatMap((key) => {
       const raw = tables.slices.get(key);
-      return raw === undefined ? [] : (readEndpointSlice(raw)?.endpoints.flatMap((e) => e.addresses) ?? []);
+      return raw === undefined ? [] : addressesOfSlice(raw);
     });
     return [...new Set(all)].sort();
   };
