@@ -181,4 +181,11 @@ describe('a running cluster', () => {
     expect((await live('policy verdict --from world --to shop/db --port 5432')).code).toBe(4);
     forbidden.clear();
   });
+
+  test('no cluster is not a denial', async () => {
+    expect((await run('--kubeconfig /nowhere policy verdict --from world --to a/b --port 80')).code).toBe(1);
+    const config = readFileSync(join(dir, 'config'), 'utf8').replace(/127\.0\.0\.1:\d+/, '127.0.0.1:1');
+    writeFileSync(join(dir, 'closed'), config);
+    expect((await run(`--kubeconfig ${join(dir, 'closed')} policy verdict --from world --to a/b --port 80`)).code).toBe(1);
+  });
 });

@@ -4,6 +4,7 @@ import { crdResources } from '@axoneme/crds';
 import { AppError } from '@axoneme/std';
 import { isKubeError, type KubeClient, type LooseObject, type Resource, resources } from 'kopf-ts';
 import { type ConnectOptions, connectTo } from '../connect.ts';
+import { exitCodeOf, exitCodes } from '../failure.ts';
 import { type Documents, type Json, type Manifest, obj, str } from './documents.ts';
 import type { WorldConfig } from './world.ts';
 
@@ -54,8 +55,22 @@ async function readAll(kube: KubeClient, resource: Resource): Promise<Manifest[]
   return out;
 }
 
+/** The usual exit code of a cluster that cannot be reached means "denied" here. */
+function notDenied(e: unknown): unknown {
+  if (!(e instanceof AppError) || exitCodeOf(e) !== exitCodes.unreachable) return e;
+  return new AppError({ code: 'cli/no-cluster', message: e.message, ...(e.hint === undefined ? {} : { hint: e.hint }), cause: e });
+}
+
+function openCluster(o: ConnectOptions): KubeClient {
+  try {
+    return connectTo(o);
+  } catch (e) {
+    throw notDenied(e);
+  }
+}
+
 export async function readCluster(o: ConnectOptions, warn: (text: string) => void): Promise<LiveCluster> {
-  const kube = connectTo(o);
+  const kube = openCluster(o);
   try {
     const manifests: Manifest[] = [];
     for (const r of needed) manifests.push(...(await readAll(kube, r)));
@@ -68,6 +83,8 @@ export async function readCluster(o: ConnectOptions, warn: (text: string) => voi
       }
     }
     return { documents: { manifests: manifests.filter(isCurrent), broken: [] }, config: await readConfig(kube, o.namespace, warn) };
+  } catch (e) {
+    throw notDenied(e);
   } finally {
     kube.close();
   }
