@@ -2,7 +2,7 @@
 /*
  * Cgroup hooks of every socket below the node's cgroup: connect and sendmsg towards a service address go to one of
  * its backends, recvmsg and getpeername give the service address back. An IPv6 socket that uses a mapped IPv4 address
- * is an IPv4 client: it finds the IPv4 frontends.
+ * is an IPv4 client: it finds the IPv4 frontends. post_bind keeps programs of the node off the ports of services.
  */
 #include "lib/service.h"
 
@@ -60,10 +60,13 @@ inline_always void store6(struct bpf_sock_addr *ctx, const struct peer *p)
 	ctx->user_ip6[3] = addr[3];
 }
 
-/* What a closed port would say, instead of EPERM. */
-inline_always int refused(void)
+#define EADDRINUSE_ 98
+#define ECONNREFUSED_ 111
+
+/* Fails the call with an errno that says why, instead of EPERM. */
+inline_always int refuse(int errno)
 {
-	bpf_set_retval(-ECONNREFUSED_);
+	bpf_set_retval(-errno);
 	return 0;
 }
 
@@ -71,14 +74,15 @@ inline_always int refused(void)
 	SEC(section)                                                           \
 	int name(struct bpf_sock_addr *ctx)                                    \
 	{                                                                      \
+		struct client c = { bpf_get_socket_cookie(ctx), bpf_get_netns_cookie(ctx) }; \
 		struct peer p = {};                                            \
 		int r;                                                         \
                                                                                \
 		if (!load##family(ctx, &p))                                    \
 			return 1;                                              \
-		r = service_translate(&p, bpf_get_socket_cookie(ctx));         \
-		if (r == SERVICE_EMPTY)                                        \
-			return refused();                                      \
+		r = service_translate(&p, &c);                                 \
+		if (r == SERVICE_REFUSED)                                      \
+			return refuse(ECONNREFUSED_);                          \
 		if (r == SERVICE_CHOSEN)                                       \
 			store##family(ctx, &p);                                \
 		return 1;                                                      \
@@ -103,5 +107,43 @@ AXO_BACK(sock_recvmsg4, "cgroup/recvmsg4", 4)
 AXO_BACK(sock_recvmsg6, "cgroup/recvmsg6", 6)
 AXO_BACK(sock_getpeername4, "cgroup/getpeername4", 4)
 AXO_BACK(sock_getpeername6, "cgroup/getpeername6", 6)
+
+inline_always int guard_port(struct bpf_sock *ctx, struct peer *p)
+{
+	if (!service_proto(ctx->protocol))
+		return 1;
+	p->port = bpf_htons(ctx->src_port);
+	p->proto = ctx->protocol;
+	return service_owns(p, bpf_get_netns_cookie(ctx)) ? refuse(EADDRINUSE_) : 1;
+}
+
+SEC("cgroup/post_bind4")
+int sock_post_bind4(struct bpf_sock *ctx)
+{
+	struct peer p = { .family = 4 };
+
+	*(__be32 *)p.addr = ctx->src_ip4;
+	return guard_port(ctx, &p);
+}
+
+SEC("cgroup/post_bind6")
+int sock_post_bind6(struct bpf_sock *ctx)
+{
+	struct peer p4 = { .family = 4 }, p6 = { .family = 6 };
+	__u32 *a = (__u32 *)p6.addr;
+	bool mapped;
+
+	a[0] = ctx->src_ip6[0];
+	a[1] = ctx->src_ip6[1];
+	a[2] = ctx->src_ip6[2];
+	a[3] = ctx->src_ip6[3];
+	mapped = !a[0] && !a[1] && a[2] == bpf_htonl(0xffff);
+	if (mapped)
+		*(__u32 *)p4.addr = a[3];
+	else if (!guard_port(ctx, &p6))
+		return 0;
+	/* whoever listens on every IPv6 address listens on every IPv4 address too, unless he says otherwise */
+	return mapped || zero16(p6.addr) ? guard_port(ctx, &p4) : 1;
+}
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

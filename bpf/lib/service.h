@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Services at the socket: a virtual address becomes a backend before there is a packet. */
+/* Services at the socket: a virtual address becomes a backend before there is a packet. docs/design/services.md. */
 #ifndef AXO_SERVICE_H
 #define AXO_SERVICE_H
 
 #include "common.h"
 
 #define SLOT_TRIES 3
-#define ECONNREFUSED_ 111
+#define SECOND 1000000000ull
 
 struct peer {
 	__u8 addr[16];
@@ -15,51 +15,199 @@ struct peer {
 	__u8 proto;
 };
 
+/* Who asks. */
+struct client {
+	__u64 cookie; /* of the socket */
+	__u64 netns;
+};
+
 #define SERVICE_NONE 0    /* not a service address: leave it alone */
 #define SERVICE_CHOSEN 1  /* *p is the backend now */
-#define SERVICE_EMPTY 2   /* nobody serves it */
+#define SERVICE_REFUSED 2 /* nobody serves it, and the client shall know */
+#define SERVICE_SILENT 3  /* nobody serves it, and the client shall wait */
 
-inline_always struct lb_slot_value *choose_slot(const struct lb_frontend_value *front)
+#define AT_ELSEWHERE 0
+#define AT_NODE 1 /* an address of another node */
+#define AT_OWN 2  /* an address of this node */
+
+inline_always bool is_loopback(const struct lb_frontend_key *k)
 {
-	struct lb_slot_key key = { .set = front->set };
-	struct lb_slot_value *slot;
+	const __u32 *w = (const __u32 *)k->addr;
 
-	/* a retry only matters while a set is being replaced */
-	for (int i = 0; i < SLOT_TRIES; i++) {
-		key.index = bpf_get_prandom_u32() % front->count;
-		slot = bpf_map_lookup_elem(&lb_slot, &key);
-		if (slot)
-			return slot;
-	}
+	/* connecting to the unspecified address is connecting to the loopback */
+	if (zero16(k->addr))
+		return true;
+	if (k->family == 4)
+		return k->addr[0] == 127;
+	return !(w[0] | w[1] | w[2]) && w[3] == bpf_htonl(1);
+}
+
+inline_always bool in_node_netns(__u64 netns)
+{
+	const struct node_config *cfg = node();
+
+	return cfg && cfg->netns_cookie && cfg->netns_cookie == netns;
+}
+
+/* Whose address it is. A loopback is the node's only for those who share it. */
+call_only int place_of(const struct lb_frontend_key *k, __u64 netns)
+{
+	struct ipcache_key ik = { .prefixlen = k->family == 6 ? 160 : 64, .family = k->family };
+	struct endpoint_key ek = { .family = k->family };
+	struct endpoint_value *ep;
+	struct ipcache_value *row;
+
+	if (is_loopback(k))
+		return in_node_netns(netns) ? AT_OWN : AT_ELSEWHERE;
+	copy16(ek.addr, k->addr);
+	ep = bpf_map_lookup_elem(&endpoint, &ek);
+	if (ep)
+		return ep->flags & AXO_ENDPOINT_HOST ? AT_OWN : AT_ELSEWHERE;
+	copy16(ik.addr, k->addr);
+	row = bpf_map_lookup_elem(&ipcache, &ik);
+	if (!row)
+		return AT_ELSEWHERE;
+	return row->identity == IDENTITY_HOST || row->identity == IDENTITY_REMOTE_NODE || row->identity == IDENTITY_APISERVER
+		? AT_NODE : AT_ELSEWHERE;
+}
+
+/*
+ * The row for an address: its own, or one for every address of a node. A host port is on the addresses of this node and
+ * nowhere else, whatever address its pod asked for.
+ */
+inline_always struct lb_frontend_value *find_frontend(struct lb_frontend_key *key, __u64 netns)
+{
+	struct lb_frontend_key any = { .port = key->port, .proto = key->proto, .family = key->family };
+	bool exact = !zero16(key->addr);
+	struct lb_frontend_value *front = NULL;
+	int place;
+
+	if (exact)
+		front = bpf_map_lookup_elem(&lb_frontend, key);
+	if (front && !(front->flags & AXO_LB_HOST_PORT))
+		return front;
+	if (!front)
+		front = bpf_map_lookup_elem(&lb_frontend, &any);
+	if (!front)
+		return NULL;
+	place = place_of(key, netns);
+	if (place == AT_OWN || (place == AT_NODE && front->flags & AXO_LB_NODE_PORT))
+		return front;
 	return NULL;
 }
 
-/* `cookie` remembers for the way back. */
-call_only int service_translate(struct peer *p, __u64 cookie)
+struct search {
+	struct lb_slot_key key;
+	const struct lb_affinity_value *wanted;
+	bool found;
+};
+
+static long search_slot(__u32 index, void *at)
+{
+	struct search *s = at;
+	struct lb_slot_value *slot;
+
+	s->key.index = index;
+	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
+	s->found = slot && slot->backend_id == s->wanted->backend_id && slot->port == s->wanted->port &&
+		   same16(slot->addr, s->wanted->addr);
+	return s->found;
+}
+
+/* Sets are replaced, not changed: whether a client's backend is in the new one is asked once per client and set. */
+inline_always bool still_member(const struct lb_affinity_value *now, __u64 set, __u32 count)
+{
+	struct search s = { .key = { .set = set }, .wanted = now };
+
+	if (now->set == set)
+		return true;
+	bpf_loop(count, search_slot, &s, 0);
+	return s.found;
+}
+
+inline_always bool choose_slot(struct peer *p, const struct lb_frontend_value *front, struct lb_affinity_value *chosen)
+{
+	struct lb_slot_key key = { .set = front->set_in, .index = bpf_get_prandom_u32() % front->count_in };
+	struct lb_slot_value *slot = bpf_map_lookup_elem(&lb_slot, &key);
+
+	if (!slot || slot->family != p->family)
+		return false;
+	copy16(chosen->addr, slot->addr);
+	chosen->port = slot->port;
+	chosen->family = slot->family;
+	chosen->backend_id = slot->backend_id;
+	return true;
+}
+
+/* The backend this client had a while ago, or one by lot. */
+call_only bool choose(struct peer *p, const struct lb_frontend_value *front, __u64 netns)
+{
+	struct lb_affinity_key key = { .service_id = front->service_id, .family = p->family, .proto = p->proto, .scope = AXO_AFFINITY_NETNS };
+	struct lb_affinity_value chosen = { .set = front->set_in };
+	bool sticky = front->flags & AXO_LB_AFFINITY;
+	struct lb_affinity_value *had;
+
+	if (sticky) {
+		*(__u64 *)key.client = netns;
+		chosen.last_ns = bpf_ktime_get_ns();
+		had = bpf_map_lookup_elem(&lb_affinity, &key);
+		/* signed: another CPU may have written a moment later */
+		if (had && (__s64)(chosen.last_ns - had->last_ns) < (__s64)(front->affinity_s * SECOND)) {
+			struct lb_affinity_value last = *had;
+
+			if (still_member(&last, front->set_in, front->count_in)) {
+				had->set = front->set_in;
+				had->last_ns = chosen.last_ns;
+				copy16(p->addr, last.addr);
+				p->port = last.port;
+				return true;
+			}
+		}
+	}
+	if (!choose_slot(p, front, &chosen))
+		return false;
+	if (sticky)
+		bpf_map_update_elem(&lb_affinity, &key, &chosen, BPF_ANY);
+	copy16(p->addr, chosen.addr);
+	p->port = chosen.port;
+	return true;
+}
+
+/* For the way back. Datagrams of one socket mostly say the same again. */
+inline_always void remember(const struct peer *p, const struct lb_sock_value *was, __u64 cookie)
+{
+	struct lb_sock_key now = { .cookie = cookie, .port = p->port, .family = p->family, .proto = p->proto };
+	struct lb_sock_value *known;
+
+	copy16(now.addr, p->addr);
+	known = bpf_map_lookup_elem(&lb_sock, &now);
+	if (known && known->port == was->port && known->service_id == was->service_id && same16(known->addr, was->addr))
+		return;
+	bpf_map_update_elem(&lb_sock, &now, was, BPF_ANY);
+}
+
+call_only int service_translate(struct peer *p, const struct client *c)
 {
 	struct lb_frontend_key key = { .port = p->port, .proto = p->proto, .family = p->family };
 	struct lb_sock_value was = { .port = p->port, .family = p->family };
-	struct lb_sock_key now = { .cookie = cookie, .family = p->family, .proto = p->proto };
 	struct lb_frontend_value *front;
-	struct lb_slot_value *slot;
 
 	copy16(key.addr, p->addr);
-	front = bpf_map_lookup_elem(&lb_frontend, &key);
-	if (!front)
-		return SERVICE_NONE;
-	if (!front->count)
-		return SERVICE_EMPTY;
-	slot = choose_slot(front);
-	if (!slot || slot->family != p->family)
-		return SERVICE_EMPTY;
 	copy16(was.addr, p->addr);
-	was.service_id = front->service_id;
-	copy16(p->addr, slot->addr);
-	p->port = slot->port;
-	copy16(now.addr, p->addr);
-	now.port = p->port;
-	bpf_map_update_elem(&lb_sock, &now, &was, BPF_ANY);
-	return SERVICE_CHOSEN;
+	/* again only while a set is being replaced */
+	for (int i = 0; i < SLOT_TRIES; i++) {
+		front = find_frontend(&key, c->netns);
+		if (!front)
+			return SERVICE_NONE;
+		if (!front->count_in)
+			return front->flags & AXO_LB_REJECT ? SERVICE_REFUSED : SERVICE_SILENT;
+		was.service_id = front->service_id;
+		if (choose(p, front, c->netns)) {
+			remember(p, &was, c->cookie);
+			return SERVICE_CHOSEN;
+		}
+	}
+	return SERVICE_REFUSED;
 }
 
 /* The address the program asked for, if this peer was its backend. */
@@ -75,6 +223,19 @@ call_only bool service_original(struct peer *p, __u64 cookie)
 	copy16(p->addr, was->addr);
 	p->port = was->port;
 	return true;
+}
+
+/* A program of the node that listened here would get nothing, or what is a service's. */
+call_only bool service_owns(const struct peer *p, __u64 netns)
+{
+	struct lb_frontend_key key = { .port = p->port, .proto = p->proto, .family = p->family };
+	struct lb_frontend_value *front;
+
+	if (!in_node_netns(netns))
+		return false;
+	copy16(key.addr, p->addr);
+	front = find_frontend(&key, netns);
+	return front && front->flags & (AXO_LB_NODE_PORT | AXO_LB_EXTERNAL_IP | AXO_LB_LOAD_BALANCER);
 }
 
 inline_always bool service_proto(__u32 proto)

@@ -133,12 +133,30 @@ struct lb_frontend_key {
 	__u8 family;
 };
 
+/* Address zero: every address of a node (NODE_PORT) or of this node (HOST_PORT). */
+#define AXO_LB_NODE_PORT 1
+#define AXO_LB_LOAD_BALANCER 2
+#define AXO_LB_EXTERNAL_IP 4
+#define AXO_LB_HOST_PORT 8
+#define AXO_LB_LOCAL_REDIRECT 16
+#define AXO_LB_SOURCE_RANGES 32       /* only clients of `lb_source` that are allowed */
+#define AXO_LB_SOURCE_RANGES_DENY 64  /* all clients but those of `lb_source` */
+#define AXO_LB_DSR 128
+#define AXO_LB_BLACKHOLE 256          /* port 0, protocol 0: what no port of the address matches is dropped */
+#define AXO_LB_REJECT 512             /* without a backend: refuse; otherwise be silent */
+#define AXO_LB_OUT_LOCAL 1024         /* clients from outside: never SNAT, never leave the node */
+#define AXO_LB_AFFINITY 2048
+#define AXO_LB_EXTERNAL 4096          /* clients from outside may use it */
+
 struct lb_frontend_value {
-	__u64 set;
-	__u32 count; /* slots 0 .. count-1 */
-	__u32 flags;
+	__u64 set_out; /* for clients outside the cluster */
+	__u64 set_in;  /* for pods and nodes */
+	__u32 count_out; /* slots 0 .. count-1 */
+	__u32 count_in;
+	__u32 maglev_size; /* 0 = random */
 	__u32 service_id;
 	__u32 affinity_s;
+	__u32 flags; /* AXO_LB_ */
 };
 
 struct lb_slot_key {
@@ -152,6 +170,53 @@ struct lb_slot_value {
 	__be16 port;
 	__u8 family;
 	__u8 flags;
+	__u32 backend_id;
+};
+
+#define AXO_MAGLEV_CHUNK 512
+
+struct lb_maglev_key {
+	__u64 set;
+	__u32 chunk;
+	__u32 pad;
+};
+
+/* Entry h of a table is slot[h % 512] of chunk h / 512. */
+struct lb_maglev_value {
+	__u16 slot[AXO_MAGLEV_CHUNK];
+};
+
+struct lb_source_key {
+	__u32 prefixlen; /* 64 + bits */
+	__u32 service_id;
+	__u8 family;
+	__u8 pad[3];
+	__u8 addr[16];
+};
+
+struct lb_source_value {
+	__u32 allowed;
+};
+
+#define AXO_AFFINITY_ADDRESS 0 /* the client is an address */
+#define AXO_AFFINITY_NETNS 1   /* the client is a network namespace, by its cookie */
+
+struct lb_affinity_key {
+	__u32 service_id;
+	__u8 family;
+	__u8 proto;
+	__u8 scope; /* AXO_AFFINITY_ */
+	__u8 pad;
+	__u8 client[16];
+};
+
+struct lb_affinity_value {
+	__u64 set; /* in which the backend was last seen */
+	__u64 last_ns;
+	__u8 addr[16];
+	__be16 port;
+	__u8 family;
+	__u8 pad;
 	__u32 backend_id;
 };
 
@@ -200,6 +265,7 @@ struct node_config {
 	__u16 pad;
 	__u32 event_sample; /* one of n new-flow verdicts becomes an event; 0 and 1 = all */
 	__u32 drop_sample;  /* the same for drops */
+	__u64 netns_cookie; /* of the node's own network namespace; 0 = unknown */
 };
 
 /* ---- flow cache ------------------------------------------------------------------------------------------ */
@@ -379,12 +445,18 @@ AXO_SIZE(endpoint_value, 24);
 AXO_SIZE(endpoint_if_key, 4);
 AXO_SIZE(endpoint_if_value, 40);
 AXO_SIZE(lb_frontend_key, 20);
-AXO_SIZE(lb_frontend_value, 24);
+AXO_SIZE(lb_frontend_value, 40);
 AXO_SIZE(lb_slot_key, 16);
 AXO_SIZE(lb_slot_value, 24);
+AXO_SIZE(lb_maglev_key, 16);
+AXO_SIZE(lb_maglev_value, 1024);
+AXO_SIZE(lb_source_key, 28);
+AXO_SIZE(lb_source_value, 4);
+AXO_SIZE(lb_affinity_key, 24);
+AXO_SIZE(lb_affinity_value, 40);
 AXO_SIZE(lb_sock_key, 32);
 AXO_SIZE(lb_sock_value, 24);
-AXO_SIZE(node_config, 88);
+AXO_SIZE(node_config, 96);
 AXO_SIZE(flow4_key, 16);
 AXO_SIZE(flow6_key, 40);
 AXO_SIZE(flow_value, 64);

@@ -17,7 +17,7 @@ export const build = (): void => void execFileSync('make', ['-s', '-C', fileURLT
 
 export const VERDICT = { ok: 0, drop: 2, redirect: 7 } as const;
 
-const SMALL = { flow4: 65536, flow6: 65536, lb_sock: 1024, counters: 16384, policy: 65536, events: 1 << 20 } as const;
+const SMALL = { flow4: 65536, flow6: 65536, lb_sock: 1024, lb_affinity: 1024, counters: 16384, policy: 65536, events: 1 << 20 } as const;
 
 export interface LabOptions {
   readonly objects?: readonly string[];
@@ -73,6 +73,7 @@ function addressWriters(put: Put) {
         vxlanPort: 8472,
         eventSample: 0,
         dropSample: 0,
+        netnsCookie: 0n,
       };
       const addresses = { nodeIp4: none(4), routerIp4: none(4), nodeIp6: none(16), routerIp6: none(16), macHost: none(6), macNet: none(6) };
       put(dp.tables.node_config, 0, { ...addresses, ...rest, snatMin: 20000, snatMax: 29999, ...c });

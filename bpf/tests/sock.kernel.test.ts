@@ -74,7 +74,8 @@ function service(vip: string, port: number, set: bigint, backends: readonly (rea
     lab.put(dp.tables.lb_slot, { set, index }, { addr: IP.table(ip), port: p, family, flags: 0, backendId: index });
   }
   for (const proto of [PROTO.tcp, PROTO.udp]) {
-    const value = { set, count: backends.length, flags: 0, serviceId: 5, affinityS: 0 };
+    const n = backends.length;
+    const value = { setOut: set, setIn: set, countOut: n, countIn: n, maglevSize: 0, serviceId: 5, affinityS: 0, flags: dp.LbFlag.reject };
     lab.put(dp.tables.lb_frontend, { addr: IP.table(vip), port, proto, family }, value);
   }
 }

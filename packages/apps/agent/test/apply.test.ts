@@ -62,11 +62,13 @@ describe('commits', () => {
       c: rowsArtifact('addr_class', { 1: 1 }),
       p: rowsArtifact('policy', { 1: 1 }),
       f: rowsArtifact('lb_frontend', { 1: 1 }),
+      r: rowsArtifact('lb_source', { 1: 1 }),
+      m: rowsArtifact('lb_maglev', { 1: 1 }),
       b: rowsArtifact('lb_slot', { 1: 1 }),
     };
     unwrap(await apply.commit(s.commit(all)));
     unwrap(await apply.commit(s.commit({ p2: rowsArtifact('policy', { 2: 2 }) }, Object.keys(all))));
-    const up = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache'];
+    const up = ['lb_slot', 'lb_maglev', 'lb_source', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache'];
     expect(ops).toEqual([...up.map((t) => `put ${t}`), 'put policy', ...[...up].reverse().map((t) => `remove ${t}`)]);
   });
 

@@ -11,6 +11,8 @@ export interface FakeTables extends Tables {
 
 export const fakeSpecs = {
   lb_slot: [4, 2],
+  lb_maglev: [4, 6],
+  lb_source: [5, 1],
   lb_frontend: [3, 4],
   policy: [4, 4],
   subject: [2, 4],

@@ -59,6 +59,7 @@ beforeAll(() => {
         vxlanPort: 8472,
         snatMin: 20000,
         snatMax: 29999,
+        netnsCookie: 0n,
         eventSample: 0,
         dropSample: 0,
       }),

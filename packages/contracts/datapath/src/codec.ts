@@ -99,3 +99,10 @@ export function getBytes(b: Uint8Array, at: number, length: number): Uint8Array 
   for (let i = 0; i < length; i++) out[i] = b[at + i]!;
   return out;
 }
+export function getArray<V>(
+  b: Uint8Array,
+  at: number,
+  f: { readonly length: number; readonly size: number; readonly get: (b: Uint8Array, at: number) => V },
+): V[] {
+  return Array.from({ length: f.length }, (_, i) => f.get(b, at + i * f.size));
+}

@@ -2,7 +2,7 @@
 import { addressText, cidrOfIpcacheKey, macText, parseDirPlen, portRange, verdictText } from './address.ts';
 import { unpackRows } from './artifact.ts';
 import { dropReasonText } from './drops.ts';
-import { CountVerdict, FlowAction, FlowFlag, FlowOrigin, Layer, NodeFlag, SubjectFlag } from './gen/index.ts';
+import { AffinityScope, CountVerdict, FlowAction, FlowFlag, FlowOrigin, Layer, LbFlag, NodeFlag, SubjectFlag } from './gen/index.ts';
 import { type KeyOf, type TableName, tables, type ValueOf } from './tables.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
@@ -96,9 +96,10 @@ const renderers: Renderers = {
     address: addressText(k.addr, k.family) ?? '',
     port: k.port,
     protocol: protocolText(k.proto),
-    set: handleText(v.set),
-    backends: v.count,
-    flags: v.flags,
+    sets: { out: handleText(v.setOut), in: handleText(v.setIn) },
+    backends: { out: v.countOut, in: v.countIn },
+    maglevSize: v.maglevSize,
+    flags: flagNames(v.flags, LbFlag),
     affinityS: v.affinityS,
     service: ruleText(v.serviceId),
   }),
@@ -108,6 +109,12 @@ const renderers: Renderers = {
     address: addressText(v.addr, v.family) ?? '',
     port: v.port,
     backend: ruleText(v.backendId),
+  }),
+  lb_maglev: (k, v) => ({ set: handleText(k.set), chunk: k.chunk, slots: v.slot }),
+  lb_source: (k, v) => ({
+    service: ruleText(k.serviceId),
+    cidr: `${addressText(k.addr, k.family) ?? ''}/${k.prefixlen - 64}`,
+    allowed: v.allowed !== 0,
   }),
   endpoint: (k, v) => ({ address: addressText(k.addr, k.family) ?? '', ifindex: v.ifindex, ...endpoint(v) }),
   endpoint_if: (k, v) => ({
@@ -156,6 +163,18 @@ const renderers: Renderers = {
     direction: (k & 1) === 0 ? 'ingress' : 'egress',
     packets: num(v.packets),
     bytes: num(v.bytes),
+  }),
+  lb_affinity: (k, v) => ({
+    service: ruleText(k.serviceId),
+    client:
+      k.scope === AffinityScope.netns
+        ? `netns ${new DataView(k.client.buffer, k.client.byteOffset).getBigUint64(0, true)}`
+        : (addressText(k.client, k.family) ?? ''),
+    protocol: protocolText(k.proto),
+    backend: `${addressText(v.addr, v.family) ?? ''}:${v.port}`,
+    backendId: ruleText(v.backendId),
+    set: handleText(v.set),
+    lastNs: Number(v.lastNs),
   }),
   lb_sock: (k, v) => ({
     cookie: handleText(k.cookie),

@@ -37,7 +37,7 @@ const ip = (s: string) => unwrap(parseIp(s));
 const cidr = (s: string) => unwrap(parseCidr(s));
 
 test('upserts go from what is referred to, to what refers', () => {
-  expect(applyOrder).toEqual(['lb_slot', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache']);
+  expect(applyOrder).toEqual(['lb_slot', 'lb_maglev', 'lb_source', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache']);
   expect(applyOrder.every((n) => tables[n].writer === 'operator')).toBe(true);
   expect(tableByName('policy')).toBe(tables.policy);
   expect(tableByName('toString')).toBeUndefined();

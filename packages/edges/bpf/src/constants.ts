@@ -33,6 +33,8 @@ export const AttachType = {
   cgroupInetEgress: 1,
   cgroupInet4Connect: 10,
   cgroupInet6Connect: 11,
+  cgroupInet4PostBind: 12,
+  cgroupInet6PostBind: 13,
   cgroupUdp4Sendmsg: 14,
   cgroupUdp6Sendmsg: 15,
   cgroupUdp4Recvmsg: 19,

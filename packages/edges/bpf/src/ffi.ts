@@ -138,6 +138,8 @@ export interface Libc {
   readonly bpf: (command: number, attr: Uint8Array) => number;
   readonly vsnprintf: Bound<[Ptr, number, Pointer, Pointer], number>;
   readonly close: Bound<[number], number>;
+  readonly socket: Bound<[number, number, number], number>;
+  readonly getsockopt: Bound<[number, number, number, Ptr, Ptr], number>;
   readonly eventfd: Bound<[number, number], number>;
   readonly epoll_create1: Bound<[number], number>;
   readonly epoll_ctl: Bound<[number, number, number, Ptr], number>;
@@ -193,6 +195,8 @@ function bindLibc(): Libc {
     bpf: (command, attr) => Number(syscall(bpfNumber, command, attr, attr.length)),
     vsnprintf: bind('int vsnprintf(void *b, size_t n, void *fmt, void *ap)'),
     close: bind('int close(int fd)'),
+    socket: bind('int socket(int domain, int type, int protocol)'),
+    getsockopt: bind('int getsockopt(int fd, int level, int name, void *value, void *length)'),
     eventfd: bind('int eventfd(unsigned int initial, int flags)'),
     epoll_create1: bind('int epoll_create1(int flags)'),
     epoll_ctl: bind('int epoll_ctl(int ep, int op, int fd, void *ev)'),

@@ -4,8 +4,8 @@ import { release } from 'node:os';
 import { AppError, type Digest, digestOf } from '@axoneme/std';
 import { hasTcx } from './attach.ts';
 import { MapType, ProgType } from './constants.ts';
-import { check, errnoFrom } from './errors.ts';
-import { libbpfHandle, libcHandle } from './ffi.ts';
+import { bpfError, check, errnoFrom } from './errors.ts';
+import { closeFd, lastErrno, libbpfHandle, libcHandle } from './ffi.ts';
 
 const BPF_FS_MAGIC = 0xcafe4a11;
 const CGROUP2_MAGIC = 0x63677270;
@@ -82,4 +82,20 @@ export function findCgroup2(candidates: readonly string[] = CGROUP_ROOTS): strin
     message: `no cgroup v2 at ${candidates.join(' or ')}`,
     hint: 'Mount it, or name it with --cgroup-root.',
   });
+}
+
+const SOCKET = { inet: 2, datagram: 2, closeOnExec: 0o2000000, level: 1, netnsCookie: 71 } as const;
+
+/** What `bpf_get_netns_cookie` says of sockets of this process. */
+export function netnsCookie(): bigint {
+  const fd = libcHandle().socket(SOCKET.inet, SOCKET.datagram | SOCKET.closeOnExec, 0);
+  if (fd < 0) throw bpfError('socket', lastErrno(), 'for the cookie of this network namespace');
+  try {
+    const [cookie, length] = [Buffer.alloc(8), Buffer.from([8, 0, 0, 0])];
+    if (libcHandle().getsockopt(fd, SOCKET.level, SOCKET.netnsCookie, cookie, length) < 0)
+      throw bpfError('netns-cookie', lastErrno(), 'of this network namespace');
+    return cookie.readBigUInt64LE();
+  } finally {
+    closeFd(fd);
+  }
 }

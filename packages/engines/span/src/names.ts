@@ -29,13 +29,13 @@ export function namesFor(id: IdentityId, subject: SpanSubject | undefined): Read
 }
 
 const everywhereNames: ReadonlySet<string> = new Set(['routes', 'ipcache/nodes', 'ipcache/cidr', 'addr_class']);
-const everywherePrefixes: readonly string[] = ['service/', 'backends/'];
+const everywherePrefixes: readonly string[] = ['service/', 'backends/', 'maglev/'];
 
 /** Artifacts that every node holds. Services join them until a node's clients are known. */
 export const isEverywhere = (name: string): boolean => everywhereNames.has(name) || everywherePrefixes.some((p) => name.startsWith(p));
 
 /** Upserts run in this order and removes in reverse: what is pointed at before what points, policy before addresses. */
-const tableOrder: readonly string[] = ['lb_slot', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache'];
+const tableOrder: readonly string[] = ['lb_slot', 'lb_maglev', 'lb_source', 'lb_frontend', 'policy', 'subject', 'addr_class', 'ipcache'];
 
 /** Blobs come last. */
 export function tableRank(table: string): number {

@@ -104,7 +104,7 @@ test('difference and order', () => {
     ['d', 'x'],
   ] as [string, Digest][]);
   expect(diffHeld(held, desired)).toEqual({ upserts: ['b', 'd'], removes: ['a'] });
-  const tables = ['routes', 'ipcache', 'addr_class', 'subject', 'policy', 'lb_frontend', 'lb_slot'];
+  const tables = ['routes', 'ipcache', 'addr_class', 'subject', 'policy', 'lb_frontend', 'lb_source', 'lb_maglev', 'lb_slot'];
   expect(orderUpserts(tables.map((t) => artifact(t, 'd', t))).map((a) => a.name)).toEqual([...tables].reverse());
 });
 

@@ -124,7 +124,7 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
     if (waiting) return waiting;
     const r = store.read(a.digest);
     if (!r.ok) throw r.error;
-    return todaysRows(r.value, tables.get('subject'));
+    return todaysRows(r.value, tables.get(r.value.table));
   };
   const keysOf = (name: string): Buffer => {
     const a = held.get(name);

@@ -1,6 +1,6 @@
 // The datapath of one node: programs on their hooks, network objects, node rows; kept right against whoever else changes things. Wiring
 // feeds it the node's view; endpoints attach pods through it. Nothing here is undone when the agent stops.
-import { type BpfMap, ensureBpffs, findCgroup2 } from '@axoneme/bpf';
+import { type BpfMap, netnsCookie as cookieOfNetns, ensureBpffs, findCgroup2 } from '@axoneme/bpf';
 import { createMonitor, type Link, type Monitor, NetlinkSocket, type NetworkEvent, OUR_PROTOCOL, readSysctl } from '@axoneme/netlink';
 import { AppError, type Clock, describeError, type Health, type Log, type Timer } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
@@ -113,6 +113,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
   const root = `${config.bpffs}/axoneme`;
   const cgroup = config.cgroupRoot === '' ? findCgroup2() : config.cgroupRoot;
   const base = { root, mapSizes: config.mapSizes, log };
+  const netnsCookie = cookieOfNetns();
   let programs = firstPrograms(objects, base);
   let stale: LoadedPrograms[] = [];
   const { maps } = programs;
@@ -133,7 +134,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
   };
   const writeNodeRows = (v: NodeView, n: NodeNetwork): void => {
     const ports = masqueradePorts(readSysctl(['net', 'ipv4', 'ip_local_port_range']));
-    const row = nodeConfigRow(v, n, ports, hostEnforced(map('subject')));
+    const row = nodeConfigRow(v, n, { ports, enforced: hostEnforced(map('subject')), netnsCookie });
     const config_ = map('node_config');
     if (!config_.lookup(row.key)?.equals(row.value)) {
       config_.update(row.key, row.value);

@@ -43,6 +43,8 @@ const cgroupTypes: Readonly<Record<string, number>> = {
   recvmsg6: AttachType.cgroupUdp6Recvmsg,
   getpeername4: AttachType.cgroupInet4Getpeername,
   getpeername6: AttachType.cgroupInet6Getpeername,
+  post_bind4: AttachType.cgroupInet4PostBind,
+  post_bind6: AttachType.cgroupInet6PostBind,
   release: AttachType.cgroupInetSockRelease,
 };
 

@@ -41,8 +41,12 @@ export function masqueradePorts(local: string | undefined): PortRange {
   return portMax - high >= rangeMin ? { min: high + 1, max: portMax } : { min: 16384, max: 29999 };
 }
 
-/** `enforced`: the node is a subject of policy. */
-export function nodeConfigRow(view: NodeView, n: NodeNetwork, ports: PortRange, enforced: boolean): Row {
+/** `enforced`: the node is a subject of policy. `netnsCookie`: of this agent's own namespace, which is the node's. */
+export function nodeConfigRow(
+  view: NodeView,
+  n: NodeNetwork,
+  { ports, enforced, netnsCookie }: { readonly ports: PortRange; readonly enforced: boolean; readonly netnsCookie: bigint },
+): Row {
   const flags =
     (view.tunnel ? NodeFlag.tunnel : 0) |
     (view.masquerade4 ? NodeFlag.masquerade4 : 0) |
@@ -64,6 +68,7 @@ export function nodeConfigRow(view: NodeView, n: NodeNetwork, ports: PortRange, 
     vxlanPort: view.vxlanPort,
     snatMin: ports.min,
     snatMax: ports.max,
+    netnsCookie,
     eventSample: 0,
     dropSample: 0,
   });

@@ -14,7 +14,7 @@ export interface RelaySources {
 const aliases: Readonly<Record<string, readonly TableName[]>> = {
   policy: ['policy', 'subject', 'addr_class'],
   ct: ['flow4', 'flow6'],
-  lb: ['lb_frontend', 'lb_slot'],
+  lb: ['lb_frontend', 'lb_slot', 'lb_source', 'lb_affinity'],
 };
 
 function* rows(name: TableName, map: BpfMap): Generator<string> {

@@ -1,6 +1,6 @@
 // Artifacts by name: body and digest, replaced only when content changed. Mappers from compiled rows to rows of tables.
 // Called by the compiler; the stream server reads bodies through `body`.
-import { ipcacheKeyOf, packRows, type Row, type TableName } from '@axoneme/datapath';
+import { ipcacheKeyOf, LbFlag, packRows, type Row, type TableName } from '@axoneme/datapath';
 import { type Cidr, type IpAddr, ipBytes, ipFamily, protocolNumbers } from '@axoneme/model';
 import { type ArtifactBody, artifactDigest } from '@axoneme/proto';
 import type { BackendSet, CompiledService } from '@axoneme/service';
@@ -56,7 +56,11 @@ export function serviceArtifact(name: string, service: CompiledService): Artifac
   const pairs = service.frontends.map(
     (f): Row<'lb_frontend'> => [
       { addr: ipBytes(f.ip), port: f.port, proto: protocolNumbers[f.protocol], family: ipFamily(f.ip) },
-      { set: f.set, count: f.count, flags: 0, serviceId: f.serviceId, affinityS: f.affinitySeconds },
+      {
+        ...{ setOut: f.set, setIn: f.set, countOut: f.count, countIn: f.count, maglevSize: 0 },
+        ...{ serviceId: f.serviceId, affinityS: f.affinitySeconds },
+        flags: LbFlag.reject | (f.affinitySeconds > 0 ? LbFlag.affinity : 0),
+      },
     ],
   );
   return rowArtifact(name, 'lb_frontend', pairs);

@@ -130,9 +130,33 @@ export const Hook = {
   fromHost: 6,
 } as const;
 
+/** `lb_frontend_value.flags`. */
+export const LbFlag = {
+  nodePort: 1,
+  loadBalancer: 2,
+  externalIp: 4,
+  hostPort: 8,
+  localRedirect: 16,
+  sourceRanges: 32,
+  sourceRangesDeny: 64,
+  dsr: 128,
+  blackhole: 256,
+  reject: 512,
+  outLocal: 1024,
+  affinity: 2048,
+  external: 4096,
+} as const;
+
+/** `lb_affinity_key.scope`. */
+export const AffinityScope = {
+  address: 0,
+  netns: 1,
+} as const;
+
 /** Constants of no group. */
 export const Axo = {
   maskAnyProto: 2147483648,
+  maglevChunk: 512,
 } as const;
 
 /** Reasons the datapath gives; numbers are Hubble's. */

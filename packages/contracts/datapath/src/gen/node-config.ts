@@ -1,7 +1,7 @@
 // Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
-import { getBe16, getBytes, getU16, getU32, putBe16, putBytes, putU16, putU32, room, type Codec } from '../codec.ts';
+import { getBe16, getBytes, getU16, getU32, getU64, putBe16, putBytes, putU16, putU32, putU64, room, type Codec } from '../codec.ts';
 
-/** `struct node_config`, 88 bytes. */
+/** `struct node_config`, 96 bytes. */
 export interface NodeConfig {
   /** 4 bytes. */
   readonly nodeIp4: Uint8Array;
@@ -26,13 +26,14 @@ export interface NodeConfig {
   readonly snatMax: number;
   readonly eventSample: number;
   readonly dropSample: number;
+  readonly netnsCookie: bigint;
 }
 
 export const nodeConfig: Codec<NodeConfig> = {
   name: 'node_config',
-  size: 88,
+  size: 96,
   encode(v, out, at = 0) {
-    const b = room(out, at, 88);
+    const b = room(out, at, 96);
     putBytes(b, at, v.nodeIp4, 4, 'node_config.node_ip4');
     putBytes(b, at + 4, v.routerIp4, 4, 'node_config.router_ip4');
     putBytes(b, at + 8, v.nodeIp6, 16, 'node_config.node_ip6');
@@ -49,6 +50,7 @@ export const nodeConfig: Codec<NodeConfig> = {
     putU16(b, at + 76, v.snatMax, 'node_config.snat_max');
     putU32(b, at + 80, v.eventSample, 'node_config.event_sample');
     putU32(b, at + 84, v.dropSample, 'node_config.drop_sample');
+    putU64(b, at + 88, v.netnsCookie, 'node_config.netns_cookie');
     return b;
   },
   decode(b, at = 0) {
@@ -69,6 +71,7 @@ export const nodeConfig: Codec<NodeConfig> = {
       snatMax: getU16(b, at + 76),
       eventSample: getU32(b, at + 80),
       dropSample: getU32(b, at + 84),
+      netnsCookie: getU64(b, at + 88),
     };
   },
 };

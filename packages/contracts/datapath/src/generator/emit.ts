@@ -65,7 +65,7 @@ const suffix = (kind: FieldKind): string => kind[0]!.toUpperCase() + kind.slice(
 function helpersOf(f: Field): readonly string[] {
   if (f.length === undefined) return [`get${suffix(f.kind)}`, `put${suffix(f.kind)}`];
   if (f.kind === 'u8') return ['getBytes', 'putBytes'];
-  return [`get${suffix(f.kind)}`, 'putArray', `put${suffix(f.kind)}`];
+  return [`get${suffix(f.kind)}`, ...(f.length > TUPLE_MAX ? ['getArray'] : []), 'putArray', `put${suffix(f.kind)}`];
 }
 
 function putCall(s: StructLayout, f: Field): string {
@@ -81,6 +81,8 @@ function getCall(f: Field): string {
   const at = (n: number): string => (n === 0 ? 'at' : `at + ${n}`);
   if (f.length === undefined) return `get${suffix(f.kind)}(b, ${at(f.offset)})`;
   if (f.kind === 'u8') return `getBytes(b, ${at(f.offset)}, ${f.length})`;
+  if (f.length > TUPLE_MAX)
+    return `getArray(b, ${at(f.offset)}, { length: ${f.length}, size: ${FIELD_SIZE[f.kind]}, get: get${suffix(f.kind)} })`;
   const step = FIELD_SIZE[f.kind];
   return `[${Array.from({ length: f.length }, (_, i) => `get${suffix(f.kind)}(b, ${at(f.offset + i * step)})`).join(', ')}]`;
 }
@@ -104,7 +106,8 @@ function emitConstants(input: Input): string {
     ['EventFlag', 'EVENT_F_', '`event.flags`.'],
     ['EventType', 'EVENT_', '`event.type`.'],
     ['Hook', 'HOOK_', '`event.hook`.'],
-    ['LbFlag', 'LB_', '`lb_frontend_value.flags`, `lb_slot_value.flags`.'],
+    ['LbFlag', 'LB_', '`lb_frontend_value.flags`.'],
+    ['AffinityScope', 'AFFINITY_', '`lb_affinity_key.scope`.'],
   ];
   const taken = new Set<Constant>();
   const out = [HEADER];

@@ -70,6 +70,7 @@ export function createScene(world: World): Scene {
       vxlanPort: 8472,
       snatMin: 32_768,
       snatMax: 60_999,
+      netnsCookie: 0n,
       eventSample: 0,
       dropSample: 0,
     },

@@ -149,6 +149,7 @@ function fillPolicy(world: World, ends: readonly End[]): void {
     vxlanPort: 8472,
     snatMin: 32_768,
     snatMax: 60_999,
+    netnsCookie: 0n,
   };
   const macs = { macHost: new Uint8Array(6), macNet: new Uint8Array(6) };
   world.write('node_config', [[0, { ...config, ...zero, ...macs, eventSample: 0, dropSample: 0 }]]);
