@@ -3,7 +3,8 @@ import { createPrefixTable, type IdentityId } from '@axoneme/model';
 import type { Digest, NodeName } from '@axoneme/std';
 import type { HeldSet } from './diff.ts';
 import type { SpanSnapshot } from './inputs.ts';
-import { type ArtifactDescriptor, alwaysLocal, ipcacheArtifact, isEverywhere, namesFor } from './names.ts';
+import { type ArtifactDescriptor, ipcacheArtifact, isEverywhere } from './names.ts';
+import { alwaysLocal, namesFor } from './needs.ts';
 import { isShadowed } from './shadow.ts';
 
 export function computeSpan(snapshot: SpanSnapshot): ReadonlyMap<NodeName, HeldSet> {

@@ -3,7 +3,8 @@ import { type Cidr, createPrefixTable, type IdentityId, type PrefixTable } from 
 import type { Digest, NodeName } from '@axoneme/std';
 import type { HeldSet, SpanDiff } from './diff.ts';
 import type { SpanNode, SpanSubject, SpanWorkload } from './inputs.ts';
-import { type ArtifactDescriptor, alwaysLocal, ipcacheArtifact, isEverywhere, namesFor } from './names.ts';
+import { type ArtifactDescriptor, ipcacheArtifact, isEverywhere } from './names.ts';
+import { alwaysLocal, namesFor } from './needs.ts';
 import { isShadowed, isStray, touchesPods } from './shadow.ts';
 import { createWants, type Wants } from './wants.ts';
 
