@@ -69,6 +69,9 @@ interface Progress {
   pendingHello: Hello | undefined;
 }
 
+/** Nack of a node that applied everything but the artifact it names. */
+const partialCode = 'agent/host-policy-reverted';
+
 export function createSession(d: SessionDeps, config: SessionConfig): Session {
   const p: Progress = {
     ready: false,
@@ -84,6 +87,8 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
   const nackBackoff: Backoff = createBackoff(config.nackBackoff);
   let ackTimer: Timer | undefined;
   let retryTimer: Timer | undefined;
+  // what was desired when the node took all but a part: only something newer is worth sending before the retry
+  let partial: number | undefined;
   let holdTimer: Timer | undefined;
   let leave: (() => void) | undefined;
   let admitted = false;
@@ -158,6 +163,10 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
 
   const pump = (): void => {
     judge();
+    if (retryTimer !== undefined && partial !== undefined && (d.state.position()?.revision ?? 0) > partial) {
+      retryTimer.cancel();
+      retryTimer = undefined;
+    }
     if (!p.ready || p.closed || p.writing || p.inflight !== undefined || retryTimer !== undefined || d.state.position() === undefined)
       return;
     if (p.greeted && d.state.lag().size === 0) return;
@@ -222,12 +231,16 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
     pump();
   };
   const onNack = (nack: Nack): void => {
-    if (answered(nack.revision) === undefined) return;
+    const refused = answered(nack.revision);
+    if (refused === undefined) return;
     d.events.nack(nack);
+    partial = nack.code === partialCode ? refused.revision : undefined;
     retryTimer = d.clock.after(nackBackoff.nextMs(), () => {
       retryTimer = undefined;
       pump();
     });
+    // what came meanwhile need not wait
+    if (partial !== undefined) pump();
     // What the node holds is not what we thought: only its own list helps.
     if (nack.code.includes('mismatch')) askForHeld();
   };
