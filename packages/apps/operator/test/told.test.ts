@@ -210,6 +210,7 @@ describe('the status writer', () => {
       world: lab.world,
       clock,
       verdict: verdicts.get,
+      changed: verdicts.takeChanged,
       acked: () => acked,
       linter: createLinter(() => compiled),
       state: () => compiled,
@@ -241,6 +242,23 @@ describe('the status writer', () => {
     await run();
     const told = writes.filter((w) => w.kind === 'CiliumNetworkPolicy').at(-1);
     expect(JSON.stringify(told)).not.toContain('selects no pod');
+    // a new object, an edit and a deletion are noticed without a look at all others
+    const count = writes.length;
+    const late = lab.policy('CiliumNetworkPolicy', 'late', { endpointSelector: web, ingress: [{}] });
+    verdicts.update(lab.compile(), 3, lab.compiler.takeVerdictChanges());
+    acked = 3;
+    await run();
+    expect(writes.length).toBe(count + 1);
+    lab.policy('CiliumNetworkPolicy', 'late', { endpointSelector: 7 }, { generation: 2 });
+    await run();
+    expect(writes.length).toBe(count + 1);
+    verdicts.update(lab.compile(), 4, lab.compiler.takeVerdictChanges());
+    await run();
+    expect(JSON.stringify(writes.at(-1))).toContain('ValidationFailed');
+    lab.drop('CiliumNetworkPolicy', 'late');
+    verdicts.update(lab.compile(), 5, lab.compiler.takeVerdictChanges());
+    await run();
+    expect([writes.length, verdicts.get(late)]).toEqual([count + 2, undefined]);
   });
 });
 

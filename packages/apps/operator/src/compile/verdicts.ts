@@ -12,6 +12,8 @@ export interface Verdicts {
   /** `changes`: since the last call. `refusals`: by key of the table, what a gate did not let through. */
   update(compiled: Compiled, revision: number, changes: VerdictChanges, refusals?: ReadonlyMap<string, Refusal>): void;
   get(key: string): PolicyVerdict | undefined;
+  /** Keys whose verdict is another one, or gone, since the last call. */
+  takeChanged(): ReadonlySet<string>;
 }
 
 interface Seat {
@@ -84,6 +86,8 @@ const same = (a: Inputs | undefined, b: Inputs): boolean =>
 const refers = (row: ParsedRow): boolean => row.rules.some((r) => r.entries.some((e) => (e.references?.length ?? 0) > 0));
 const hosts = (row: ParsedRow): boolean => row.rules.some((r) => r.subjectKind === 'nodes');
 
+/** A replica that does not lead never asks; more than this is remembered as "any". */
+const CHANGED_MAX = 200_000;
 const noRefusals: ReadonlyMap<string, Refusal> = new Map();
 
 export function createVerdicts(): Verdicts {
@@ -93,6 +97,14 @@ export function createVerdicts(): Verdicts {
   const onHosts = new Set<string>();
   const seating = createSeating();
   let refused = noRefusals;
+  let changed = new Set<string>();
+  let overflown = false;
+  const note = (key: string): void => {
+    changed.add(key);
+    if (changed.size <= CHANGED_MAX) return;
+    overflown = true;
+    changed.clear();
+  };
 
   const nodesOf = (compiled: Compiled, key: string): readonly string[] => {
     const nodes = new Set<string>();
@@ -110,7 +122,10 @@ export function createVerdicts(): Verdicts {
     const row = compiled.policies.get(key);
     mark(referring, key, row !== undefined && refers(row));
     mark(onHosts, key, row !== undefined && hosts(row));
-    if (row === undefined) return void held.delete(key);
+    if (row === undefined) {
+      note(key);
+      return void held.delete(key);
+    }
     const old = held.get(key);
     const inputs = { row, missing: compiled.missing(key), refused: refused.get(key) };
     const equal = same(old, inputs);
@@ -118,6 +133,7 @@ export function createVerdicts(): Verdicts {
     const nodes = nodesOf(compiled, key);
     if (equal && nodes.join() === old?.verdict.nodes.join()) return;
     held.set(key, { ...inputs, verdict: verdictOf(inputs, nodes, revision) });
+    note(key);
   };
 
   return {
@@ -133,5 +149,11 @@ export function createVerdicts(): Verdicts {
       for (const key of keys) look(compiled, revision, key, moved.has(key));
     },
     get: (key) => held.get(key)?.verdict,
+    takeChanged() {
+      const keys = overflown ? new Set(held.keys()) : changed;
+      overflown = false;
+      changed = new Set();
+      return keys;
+    },
   };
 }

@@ -37,6 +37,7 @@ export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
       assertLeader,
       linter: d.linter,
       verdict: (key) => d.loop().verdicts.get(key),
+      changed: () => d.loop().verdicts.takeChanged(),
       state: () => d.loop().last(),
       later: later(() => policies),
     }),

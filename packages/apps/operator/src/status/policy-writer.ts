@@ -13,6 +13,8 @@ export interface PolicyStatusWriterDeps {
   readonly world: World;
   readonly clock: Clock;
   readonly verdict: (key: string) => PolicyVerdict | undefined;
+  /** Keys whose verdict is another one since the last call. */
+  readonly changed: () => ReadonlySet<string>;
   readonly acked: Acked;
   readonly linter: Linter;
   /** Changes with the cluster: lints may be different then. */
@@ -62,13 +64,13 @@ export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Pr
       if (!isKubeError(e, 'kube/not-found')) throw e;
     }
   };
-  const forgetGone = (): void => {
-    for (const key of written.keys()) {
-      if (world.tables.policies.has(key)) continue;
-      written.delete(key);
-      settled.delete(key);
-      linter.forget(key);
-    }
+  /** Policies to look at; at first all. */
+  let open: Set<string> | undefined;
+  const forget = (key: string): void => {
+    open?.delete(key);
+    written.delete(key);
+    settled.delete(key);
+    linter.forget(key);
   };
   /** Lints of settled policies change with the cluster; the others are looked at anyway. */
   const sweep = async (): Promise<void> => {
@@ -79,29 +81,42 @@ export function createPolicyStatusWriter(deps: PolicyStatusWriterDeps): () => Pr
     swept = state;
     const pause = createYielder();
     for (const [key, v] of [...settled]) {
-      if (linter.look(key, v)) settled.delete(key);
+      if (linter.look(key, v)) {
+        settled.delete(key);
+        open?.add(key);
+      }
       await pause();
     }
     const end = clock.monotonicMs();
     sweepAt = end + Math.max(SWEEP_MS, (end - start) * SWEEP_SHARE);
   };
 
+  const look = async (key: string, p: PolicyRow, now: string): Promise<void> => {
+    const v = deps.verdict(key);
+    // the compiler has not seen this version yet
+    if (v === undefined || v.generation !== p.generation) return;
+    const mine = written.get(key);
+    const held = mine?.uid === p.uid ? mine.status : (p.object.status as PolicyStatus | undefined);
+    linter.look(key, v);
+    const status = policyStatus(v, deps.acked, held, now, linter.held(key));
+    if (essence(status) !== essence(held)) await write(p, status);
+    written.set(key, { uid: p.uid, status });
+    // what was enforced everywhere stays so: acknowledged revisions only grow. But a node may take a host policy back later
+    if (status.pendingNodes.length > 0 || v.onNodes || deps.verdict(key) !== v) return;
+    settled.set(key, v);
+    open?.delete(key);
+  };
+
   return async () => {
     const now = new Date(clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z');
-    forgetGone();
+    open ??= new Set(world.tables.policies.keys());
+    for (const key of deps.changed()) open.add(key);
     await sweep();
-    for (const [key, p] of world.tables.policies) {
-      const v = deps.verdict(key);
-      // what was enforced everywhere stays so: acknowledged revisions only grow, host policies aside
-      if (shapes[p.kind] === 'none' || v === undefined || v.generation !== p.generation || settled.get(key) === v) continue;
-      const mine = written.get(key);
-      const held = mine?.uid === p.uid ? mine.status : (p.object.status as PolicyStatus | undefined);
-      linter.look(key, v);
-      const status = policyStatus(v, deps.acked, held, now, linter.held(key));
-      if (essence(status) !== essence(held)) await write(p, status);
-      written.set(key, { uid: p.uid, status });
-      // a node may take a host policy back later
-      if (status.pendingNodes.length === 0 && !v.onNodes) settled.set(key, v);
+    for (const key of [...open]) {
+      const p = world.tables.policies.get(key);
+      if (p === undefined) forget(key);
+      else if (shapes[p.kind] === 'none') open.delete(key);
+      else await look(key, p, now);
     }
   };
 }
