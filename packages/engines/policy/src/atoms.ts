@@ -157,6 +157,9 @@ export function peerTemplates(prepared: Prepared, atoms: readonly Atom[], peerPo
 
 /** One row a key: the higher precedence, then the lower rule id. Rows under a wider, stronger one are dropped: they could never decide. */
 function mergeTemplates(all: readonly RowTemplate[], above: StrongRows): RowTemplate[] {
+  const only = all.length === 1 ? all[0] : undefined;
+  // Most peers have one row.
+  if (only !== undefined && above.highest <= only.precedence) return [only];
   const byKey = new Map<number, RowTemplate>();
   for (const t of all) {
     const key = templateKey(t.direction, t.protocol, t.prefix);
