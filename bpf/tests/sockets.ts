@@ -1,0 +1,185 @@
+// Real sockets for tests of services at the socket: a process inside a cgroup and a network namespace that serves, connects, sends and binds
+// as it is told.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, rmdirSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { bpf, dp, type Lab, netlink } from './kit.ts';
+import { family, IP, PROTO } from './names.ts';
+
+export const HOOKS = [
+  ...['connect4', 'connect6', 'sendmsg4', 'sendmsg6', 'recvmsg4', 'recvmsg6', 'getpeername4', 'getpeername6'],
+  ...['post_bind4', 'post_bind6'],
+];
+
+const MAN = `
+const net = require('node:net'), dgram = require('node:dgram'), fs = require('node:fs');
+if (process.argv[1]) fs.writeFileSync(process.argv[1] + '/cgroup.procs', String(process.pid));
+const kept = new Map();
+const typeOf = (host) => (host.includes(':') ? 'udp6' : 'udp4');
+const udp = (type, host, port, connected) => new Promise((done) => {
+  const s = dgram.createSocket(type);
+  const finish = (r) => { s.close(); done(r); };
+  s.on('message', (m, from) => finish({ text: String(m), from: from.address + ' ' + from.port }));
+  s.on('error', (e) => finish({ error: e.code }));
+  const sent = (e) => { if (e) finish({ error: e.code }); };
+  if (connected) s.connect(port, host, (e) => (e ? finish({ error: e.code }) : s.send('x', sent)));
+  else s.send('x', port, host, sent);
+});
+const does = {
+  tcp: ({ host, port }) => new Promise((done) => {
+    const s = net.connect({ host, port });
+    let text = '';
+    s.on('connect', () => { s.peer = s.remoteAddress + ' ' + s.remotePort; });
+    s.on('data', (d) => { text += d; });
+    s.on('end', () => { s.destroy(); done({ text, peer: s.peer }); });
+    s.on('error', (e) => done({ error: e.code }));
+  }),
+  udp: ({ host, port }) => udp(typeOf(host), host, port, false),
+  connected: ({ host, port }) => udp(typeOf(host), host, port, true),
+  bindTcp: ({ host, port }) => new Promise((done) => {
+    const s = net.createServer();
+    s.on('error', (e) => done({ error: e.code }));
+    s.listen({ host, port }, () => s.close(() => done({ text: 'bound' })));
+  }),
+  bindUdp: ({ host, port }) => new Promise((done) => {
+    const s = dgram.createSocket(typeOf(host));
+    s.on('error', (e) => { s.close(); done({ error: e.code }); });
+    s.bind({ port, address: host }, () => { s.close(); done({ text: 'bound' }); });
+  }),
+  serve: async ({ name, port }) => {
+    const tcp = net.createServer((s) => s.end(name));
+    await new Promise((ok, no) => tcp.on('error', no).listen({ host: '::', port }, ok));
+    for (const type of ['udp4', 'udp6']) {
+      const u = dgram.createSocket(type === 'udp4' ? { type } : { type, ipv6Only: true });
+      u.on('message', (_m, from) => u.send(name, from.port, from.address));
+      await new Promise((ok, no) => u.on('error', no).bind({ port: tcp.address().port, address: type === 'udp4' ? '127.0.0.1' : '::1' }, ok));
+    }
+    return { port: tcp.address().port };
+  },
+  // a connected UDP socket that stays: 'open' makes it, 'ask' sends one question on it
+  open: ({ id, host, port }) => new Promise((done) => {
+    const s = dgram.createSocket(typeOf(host));
+    kept.set(id, s);
+    s.on('error', (e) => { s.gone = e.code; s.then?.({ error: e.code }); });
+    s.on('message', (m) => s.then?.({ text: String(m) }));
+    s.connect(port, host, (e) => done(e ? { error: e.code } : { text: 'open' }));
+  }),
+  ask: ({ id }) => new Promise((done) => {
+    const s = kept.get(id);
+    if (s.gone) return done({ error: s.gone });
+    s.then = done;
+    s.send('x', (e) => { if (e) done({ error: e.code }); });
+  }),
+};
+require('node:readline').createInterface({ input: process.stdin }).on('line', async (line) => {
+  const [n, what] = JSON.parse(line);
+  const answer = await does[what.kind](what).catch((e) => ({ error: e.code ?? String(e) }));
+  process.stdout.write(JSON.stringify([n, answer]) + '\\n');
+});
+process.stdin.on('end', () => process.exit());
+process.stdout.write('[0, {}]\\n');
+`;
+
+export type Answer = Readonly<Partial<Record<'text' | 'peer' | 'from' | 'error', string>>>;
+export type Kind = 'tcp' | 'udp' | 'connected' | 'bindTcp' | 'bindUdp';
+
+export interface Man {
+  act(kind: Kind, host: string, port: number): Promise<Answer>;
+  /** Listens on both loopbacks and answers with `name`. */
+  serve(name: string, port?: number): Promise<number>;
+  open(id: string, host: string, port: number): Promise<Answer>;
+  ask(id: string): Promise<Answer>;
+  stop(): Promise<void>;
+}
+
+/** `cgroup`: empty for this process's own; `netns`: its name, without it this process's own. */
+export async function createMan(cgroup: string, netns?: string): Promise<Man> {
+  const enter = netns === undefined ? [] : ['nsenter', `--net=/run/netns/${netns}`];
+  const [command = '', ...args] = [...enter, process.execPath, '-e', MAN, cgroup];
+  const child: ChildProcess = spawn(command, args, { env: { ...process.env, NODE_OPTIONS: '' }, stdio: ['pipe', 'pipe', 'inherit'] });
+  const waiting = new Map<number, (a: unknown) => void>();
+  let last = 0;
+  const ready = new Promise((ok) => waiting.set(0, ok));
+  createInterface({ input: child.stdout! }).on('line', (line) => {
+    const [n, answer] = JSON.parse(line) as [number, unknown];
+    waiting.get(n)?.(answer);
+    waiting.delete(n);
+  });
+  await ready;
+  const tell = <T>(what: object): Promise<T> =>
+    new Promise((done) => {
+      waiting.set(++last, done as (a: unknown) => void);
+      child.stdin!.write(`${JSON.stringify([last, what])}\n`);
+    });
+  return {
+    act: (kind, host, port) => tell({ kind, host, port }),
+    serve: async (name, port = 0) => {
+      const r = await tell<{ port?: number; error?: string }>({ kind: 'serve', name, port });
+      if (r.port === undefined) throw new TypeError(`cannot serve ${name}: ${r.error}`);
+      return r.port;
+    },
+    open: (id, host, port) => tell({ kind: 'open', id, host, port }),
+    ask: (id) => tell({ kind: 'ask', id }),
+    async stop() {
+      child.stdin!.end();
+      if (child.exitCode === null) await once(child, 'exit');
+    },
+  };
+}
+
+/** A cgroup with our programs on it, gone after `close`. */
+export function createCgroup(lab: Lab, name: string) {
+  const path = `${bpf.findCgroup2()}/${name}-${process.pid}`;
+  mkdirSync(path);
+  const links = HOOKS.map((h) => bpf.attachCgroup(lab.program(`sock_${h}`), path));
+  return {
+    path,
+    close: (): void => {
+      for (const l of links) l.close();
+      rmdirSync(path);
+    },
+  };
+}
+
+/** A namespace with its loopback up and these addresses on it. */
+export function createNetns(
+  name: string,
+  addresses: readonly string[] = [],
+): { readonly name: string; readonly cookie: bigint; close: () => void } {
+  const full = `axs${process.pid % 100_000}-${name}`;
+  const ip = (...args: string[]): void => void execFileSync('ip', args);
+  ip('netns', 'add', full);
+  ip('-n', full, 'link', 'set', 'lo', 'up');
+  for (const a of addresses) ip('-n', full, 'addr', 'add', a, 'dev', 'lo');
+  const cookie = netlink.inNetns(netlink.netnsPath(full), () => bpf.netnsCookie());
+  return { name: full, cookie, close: () => ip('netns', 'del', full) };
+}
+
+export type Backend = readonly [ip: string, port: number];
+
+export interface ServiceSpec {
+  readonly vip: string;
+  readonly port: number;
+  readonly set: bigint;
+  readonly backends: readonly Backend[];
+  readonly flags?: number;
+  readonly affinityS?: number;
+  readonly serviceId?: number;
+  /** Of clients outside the cluster; the same as for those inside unless given. */
+  readonly setOut?: bigint;
+}
+
+/** Slots first, then the frontends of TCP and UDP that name them. */
+export function putService(lab: Lab, s: ServiceSpec): void {
+  const v = family(s.vip);
+  for (const [index, [ip, port]] of s.backends.entries()) {
+    lab.put(dp.tables.lb_slot, { set: s.set, index }, { addr: IP.table(ip), port, family: v, flags: 0, backendId: port });
+  }
+  const n = s.backends.length;
+  for (const proto of [PROTO.tcp, PROTO.udp]) {
+    const sets = { setOut: s.setOut ?? s.set, setIn: s.set, countOut: n, countIn: n, maglevSize: 0 };
+    const value = { ...sets, serviceId: s.serviceId ?? 5, affinityS: s.affinityS ?? 0, flags: s.flags ?? dp.LbFlag.reject };
+    lab.put(dp.tables.lb_frontend, { addr: IP.table(s.vip), port: s.port, proto, family: v }, value);
+  }
+}
