@@ -49,8 +49,8 @@ call_only int host_arrival(struct __sk_buff *skb, struct slow *s)
 	name_ends(s);
 	if (host_exempt(skb, s, &s->src))
 		return TC_ACT_OK;
-	/* nobody outside has an address of ours */
-	if (s->src.kind != SIDE_REMOTE)
+	/* nobody outside has an address of ours; pods elsewhere come through the tunnel, their nodes may come plain */
+	if (s->src.kind != SIDE_REMOTE || (!is_node(s->src.identity) && tunnelled(node(), &s->src)))
 		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_INGRESS);
 	return AXO_NEED_SLOW;
 }

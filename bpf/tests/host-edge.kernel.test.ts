@@ -178,10 +178,14 @@ describe.each(FAMILIES)('IPv%i', (f) => {
 
   test('nobody outside has an address of ours', () => {
     given(0);
-    for (const src of [at.node, at.router, at.a]) {
-      expect(comes(to({}, src))).toBe(VERDICT.drop);
+    // a pod elsewhere would come through the tunnel; its node may come plain
+    for (const src of [at.node, at.router, at.a, at.c]) {
+      expect([src, comes(to({}, src))]).toEqual([src, VERDICT.drop]);
       expect(last()).toMatchObject({ reason: 132 });
     }
+    expect(comes(to({}, more.peer))).toBe(VERDICT.ok);
+    lab.config({ ...base, flags: enforced & ~dp.NodeFlag.tunnel });
+    expect(comes(to({}, at.c))).toBe(VERDICT.ok);
   });
 
   test('a protocol without ports is judged by its number', () => {

@@ -45,6 +45,8 @@ interface Path {
   readonly send: (f: Family, s: Partial<PacketSpec>, back?: boolean) => number;
   readonly pass: number;
   readonly passBack: number;
+  /** Native routing: without a tunnel. */
+  readonly native?: true;
 }
 
 const frame = (src: string, dst: string, s: Partial<PacketSpec>): Buffer => packet({ src, dst, payload: Buffer.alloc(60), ...s });
@@ -135,6 +137,7 @@ const PATHS: readonly Path[] = [
         : program('from_netdev', frame(ADDRESS[f].c, ADDRESS[f].node, s), 1),
     pass: VERDICT.ok,
     passBack: VERDICT.ok,
+    native: true,
   },
   {
     name: 'node → pod elsewhere, native',
@@ -146,6 +149,7 @@ const PATHS: readonly Path[] = [
         : program('to_netdev', frame(ADDRESS[f].node, ADDRESS[f].c, s)),
     pass: VERDICT.ok,
     passBack: VERDICT.ok,
+    native: true,
   },
 ];
 
@@ -183,6 +187,9 @@ const KINDS: readonly Kind[] = [
 describe.each(FAMILIES)('IPv%i', (f) => {
   describe.each(PATHS)('$name', (path) => {
     const dir = path.direction === 'egress' ? 1 : 0;
+    beforeEach(() => {
+      if (path.native) lab.config({ ...base, flags: enforced & ~dp.NodeFlag.tunnel });
+    });
 
     test.each(KINDS)('$name: not enforced, default deny, deny, allow, answers, and back', (kind) => {
       const row = { direction: path.direction, peer: path.peer, ...kind.row(f) } as PolicyRow;
