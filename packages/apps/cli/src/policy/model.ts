@@ -41,12 +41,14 @@ interface EndContext {
   readonly free: (family: IpFamily) => IpAddr;
 }
 
-export function workloadEnd(w: Workload, addresses: readonly IpAddr[]): SceneEnd {
+/** Port names belong to identities: workloads with equal labels share theirs. */
+function workloadEnd(w: Workload, addresses: readonly IpAddr[], world: ManifestWorld): SceneEnd {
+  const alike = world.workloads.filter((o) => !o.hostNetwork && o.labels.text === w.labels.text);
   return {
     kind: 'pod',
     name: workloadTitle(w),
     labels: w.labels,
-    namedPorts: w.namedPorts,
+    namedPorts: alike.flatMap((o) => o.namedPorts),
     addresses,
     ...(w.node === undefined ? {} : { node: w.node }),
   };
@@ -85,7 +87,7 @@ function workloadNamed(text: string, namespace: string, kind: string | undefined
     const kinds = found.map((w) => `${namespace}/${w.kind.toLowerCase()}/${name}`).join(' or ');
     throw new AppError({ code: 'cli/usage', message: `"${text}" could be several workloads`, hint: `write ${kinds}` });
   }
-  if (!one.hostNetwork) return workloadEnd(one, ctx.addressesOf(one));
+  if (!one.hostNetwork) return workloadEnd(one, ctx.addressesOf(one), ctx.world);
   // It has no network of its own: policy sees its node.
   const node = ctx.scene.nodes.find((n) => n.name === one.node);
   if (node !== undefined) return { kind: 'node', name: `${workloadTitle(one)} on Node ${node.name}`, local: false, node };
@@ -118,7 +120,7 @@ function placeHosts(from: SceneEnd, to: SceneEnd, ctx: EndContext): readonly [Sc
 /** Whoever has the address. */
 function endAt(ip: IpAddr, ctx: EndContext): SceneEnd {
   const owner = ctx.world.workloads.find((w) => !w.hostNetwork && w.addresses.includes(ip));
-  if (owner !== undefined) return { ...workloadEnd(owner, [ip]), name: `${workloadTitle(owner)} (${ip})` };
+  if (owner !== undefined) return { ...workloadEnd(owner, [ip], ctx.world), name: `${workloadTitle(owner)} (${ip})` };
   const node = ctx.scene.nodes.find((n) => n.addresses.includes(ip));
   if (node !== undefined) return { kind: 'node', name: `Node ${node.name} (${ip})`, local: false, node: { ...node, addresses: [ip] } };
   return { kind: 'outside', name: ip, addresses: [ip] };
