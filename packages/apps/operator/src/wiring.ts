@@ -258,6 +258,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
       tables: world.tables,
       reported: (node, table) => server.hub.link(node as NodeName)?.lastAck?.tables[table]?.capacity,
       decision: () => loop.decision(),
+      log,
     },
     config,
   );

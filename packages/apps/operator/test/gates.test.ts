@@ -1,4 +1,5 @@
 import { labelsToMap } from '@axoneme/model';
+import { AppError } from '@axoneme/std';
 import { createRandom, runSeed } from '@axoneme/testkit';
 import { describe, expect, test } from '@jest/globals';
 import { createLab, keyOfPolicy, type Lab, labConfig } from './lab.ts';
@@ -305,4 +306,28 @@ test(`what is kept of invariants between checks equals a check from scratch (see
     fresh.decide();
     expect(counts(lab)).toEqual(counts(fresh));
   }
+});
+
+test('a gate that fails stops nobody and says so', () => {
+  const lab = cluster();
+  // an object that no parser expects: the gate must not take the other changes with it
+  lab.world.set(
+    'invariants',
+    'odd',
+    new Proxy(
+      {},
+      {
+        get: () => {
+          throw new AppError({ code: 'test/odd', message: 'odd object' });
+        },
+      },
+    ),
+  );
+  const key = lab.policy('CiliumNetworkPolicy', 'deny', deny);
+  expect(lab.decide().refusals.size).toBe(0);
+  expect(lab.compiler.units.used(key)).toBeDefined();
+  expect(lab.gates.components[1]!.health()).toMatchObject({ state: 'degraded', reason: expect.stringContaining('gate invariants failed') });
+  lab.world.remove('invariants', 'odd');
+  lab.decide();
+  expect(lab.gates.components[1]!.health()).toEqual({ state: 'ok' });
 });

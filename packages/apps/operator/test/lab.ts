@@ -1,7 +1,7 @@
 // A small cluster for tests: world, compiler, dispatcher, and nodes that apply what they are given in the order of the kernel tables.
 import { applyOrder, type KeyOf, type Row, type TableName, tables as tableTraits, unpackRows, type ValueOf } from '@axoneme/datapath';
 import { labelsToMap } from '@axoneme/model';
-import { unwrap } from '@axoneme/std';
+import { silentLog, unwrap } from '@axoneme/std';
 import { type Compiled, createCompiler } from '../src/compile/compiler.ts';
 import { createDispatcher } from '../src/compile/dispatch.ts';
 import type { Decision } from '../src/compile/gates/gatekeeper.ts';
@@ -98,7 +98,10 @@ export function createLab(config: OperatorConfig = labConfig(), given0?: World):
   const { given, hub } = createHubModel();
   const dispatcher = createDispatcher({ tables: world.tables, compiler, hub: () => hub as never });
   let decision: Decision | undefined;
-  const gates = createGates({ compiler, dispatcher, tables: world.tables, reported: () => undefined, decision: () => decision }, config);
+  const gates = createGates(
+    { compiler, dispatcher, tables: world.tables, reported: () => undefined, decision: () => decision, log: silentLog },
+    config,
+  );
   if (given0 === undefined) world.set('namespaces', 'shop', { name: 'shop', labels: { 'kubernetes.io/metadata.name': 'shop' } });
   return {
     world,

@@ -1,3 +1,4 @@
+import { silentLog } from '@axoneme/std';
 import { createFakeClock } from '@axoneme/testkit';
 import { describe, expect, test } from '@jest/globals';
 import { createDispatcher } from '../src/compile/dispatch.ts';
@@ -5,7 +6,6 @@ import { createGates } from '../src/compile/gates/gates.ts';
 import { type CompileLoop, createCompileLoop } from '../src/compile/loop.ts';
 import { createHubModel, createLab, type Lab, labConfig } from './lab.ts';
 
-const log = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined, child: () => log } as never;
 const web = { matchLabels: { app: 'web' } };
 
 interface Running {
@@ -23,11 +23,11 @@ function start(config: object = {}): Running {
   const { hub } = createHubModel();
   const dispatcher = createDispatcher({ tables: world.tables, compiler, hub: () => hub as never });
   const gates = createGates(
-    { compiler, dispatcher, tables: world.tables, reported: () => undefined, decision: () => undefined },
+    { compiler, dispatcher, tables: world.tables, reported: () => undefined, decision: () => undefined, log: silentLog },
     labConfig(config),
   );
   const loop = createCompileLoop({
-    ...{ world, compiler, dispatcher, clock, log, gatekeeper: gates.gatekeeper },
+    ...{ world, compiler, dispatcher, clock, log: silentLog, gatekeeper: gates.gatekeeper },
     epoch: () => 1,
     settled: () => running.acked,
     onCompiled: () => undefined,

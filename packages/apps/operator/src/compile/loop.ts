@@ -1,6 +1,6 @@
 // The compile loop: notes changes, compiles at its own pace, gives every node its desired artifacts at a new revision. Called by wiring.ts.
 import type { Clock, Log } from '@axoneme/std';
-import type { Dirty, TableName, World } from '../world/world.ts';
+import type { Dirty, World } from '../world/world.ts';
 import type { Compiled, Compiler } from './compiler.ts';
 import type { Dispatcher } from './dispatch.ts';
 import type { Decision, Gatekeeper } from './gates/gatekeeper.ts';
@@ -42,9 +42,8 @@ export interface CompileLoop {
 const QUIET_MS = 4;
 /** A node that never acknowledges does not keep numbers alive for ever. */
 const SETTLE_MAX_MS = 30_000;
-/** What was refused is tried again with the next change of a user or a node, else at this pace. */
+/** What was refused is tried again with the next change of a policy, group or invariant, else at this pace. */
 const RETRY_MS = 5_000;
-const RETRY_AT_ONCE: readonly TableName[] = ['policies', 'cidrGroups', 'invariants', 'nodes'];
 
 export function createCompileLoop(d: LoopDeps): CompileLoop {
   const verdicts = createVerdicts();
@@ -80,7 +79,9 @@ export function createCompileLoop(d: LoopDeps): CompileLoop {
   const retries = (dirty: Dirty): boolean => {
     if (d.gatekeeper.refusals().size === 0) return false;
     const now = d.clock.monotonicMs();
-    if (RETRY_AT_ONCE.some((t) => dirty.has(t)) || now >= retryAt) {
+    // a policy is dirty after each write of its status too
+    const fresh = d.compiler.units.open().some((u) => d.compiler.units.used(u.key) === u.wanted);
+    if (fresh || dirty.has('invariants') || now >= retryAt) {
       retryAt = now + RETRY_MS;
       return true;
     }

@@ -1,6 +1,6 @@
 // One reflector per kind the operator reads; each projects objects to rows and notes changes in the world. Called by wiring.ts.
 
-import type { Clock, Health, Living, Log } from '@axoneme/std';
+import { type Clock, canonicalJson, type Health, type Living, type Log } from '@axoneme/std';
 import { type Change, createReflector, type KubeClient, type KubeObject, type Reflector, type Resource, resources } from 'kopf-ts';
 import {
   projectCidrGroup,
@@ -99,6 +99,10 @@ const specs: readonly SourceSpec[] = [
   { resource: ciliumResources.nodes, table: 'ciliumNodes', project: projectCiliumNode },
 ];
 
+/** Tables of rows that leave most of an object out: a heartbeat of a node, say, changes no row and is nobody's business. */
+const trimmed: ReadonlySet<TableName> = new Set(['pods', 'namespaces', 'nodes', 'identities', 'ciliumNodes', 'cidrGroups']);
+const sameRow = (a: unknown, b: unknown): boolean => a !== undefined && canonicalJson(a) === canonicalJson(b);
+
 export interface Sources extends Living {
   /** Resolves after the first complete list of every kind. */
   readonly synced: Promise<void>;
@@ -125,8 +129,10 @@ export function createSources(deps: {
       ...(s.optional === true ? { absentMs: ABSENT_MS } : {}),
       project: (o: KubeObject) => s.project(o as unknown as Raw),
       onChange: (c: Change<unknown>) => {
-        if (c.kind === 'delete') world.remove(s.table, prefix + c.key);
-        else world.set(s.table, prefix + c.key, c.value as never);
+        const key = prefix + c.key;
+        if (c.kind === 'delete') world.remove(s.table, key);
+        else if (trimmed.has(s.table) && sameRow(world.tables[s.table].get(key), c.value)) return;
+        else world.set(s.table, key, c.value as never);
       },
     });
   });

@@ -24,6 +24,8 @@ export interface GatekeeperDeps {
   readonly compiler: Pick<Compiler, 'again' | 'units'>;
   readonly stage: (compiled: Compiled) => void;
   readonly gates: readonly Gate[];
+  /** A gate that cannot answer (then with an error) stops nobody: nothing would go through any more. */
+  readonly onAnswer: (gate: string, error: unknown) => void;
 }
 
 /** A batch is not cut into pieces without end: what is left after so many compiles is judged as a whole. */
@@ -55,7 +57,17 @@ export function createGatekeeper(d: GatekeeperDeps): Gatekeeper {
   /** Before the first decision nothing is enforced: that state is no measure for what may be broken. */
   let begun = false;
 
-  const check = (compiled: Compiled): readonly Breach[] => d.gates.flatMap((g) => g.check(compiled));
+  const check = (compiled: Compiled): readonly Breach[] =>
+    d.gates.flatMap((g) => {
+      try {
+        const breaches = g.check(compiled);
+        d.onAnswer(g.name, undefined);
+        return breaches;
+      } catch (error) {
+        d.onAnswer(g.name, error);
+        return [];
+      }
+    });
   const use = (t: Trial, list: readonly Unit[], which: 'wanted' | 'admitted'): void => {
     for (const u of list) if (units.use(u.key, which)) t.stale = true;
   };

@@ -1,5 +1,5 @@
 // The gates of this operator, and what its components say of them. Called by wiring.ts.
-import type { Health } from '@axoneme/std';
+import { describeError, type Health, type Log } from '@axoneme/std';
 import type { OperatorConfig } from '../../config.ts';
 import type { Tables } from '../../world/world.ts';
 import type { Compiler } from '../compiler.ts';
@@ -24,6 +24,7 @@ export interface GatesDeps {
   /** Rows of a node's map as its agent says. */
   readonly reported: (node: string, table: string) => number | undefined;
   readonly decision: () => Decision | undefined;
+  readonly log: Log;
 }
 
 const NAMED_MAX = 3;
@@ -39,7 +40,22 @@ export function createGates(d: GatesDeps, config: OperatorConfig): Gates {
   const capacity = createCapacityGate({ counts: d.dispatcher.counts, reported: d.reported, configured: config.mapSizes });
   const hosts = createHostSafetyGate({ tables: d.tables, config });
   const invariants = createInvariantGate(d.tables, config.clusterName);
-  const gatekeeper = createGatekeeper({ compiler: d.compiler, stage: d.dispatcher.stage, gates: [capacity, hosts, invariants] });
+  /** Gates that could not answer when asked last. */
+  const failed = new Map<string, string>();
+  const onAnswer = (gate: string, error: unknown): void => {
+    if (error === undefined) {
+      failed.delete(gate);
+      return;
+    }
+    if (!failed.has(gate)) d.log.error('a gate failed, changes go through without it', { gate, error });
+    failed.set(gate, describeError(error));
+  };
+  const gatekeeper = createGatekeeper({
+    compiler: d.compiler,
+    stage: d.dispatcher.stage,
+    gates: [capacity, hosts, invariants],
+    onAnswer,
+  });
   const breaches = () => d.decision()?.breaches ?? [];
   /** Refusals that no object's status can tell: of deleted objects and of CIDR groups. */
   const silent = (): string[] =>
@@ -60,7 +76,12 @@ export function createGates(d: GatesDeps, config: OperatorConfig): Gates {
       },
       {
         name: 'gates',
-        health: () => degraded([...breaches().flatMap((b) => (b.node === undefined ? [b.refusal.message] : [])), ...silent()]),
+        health: () =>
+          degraded([
+            ...breaches().flatMap((b) => (b.node === undefined ? [b.refusal.message] : [])),
+            ...silent(),
+            ...[...failed].map(([gate, why]) => `gate ${gate} failed: ${why}`),
+          ]),
       },
     ],
   };
