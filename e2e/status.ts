@@ -173,6 +173,20 @@ export function describeStatus(fixture: () => Fixture): void {
       expect(broken.message).toContain('CiliumNetworkPolicy default/closed ingressDeny[0]');
       await f.kubectl('delete', 'cnp', 'closed');
       await awaitCondition('reachabilityinvariant clients-reach-web', 'Holds', (c) => c.status === 'True');
+      // the same change where the invariant refuses: not enforced, and both ways of asking say why
+      await f.kubectl('patch', 'reachabilityinvariant', 'clients-reach-web', '--type=merge', '-p', '{"spec":{"action":"Refuse"}}');
+      await until('the invariant refuses', 5_000, async () =>
+        (await condition('reachabilityinvariant clients-reach-web', 'Holds'))?.status === 'True' ? true : undefined,
+      );
+      await f.apply(cnp('closed', { endpointSelector: web, ingressDeny: [fromClients] }));
+      expect(await awaitCondition('cnp closed', 'Enforced', (c) => c.reason === 'BreaksInvariant')).toMatchObject({
+        status: 'False',
+        message: expect.stringContaining('breaks ReachabilityInvariant clients-reach-web (MustReach): default/client-'),
+      });
+      const refused = await wait('cnp/closed');
+      expect([refused.code, refused.text]).toEqual([1, expect.stringContaining('was refused (BreaksInvariant)')]);
+      const [client] = await f.pods('app=client');
+      expect(await f.curl(client!, `http://${servers[0]!.ipv4}/`)).toBe('200');
     }, 60_000);
 
     test('a pod with our readiness gate is ready once its node enforces its policy, not before', async () => {
