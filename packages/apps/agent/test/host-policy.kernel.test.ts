@@ -42,7 +42,7 @@ const identities = (): number[] =>
   [...(pinnedMap(`${node.dir}/bpf/axoneme/maps/ipcache`)?.entries() ?? [])].map(([, v]) => v.readUInt32LE(0));
 const nacked = (from: number) => operator.nacks.slice(from).find((n) => n.code === 'agent/host-policy-reverted');
 
-describe('a host policy', () => {
+describe('P5-a: a host policy, agent and link real,', () => {
   test('that lets the node reach its operator is confirmed and stays', async () => {
     const good = hostPolicy(3, [toOperator()]);
     await operator.push(node.name, upserts(good));
