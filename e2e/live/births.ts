@@ -9,7 +9,7 @@ import { type Stage, settled } from '../truth/run.ts';
 
 const tool = path.join(root, 'e2e/native/build/first');
 const BATCH = 16;
-const BUDGET_MS = Number(process.env.AXONEME_BIRTHS_SECONDS ?? 45) * 1_000;
+const BUDGET_MS = Number(process.env.AXONEME_BIRTHS_SECONDS ?? 20) * 1_000;
 const NS = 'blog';
 
 interface PodJson {

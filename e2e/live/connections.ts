@@ -3,10 +3,9 @@ import { describe, expect, test } from '@jest/globals';
 import type { KubeObject } from '../truth/api.ts';
 import { anp, app, cnp, inNamespace, knp } from '../truth/dsl.ts';
 import { type Stage, settled } from '../truth/run.ts';
-import { flood, flows, sleep } from './floods.ts';
+import { sleep, startFloods } from './floods.ts';
 
 const RATE = 200;
-const SECONDS = 6;
 /** shop/a lives on node-1: from its own node, from the other one. */
 const pairs = [
   ['blog/b', 'shop/a'],
@@ -43,23 +42,24 @@ export function describeConnections(stage: () => Stage): void {
       async ({ deny }) => {
         const t = stage();
         const hasStatus = !deny.apiVersion.startsWith('networking');
-        const running = Promise.all(flows(t, pairs, ['udp', 'tcp']).map((f) => flood(t, f, RATE, SECONDS)));
-        await sleep(1_000);
+        const floods = startFloods(t, pairs, ['udp', 'tcp'], RATE);
+        await floods.answered();
         await t.api.apply(deny);
         const appliedMs = Date.now();
         if (hasStatus) await settled(t.api, deny);
         else await sleep(1_000);
         const enforcedMs = Date.now();
-        await sleep(1_200);
+        await sleep(1_000);
         const openingMs = Date.now();
         await t.api.remove(deny);
         const openedMs = Date.now();
-        for (const r of await running) {
+        // TCP sends again at growing intervals
+        await sleep(2_500);
+        for (const r of await floods.stop()) {
           const { flow } = r;
           expect({ flow, before: r.firstOkUnixMs > 0 && r.firstOkUnixMs < appliedMs }).toEqual({ flow, before: true });
           // nothing between enforcement and release: the longest silence covers it
           expect({ flow, gap: r.gapMaxMs, silent: r.gapMaxMs >= openingMs - enforcedMs - 20 }).toMatchObject({ flow, silent: true });
-          // TCP sends again at growing intervals; datagrams go on at once
           const resumed = r.lastOkUnixMs > openedMs && r.gapMaxMs < openedMs - appliedMs + (flow.includes('udp') ? 1_000 : 4_000);
           expect({ flow, gap: r.gapMaxMs, resumed }).toMatchObject({ flow, resumed: true });
         }

@@ -4,11 +4,11 @@ import { until } from '../fixture.ts';
 import type { KubeObject } from '../truth/api.ts';
 import { anp, app, ccnp, cnp, inNamespace, knp, type Spec } from '../truth/dsl.ts';
 import { type Stage, settled } from '../truth/run.ts';
-import { flood, flows } from './floods.ts';
+import { startFloods } from './floods.ts';
 
 const EDITS = 1_000;
 /** Every so many edits the last one is awaited on all nodes, so that many revisions are made. */
-const AWAIT_EVERY = 8;
+const AWAIT_EVERY = 16;
 const RATE = 250;
 
 const prefix = (i: number): string => ['10.9.9.0/24', '10.9.8.0/23', '10.9.9.9/32', '10.8.0.0/13', '10.0.0.0/9', '10.9.0.0/17'][i % 6]!;
@@ -106,14 +106,9 @@ export function describeEdits(stage: () => Stage): void {
 
     test('no forbidden packet passes, no allowed packet is lost', async () => {
       const t = stage();
-      const stop = new AbortController();
-      const rounds = async (pairs: Parameters<typeof flows>[1], kinds: Parameters<typeof flows>[2], rate: number) => {
-        const all = [];
-        while (!stop.signal.aborted) all.push(...(await Promise.all(flows(t, pairs, kinds).map((f) => flood(t, f, rate, 6)))));
-        return all;
-      };
-      const forbidden = Promise.all([
-        rounds(
+      const forbidden = [
+        startFloods(
+          t,
           [
             ['blog/a', 'shop/a'],
             ['bank/c', 'shop/a'],
@@ -124,7 +119,8 @@ export function describeEdits(stage: () => Stage): void {
           ['udp'],
           RATE,
         ),
-        rounds(
+        startFloods(
+          t,
           [
             ['bank/b', 'shop/a'],
             ['ext9', 'shop/a'],
@@ -132,8 +128,9 @@ export function describeEdits(stage: () => Stage): void {
           ['connect'],
           20,
         ),
-      ]);
-      const allowed = rounds(
+      ];
+      const allowed = startFloods(
+        t,
         [
           ['blog/b', 'shop/a'],
           ['ext8', 'shop/a'],
@@ -141,11 +138,11 @@ export function describeEdits(stage: () => Stage): void {
         ['udp'],
         RATE,
       );
+      await Promise.all([...forbidden.map((f) => f.sending()), allowed.answered()]);
       const tookMs = await edit();
-      stop.abort();
-      const passed = (await forbidden).flat();
+      const passed = (await Promise.all(forbidden.map((f) => f.stop()))).flat();
       for (const r of passed) expect(r).toMatchObject({ received: 0 });
-      const kept = await allowed;
+      const kept = await allowed.stop();
       for (const r of kept) expect(r).toMatchObject({ received: r.sent, failed: 0 });
       const sum = (list: readonly { readonly sent: number }[]): number => list.reduce((n, r) => n + r.sent, 0);
       process.stdout.write(

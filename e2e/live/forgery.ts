@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { app, ccnp, cnp, inNamespace, podRef } from '../truth/dsl.ts';
 import { type Stage, settled } from '../truth/run.ts';
-import { flood, flows, sleep } from './floods.ts';
+import { sleep, startFloods } from './floods.ts';
 
 /** What somebody may write to look like somebody else. Keys that Kubernetes itself refuses are tried too. */
 const labels: readonly Readonly<Record<string, string>>[] = [
@@ -78,18 +78,13 @@ export function describeForgery(stage: () => Stage): void {
 
     test('C8: no label and no annotation that a user edits under live traffic makes a pod somebody else', async () => {
       const t = stage();
-      const stop = new AbortController();
-      const forbidden = (async () => {
-        const results = [];
-        const pairs = [
-          ['bank/c', 'shop/a'],
-          ['bank/c', 'shop/b'],
-          ['blog/a', 'shop/b'],
-        ] as const;
-        while (!stop.signal.aborted)
-          results.push(...(await Promise.all(flows(t, pairs, ['udp', 'connect']).map((f) => flood(t, f, f.kind === 'udp' ? 250 : 20, 3)))));
-        return results;
-      })();
+      const pairs = [
+        ['bank/c', 'shop/a'],
+        ['bank/c', 'shop/b'],
+        ['blog/a', 'shop/b'],
+      ] as const;
+      const floods = [startFloods(t, pairs, ['udp'], 250), startFloods(t, pairs, ['connect'], 20)];
+      await Promise.all(floods.map((f) => f.sending()));
       const tried = { written: 0, refused: 0 };
       for (const l of all) {
         for (const pod of [podRef('bank', 'c'), podRef('shop', 'b')]) {
@@ -103,8 +98,7 @@ export function describeForgery(stage: () => Stage): void {
       }
       await t.api.annotate(podRef('bank', 'c'), annotations);
       await sleep(1_000);
-      stop.abort();
-      for (const r of await forbidden) {
+      for (const r of (await Promise.all(floods.map((f) => f.stop()))).flat()) {
         // a connection that is not answered takes its second
         expect(r.sent).toBeGreaterThan(r.flow.includes('udp') ? 100 : 1);
         expect(r).toMatchObject({ received: 0 });

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // flood: steady traffic with exact counts, for tests that kill things while packets flow. Ends after SECONDS or on SIGTERM/SIGINT
 // and prints one JSON line; times of the first and last answer are Unix milliseconds, 0 = never.
+// Says `sending` and, with the first answer, `answered` on standard error. SECONDS 0: until standard input ends.
 //   (a sixth argument is the address to send from)
 //   flood udp     ADDR PORT RATE SECONDS   datagrams to an echo server; counts echoes and the longest gap
 //   flood tcp     ADDR PORT RATE SECONDS   one connection, one byte back and forth; counts round trips and resets
@@ -47,8 +48,10 @@ static void ok(void)
 	double t = now_ms();
 	if (last_ok_ms > 0 && t - last_ok_ms > gap_max_ms)
 		gap_max_ms = t - last_ok_ms;
-	if (first_ok_ms == 0)
+	if (first_ok_ms == 0) {
 		first_ok_ms = t;
+		fprintf(stderr, "answered\n");
+	}
 	last_ok_ms = t;
 	received++;
 }
@@ -106,6 +109,13 @@ static int round_trip(int fd, double timeout_ms)
 	return recv(fd, &c, 1, 0) == 1 ? 0 : -1;
 }
 
+/* Whoever holds standard input has let go of it. */
+static int released(void)
+{
+	char c;
+	return wait_for(0, POLLIN, 0) == 1 && read(0, &c, 1) <= 0;
+}
+
 static void run(const char *kind, struct addrinfo *a, double rate, double seconds)
 {
 	double start = now_ms(), step = 1000.0 / rate, next = start;
@@ -114,7 +124,8 @@ static void run(const char *kind, struct addrinfo *a, double rate, double second
 	char payload[32] = "flood";
 	if (!each && fd < 0)
 		failed++;
-	while (!stopping && now_ms() - start < seconds * 1000) {
+	fprintf(stderr, "sending\n");
+	while (!stopping && (seconds > 0 ? now_ms() - start < seconds * 1000 : !released())) {
 		sleep_until(next);
 		next += step;
 		if (next < now_ms() - 1000)

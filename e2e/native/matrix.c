@@ -271,17 +271,15 @@ static void collect(uint32_t count)
 {
 	while (open_count > 0) {
 		double now = now_ms(), first = now + 1e3;
-		for (uint32_t i = 0; i < count; i++) {
-			struct question *q = &questions[i];
-			if (q->result == 0 && q->deadline <= now)
-				answer(q, '0');
-			else if (q->result == 0 && q->deadline < first)
-				first = q->deadline;
-		}
-		if (open_count == 0)
-			return;
+		for (uint32_t i = 0; i < count; i++)
+			if (questions[i].result == 0 && questions[i].deadline < first)
+				first = questions[i].deadline;
 		struct epoll_event e[EVENTS];
-		int n = epoll_wait(epoll, e, EVENTS, (int)(first - now) + 1);
+		int n = epoll_wait(epoll, e, EVENTS, first > now ? (int)(first - now) + 1 : 0);
+		/* on a busy machine answers wait here longer than anybody's patience: silence is what has none after they are read */
+		for (uint32_t i = 0; n == 0 && i < count; i++)
+			if (questions[i].result == 0 && questions[i].deadline <= now_ms())
+				answer(&questions[i], '0');
 		for (int i = 0; i < n; i++) {
 			if (e[i].data.u32 != ICMP_TAG) {
 				settle(e[i].data.u32);

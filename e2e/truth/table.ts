@@ -59,9 +59,9 @@ const usualPorts: readonly [Protocol, number][] = [
 ];
 
 /** Silence is a verdict after this long while a change is awaited, … */
-const HASTY_MS = 250;
+const HASTY_MS = 120;
 /** … for what should be dropped, once the table is as expected, … */
-const SILENCE_MS = 300;
+const SILENCE_MS = 200;
 /** … and for what should pass: a packet may be late on a busy machine. */
 const PATIENT_MS = 3_000;
 const WITHIN_MS = 10_000;
