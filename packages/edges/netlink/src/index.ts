@@ -6,5 +6,6 @@ export * from './monitor.ts';
 export * from './neighbour.ts';
 export * from './netns.ts';
 export * from './route.ts';
+export * from './sock-diag.ts';
 export { type Failure, NetlinkSocket, type Request, tolerate } from './socket.ts';
 export * from './sysctl.ts';

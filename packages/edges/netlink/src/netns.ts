@@ -1,5 +1,5 @@
 // Network namespaces: work inside one, make and remove named ones. Called by the agent's endpoint code, the sandbox and tests.
-import { closeSync, mkdirSync, openSync, unlinkSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { AppError } from '@axoneme/std';
 import { check, libcHandle } from './ffi.ts';
@@ -81,4 +81,34 @@ export function deleteNetns(path: string): void {
   } catch (e) {
     if ((e as NodeJS.ErrnoException).code !== 'ENOENT') throw e;
   }
+}
+
+/** Where container runtimes keep the namespaces of pods. */
+const NETNS_DIRS = [NETNS_DIR, '/var/run/netns'] as const;
+
+function entries(dir: string): string[] {
+  try {
+    return readdirSync(dir);
+  } catch {
+    return [];
+  }
+}
+
+/** A path for every other network namespace this process can see, by name or through a process: no namespace twice, not its own. */
+export function otherNetns(): readonly string[] {
+  const inode = (path: string): bigint | undefined => statSync(path, { bigint: true, throwIfNoEntry: false })?.ino;
+  const seen = new Set([inode(CURRENT)]);
+  const named = NETNS_DIRS.flatMap((dir) => entries(dir).map((name) => `${dir}/${name}`));
+  const ofProcesses = entries('/proc').flatMap((pid) => (/^\d+$/.test(pid) ? [`/proc/${pid}/ns/net`] : []));
+  return [...named, ...ofProcesses].filter((path) => {
+    let at: bigint | undefined;
+    try {
+      at = inode(path);
+    } catch {
+      return false; // gone meanwhile, or not ours to look at
+    }
+    if (at === undefined || seen.has(at)) return false;
+    seen.add(at);
+    return true;
+  });
 }

@@ -52,10 +52,10 @@ export class NetlinkSocket {
   readonly #receive = Buffer.alloc(RECEIVE_BYTES);
   #open = true;
 
-  /** `groups`: bit mask of the legacy multicast groups, 0 for requests. */
-  constructor(groups = 0) {
+  /** `groups`: bit mask of the legacy multicast groups, 0 for requests. `protocol`: NETLINK_ROUTE unless given. */
+  constructor(groups = 0, protocol = 0) {
     const libc = libcHandle();
-    this.fd = check('socket', libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, 0), 'rtnetlink');
+    this.fd = check('socket', libc.socket(AF_NETLINK, SOCK_RAW_CLOEXEC, protocol), 'rtnetlink');
     const address = Buffer.alloc(12);
     address.writeUInt16LE(AF_NETLINK, 0);
     address.writeUInt32LE(groups >>> 0, 8);

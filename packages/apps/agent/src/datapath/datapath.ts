@@ -4,6 +4,7 @@ import { type BpfMap, netnsCookie as cookieOfNetns, ensureBpffs, findCgroup2 } f
 import { createMonitor, type Link, type Monitor, NetlinkSocket, type NetworkEvent, OUR_PROTOCOL, readSysctl } from '@axoneme/netlink';
 import { AppError, type Clock, describeError, type Health, type Log, type Timer } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
+import { createDeadBackends } from './dead-backends.ts';
 import { findDevices } from './devices.ts';
 import { expedited, settleExpedited } from './expedite.ts';
 import { hostEnforced } from './host-flag.ts';
@@ -118,7 +119,8 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
   let stale: LoadedPrograms[] = [];
   const { maps } = programs;
   const links: Links = createLinks(`${root}/links`, (name) => programs.program(name));
-  const tables = createTables(maps);
+  const dead = createDeadBackends((name) => maps.get(name), clock, log);
+  const tables = createTables(maps, dead.follow);
   const socket = new NetlinkSocket();
   let network: NodeNetwork | undefined;
   let view: NodeView | undefined;

@@ -44,10 +44,13 @@ export interface DatapathTables extends Tables {
   startGeneration(): void;
 }
 
-export function createTables(maps: ReadonlyMap<string, BpfMap>): DatapathTables {
+/** `followSlots`: who notices what leaves `lb_slot`. */
+export function createTables(maps: ReadonlyMap<string, BpfMap>, followSlots = (table: Table): Table => table): DatapathTables {
   const tables = new Map([...maps].map(([name, map]) => [name, tableOf(map)]));
   const [subject, config] = [maps.get('subject'), maps.get('node_config')];
   if (subject && config) tables.set('subject', followHost(tableOf(subject), subject, config));
+  const slots = tables.get('lb_slot');
+  if (slots) tables.set('lb_slot', followSlots(slots));
   const index = Buffer.alloc(4);
   const generation = (): BpfMap => {
     const map = maps.get('generation');
