@@ -158,6 +158,14 @@ describe('host safety', () => {
         'API server 172.31.0.9 → host:10250',
       ],
       [
+        'webhook',
+        {
+          ingress: everything,
+          ingressDeny: [{ fromEntities: ['kube-apiserver'], toPorts: [{ ports: [{ port: '9446', protocol: 'TCP' }] }] }],
+        },
+        'API server 172.31.0.9 → operator 172.30.0.2:9446',
+      ],
+      [
         'admins',
         { ingress: [{ fromEntities: ['cluster', 'kube-apiserver'] }, { fromCIDR: ['203.0.113.0/25'] }] },
         'administrators in 203.0.113.0/24 → host:22',

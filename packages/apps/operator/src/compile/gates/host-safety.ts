@@ -37,12 +37,17 @@ interface Scene {
   readonly everyNode: readonly Probe[];
   /** What nodes with such an address serve to all other nodes. */
   readonly served: ReadonlyMap<IpAddr, readonly { readonly text: string; readonly port: number }[]>;
+  /** Without its webhook no policy can be written that would open the node again. */
+  readonly webhook: ReadonlyMap<IpAddr, readonly Probe[]>;
   readonly nodeLooks: readonly NodeLook[];
 }
 
 export interface HostSafetyDeps {
   readonly tables: Tables;
-  readonly config: Pick<OperatorConfig, 'podNamespace' | 'port' | 'bootstrapPort' | 'hostFirewallAdminCidrs' | 'hostFirewallAdminPorts'>;
+  readonly config: Pick<
+    OperatorConfig,
+    'podNamespace' | 'port' | 'bootstrapPort' | 'webhookPort' | 'hostFirewallAdminCidrs' | 'hostFirewallAdminPorts'
+  >;
 }
 
 /** Behind the Service default/kubernetes. */
@@ -85,7 +90,7 @@ function adminProbes({ config }: HostSafetyDeps, looks: Looks): Probe[] {
 const at = ({ ip, port }: Endpoint): string => (ipFamily(ip) === 6 ? `[${ip}]:${port}` : `${ip}:${port}`);
 
 function createScene(d: HostSafetyDeps, compiled: Compiled, looks: Looks): Scene {
-  const { port, bootstrapPort } = d.config;
+  const { port, bootstrapPort, webhookPort } = d.config;
   const api = apiServerEndpoints(d.tables);
   const operators = operatorAddresses(d).flatMap((ip) => [port, bootstrapPort].map((p): Endpoint => ({ ip, port: p })));
   const egress = (what: string, e: Endpoint): Probe => ({
@@ -95,15 +100,10 @@ function createScene(d: HostSafetyDeps, compiled: Compiled, looks: Looks): Scene
     port: e.port,
     address: e.ip,
   });
-  const kubelet = [...new Set(api.map((e) => e.ip))].map(
-    (ip): Probe => ({
-      text: `API server ${ip} → host:${KUBELET_PORT}`,
-      direction: 'ingress',
-      look: looks.of(ip),
-      port: KUBELET_PORT,
-      address: ip,
-    }),
-  );
+  const fromApi = (to: string, p: number): Probe[] =>
+    [...new Set(api.map((e) => e.ip))].map(
+      (ip): Probe => ({ text: `API server ${ip} → ${to}:${p}`, direction: 'ingress', look: looks.of(ip), port: p, address: ip }),
+    );
   const served = new Map<IpAddr, { text: string; port: number }[]>();
   for (const [what, list] of [
     ['API server', api],
@@ -114,10 +114,11 @@ function createScene(d: HostSafetyDeps, compiled: Compiled, looks: Looks): Scene
     everyNode: [
       ...api.map((e) => egress('API server', e)),
       ...operators.map((e) => egress('operator', e)),
-      ...kubelet,
+      ...fromApi('host', KUBELET_PORT),
       ...adminProbes(d, looks),
     ],
     served,
+    webhook: new Map(webhookPort === 0 ? [] : operators.map((e) => [e.ip, fromApi(`operator ${e.ip}`, webhookPort)])),
     nodeLooks: nodeLooksOf(compiled, looks),
   };
 }
@@ -140,7 +141,8 @@ type SceneNode = Compiled['nodes'][number];
 
 function probesOf(scene: Scene, node: SceneNode): Probe[] {
   const own = new Set<IpAddr>(node.addresses);
-  const common = scene.everyNode.filter((p) => p.address === undefined || !own.has(p.address));
+  const webhook = node.addresses.flatMap((ip) => scene.webhook.get(ip) ?? []);
+  const common = [...scene.everyNode, ...webhook].filter((p) => p.address === undefined || !own.has(p.address));
   const inward = node.addresses.flatMap((ip) =>
     (scene.served.get(ip) ?? []).flatMap(({ text, port }) =>
       scene.nodeLooks.flatMap((l): Probe[] => {
