@@ -81,7 +81,7 @@ inline_always int masqueraded_answer(struct __sk_buff *skb, struct slow *s)
 inline_always int netdev_to_node(struct __sk_buff *skb, struct slow *s)
 {
 	const struct node_config *cfg = node();
-	bool enforced = host_enforced();
+	bool enforced = cfg && unlikely(cfg->flags & AXO_NODE_HOST_POLICY) && host_enforced();
 	int r;
 
 	if (!cfg || (!enforced && (!masquerades(cfg, s->p.family) || is_tunnel(skb, &s->p))))
