@@ -23,8 +23,6 @@ export interface BoundPolicy {
 }
 
 export interface BindingChanges {
-  /** Keys of the table: objects or references changed. */
-  readonly keys: ReadonlySet<string>;
   readonly policies: readonly BoundPolicy[];
   readonly removed: readonly BoundPolicy[];
 }
@@ -100,7 +98,7 @@ export function createBindings(units: Units): Bindings {
           referring.delete(key);
         }
       }
-      return { keys: again, policies, removed };
+      return { policies, removed };
     },
   };
 }

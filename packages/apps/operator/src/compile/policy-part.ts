@@ -52,8 +52,6 @@ export interface PolicyPart {
   publish(): void;
   /** Numbers wait until every node has a table without them. */
   waits(): boolean;
-  /** Keys of policies whose object or whose references changed since the last call. */
-  takeBound(): ReadonlySet<string>;
   /** Subjects that changed since the last call. */
   takeSubjectChanges(): SubjectChanges;
 }
@@ -133,7 +131,6 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
   let last: PolicyInput | undefined;
   let cidrRows: readonly CidrRow[] = [];
   let version = 0;
-  let boundKeys = new Set<string>();
 
   const numberPrefixes = (changed: boolean, at: Moment) => {
     if (!changed && !prefixes.waits()) return {};
@@ -156,7 +153,6 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
 
   const compile = (i: PolicyInput): void => {
     const bound = bindings.update(i.tables, i.dirty, units.takeChanged());
-    for (const key of bound.keys) boundKeys.add(key);
     const mentioned = mentions.update(bound);
     const nodesChanged = i.dirty.has('nodes') || i.dirty.has('ciliumNodes');
     const identities = identityDiff(i.tables, i.dirty, i.pods);
@@ -198,11 +194,6 @@ export function createPolicyPart(store: ArtifactStore, config: OperatorConfig): 
       classes.publish();
     },
     waits: () => prefixes.waits() || classes.waits(),
-    takeBound() {
-      const keys = boundKeys;
-      boundKeys = new Set();
-      return keys;
-    },
     takeSubjectChanges() {
       const ids = [...touched];
       touched.clear();
