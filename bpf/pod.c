@@ -70,6 +70,25 @@ call_only int pod_link(struct __sk_buff *skb, struct slow *s, const struct endpo
 	return refuse(s, AXO_DROP_MULTICAST, AXO_DIR_EGRESS);
 }
 
+/*
+ * To a service nobody serves, or to an address that is nothing but services, on a port that is none of them. What has a
+ * backend was given it at the socket; the rest would leave for the world.
+ */
+call_only bool unserved(const struct packet *p)
+{
+	struct lb_frontend_key key = { .port = p->key.dport, .proto = p->key.proto, .family = p->family };
+	struct lb_frontend_value *front;
+
+	copy16(key.addr, p->key.daddr);
+	front = bpf_map_lookup_elem(&lb_frontend, &key);
+	if (front)
+		return !front->count_in;
+	key.port = 0;
+	key.proto = 0;
+	front = bpf_map_lookup_elem(&lb_frontend, &key);
+	return front && front->flags & AXO_LB_BLACKHOLE;
+}
+
 static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct endpoint_if_key ek = { .ifindex = skb->ingress_ifindex };
@@ -116,6 +135,8 @@ static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_POD);
 	}
+	if (s->dst.kind == SIDE_REMOTE && !s->dst.tunnel_family && unserved(&s->p))
+		return refuse(s, AXO_DROP_NO_SERVICE_BACKEND, AXO_DIR_EGRESS);
 	return slow_flow(skb, s, AXO_HOOK_FROM_POD);
 }
 

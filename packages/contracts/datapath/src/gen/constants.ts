@@ -179,6 +179,7 @@ export const Drop = {
   flowInsert: 155,
   extHeader: 156,
   fragUnsupported: 157,
+  noServiceBackend: 158,
   noTunnelEndpoint: 160,
   noConfig: 165,
   unsupportedL2: 166,
