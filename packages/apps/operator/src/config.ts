@@ -3,6 +3,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { parseCidrOrIp } from '@axoneme/model';
+import { maglevSizes } from '@axoneme/service';
 import { AppError, fail, ok, type Result } from '@axoneme/std';
 
 export interface OperatorConfig {
@@ -40,6 +41,16 @@ export interface OperatorConfig {
   /** Prefixes outside of the cluster that host policies must never shut out, and from which ports. */
   readonly hostFirewallAdminCidrs: readonly string[];
   readonly hostFirewallAdminPorts: readonly number[];
+  /** How clients from outside are spread; a Service may say otherwise. */
+  readonly loadBalancerAlgorithm: 'random' | 'maglev';
+  /** A prime of the list in docs/design/services.md. */
+  readonly maglevTableSize: number;
+  readonly loadBalancerMode: 'snat' | 'dsr' | 'hybrid';
+  readonly serviceNoBackendResponse: 'reject' | 'drop';
+  /** Prefixes that ClusterIPs are given from: no external IP and no load balancer address is taken of them. */
+  readonly serviceCidrs: readonly string[];
+  /** External IPs must be inside of one; empty: anywhere outside of the cluster. */
+  readonly allowedExternalCidrs: readonly string[];
   /** Rows per map that agents are configured with; maps that are not named have their own default. */
   readonly mapSizes: Readonly<Record<string, number>>;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -77,6 +88,12 @@ const DEFAULTS: OperatorConfig = {
   datapathRollout: 'one-by-one',
   hostFirewallAdminCidrs: [],
   hostFirewallAdminPorts: [22],
+  loadBalancerAlgorithm: 'random',
+  maglevTableSize: 16381,
+  loadBalancerMode: 'snat',
+  serviceNoBackendResponse: 'reject',
+  serviceCidrs: [],
+  allowedExternalCidrs: [],
   mapSizes: {},
   logLevel: 'info',
   podName: os.hostname(),
@@ -87,9 +104,14 @@ const DEFAULTS: OperatorConfig = {
 const CHOICES: Readonly<Record<string, readonly string[]>> = {
   routingMode: ['tunnel', 'native'],
   policyEnforcementMode: ['default', 'always', 'never'],
+  loadBalancerAlgorithm: ['random', 'maglev'],
+  loadBalancerMode: ['snat', 'dsr', 'hybrid'],
+  serviceNoBackendResponse: ['reject', 'drop'],
   logLevel: ['debug', 'info', 'warn', 'error'],
   datapathRollout: ['all', 'one-by-one'],
 };
+
+const PREFIX_LISTS: readonly string[] = ['hostFirewallAdminCidrs', 'serviceCidrs', 'allowedExternalCidrs'];
 
 const isSizes = (v: unknown): boolean =>
   v !== null && typeof v === 'object' && !Array.isArray(v) && Object.values(v).every((n) => Number.isInteger(n) && n > 0);
@@ -100,11 +122,12 @@ function problemOf(key: string, value: unknown): string | undefined {
   if (Array.isArray(sample)) {
     const item = typeof (sample[0] ?? '');
     if (!Array.isArray(value) || !value.every((v) => typeof v === item)) return `must be a list of ${item}s`;
-    const wrong = key === 'hostFirewallAdminCidrs' ? (value as string[]).find((v) => !parseCidrOrIp(v).ok) : undefined;
+    const wrong = PREFIX_LISTS.includes(key) ? (value as string[]).find((v) => !parseCidrOrIp(v).ok) : undefined;
     return wrong === undefined ? undefined : `"${wrong}" is not a prefix`;
   }
   if (typeof sample === 'object') return isSizes(value) ? undefined : 'must be an object of numbers';
   if (typeof value !== typeof sample) return `must be a ${typeof sample}`;
+  if (key === 'maglevTableSize' && !maglevSizes.includes(value as never)) return `must be one of ${maglevSizes.join(', ')}`;
   const choices = CHOICES[key];
   if (choices !== undefined && !choices.includes(value as string)) return `must be one of ${choices.join(', ')}`;
   return undefined;

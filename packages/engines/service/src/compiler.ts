@@ -1,33 +1,68 @@
 // compileAll is the truth, update is the speed. Called by the operator's compile loop.
 import type { ObjectKey } from '@axoneme/model';
-import { type AddressConflict, createClaims } from './claims.ts';
-import { type BackendSet, type CompiledService, compileService } from './compile.ts';
-import type { ServiceInput, SliceInput } from './inputs.ts';
+import type { NodeName } from '@axoneme/std';
+import type { BackendSet } from './backends.ts';
+import { type Conflict, createClaims } from './claims.ts';
+import { type CompiledService, compileService, type ServiceContent } from './compile.ts';
+import type { CompileContext } from './context.ts';
+import { createGuard } from './guard.ts';
+import { type CompiledHostPorts, createHostPorts } from './host-ports.ts';
+import { type HostPortPod, type NodeInput, type ServiceConfig, type ServiceInput, type SliceInput, serviceDefaults } from './inputs.ts';
+import { createUses } from './uses.ts';
 
 export interface ServiceSnapshot {
   readonly services: readonly ServiceInput[];
   readonly slices: readonly SliceInput[];
+  readonly nodes?: readonly NodeInput[] | undefined;
+  readonly pods?: readonly HostPortPod[] | undefined;
 }
 
 export interface ServiceTable {
   readonly services: ReadonlyMap<ObjectKey, CompiledService>;
+  readonly hostPorts: ReadonlyMap<ObjectKey, CompiledHostPorts>;
   readonly sets: ReadonlyMap<bigint, BackendSet>;
+  /** Sets that need a Maglev table. */
+  readonly tables: ReadonlyMap<bigint, BackendSet>;
 }
 
-/** Services without frontends (headless, ExternalName) are not in the result. */
-export function compileAll(snapshot: ServiceSnapshot): ServiceTable {
-  const services = new Map<ObjectKey, CompiledService>();
-  const sets = new Map<bigint, BackendSet>();
+/** Services without frontends on any node (headless, ExternalName) are not in the result. */
+const exists = (s: CompiledService): boolean => s.frontends.length > 0 || s.watch.everyNode || s.watch.nodes.size > 0;
+
+export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = serviceDefaults): ServiceTable {
   const claims = createClaims();
   for (const s of snapshot.services) claims.put(s);
+  const ctx: CompileContext = { claims, config, guard: createGuard(snapshot.nodes ?? [], config) };
+  const services = new Map<ObjectKey, CompiledService>();
+  const sets = new Map<bigint, BackendSet>();
+  const tables = new Map<bigint, BackendSet>();
   for (const s of snapshot.services) {
     const own = snapshot.slices.filter((slice) => slice.service === s.key).sort(bySliceKey);
-    const compiled = compileService(s, own, (ip) => claims.owns(s.key, ip));
-    if (compiled.frontends.length === 0) continue;
+    const compiled = compileService(s, own, ctx);
+    if (!exists(compiled)) continue;
     services.set(s.key, compiled);
+    for (const set of compiled.allSets) sets.set(set.id, set);
+    for (const set of compiled.tables) tables.set(set.id, set);
+  }
+  const pods = createHostPorts();
+  const hostPorts = new Map<ObjectKey, CompiledHostPorts>();
+  for (const p of snapshot.pods ?? []) pods.put(p);
+  for (const p of snapshot.pods ?? []) {
+    const compiled = pods.compile(p.key, claims.isNodePort, config);
+    if (compiled === undefined) continue;
+    hostPorts.set(p.key, compiled);
     for (const set of compiled.sets) sets.set(set.id, set);
   }
-  return { services, sets };
+  return { services, hostPorts, sets, tables };
+}
+
+/** What one node has, by service. */
+export function compileFor(table: ServiceTable, node: NodeInput): Map<ObjectKey, ServiceContent> {
+  const out = new Map<ObjectKey, ServiceContent>();
+  for (const [key, s] of table.services) {
+    const content = s.contentOf(node);
+    if (content.frontends.length > 0) out.set(key, content);
+  }
+  return out;
 }
 
 export interface ServiceChanges {
@@ -35,105 +70,229 @@ export interface ServiceChanges {
   readonly removedServices?: readonly ObjectKey[] | undefined;
   readonly slices?: readonly SliceInput[] | undefined;
   readonly removedSlices?: readonly ObjectKey[] | undefined;
+  readonly nodes?: readonly NodeInput[] | undefined;
+  readonly removedNodes?: readonly NodeName[] | undefined;
+  readonly pods?: readonly HostPortPod[] | undefined;
+  readonly removedPods?: readonly ObjectKey[] | undefined;
 }
 
 /** Difference to the table before the update; sets first, so that none is pointed at before it exists. */
 export interface ServiceDelta {
   readonly addedSets: readonly BackendSet[];
+  readonly addedTables: readonly BackendSet[];
   readonly changed: readonly CompiledService[];
   readonly removed: readonly ObjectKey[];
+  /** By node: services whose content there is another one than in general, and undefined for those that are as in general (again). */
+  readonly variants: ReadonlyMap<NodeName, ReadonlyMap<ObjectKey, ServiceContent | undefined>>;
+  readonly changedHostPorts: readonly CompiledHostPorts[];
+  readonly removedHostPorts: readonly CompiledHostPorts[];
+  readonly removedTables: readonly bigint[];
   readonly removedSets: readonly bigint[];
 }
 
 export interface ServiceCompiler {
   update(changes: ServiceChanges): ServiceDelta;
   table(): ServiceTable;
-  /** Addresses that several Services ask for. */
-  conflicts(): readonly AddressConflict[];
+  /** As they are now: changed by the next update. */
+  readonly services: ReadonlyMap<ObjectKey, CompiledService>;
+  conflicts(): readonly Conflict[];
 }
 
+const bySliceKey = (a: SliceInput, b: SliceInput): number => (a.key < b.key ? -1 : 1);
+
 /** Holds private indexes; its table equals compileAll of the same objects after any history. */
-export function createServiceCompiler(): ServiceCompiler {
-  const inputs = new Map<ObjectKey, ServiceInput>();
+export function createServiceCompiler(config: ServiceConfig = serviceDefaults): ServiceCompiler {
+  const inputs = createInputs(config);
+  const services = new Map<ObjectKey, CompiledService>();
+  const hostPorts = new Map<ObjectKey, CompiledHostPorts>();
+  const sets = createUses();
+  const tables = createUses();
+  const variants = createVariants(inputs.nodes, services);
+
+  const replace = (key: ObjectKey, next: CompiledService | undefined): void => {
+    const old = services.get(key);
+    sets.change(old?.allSets ?? [], next?.allSets ?? []);
+    tables.change(old?.tables ?? [], next?.tables ?? []);
+    if (next === undefined) services.delete(key);
+    else services.set(key, next);
+    variants.replaced(key, old, next);
+  };
+  const replacePod = (key: ObjectKey, next: CompiledHostPorts | undefined): void => {
+    sets.change(hostPorts.get(key)?.sets ?? [], next?.sets ?? []);
+    if (next === undefined) hostPorts.delete(key);
+    else hostPorts.set(key, next);
+  };
+  return {
+    table: () => ({ services: new Map(services), hostPorts: new Map(hostPorts), sets: sets.all(), tables: tables.all() }),
+    services,
+    conflicts: inputs.claims.conflicts,
+    update(changes) {
+      const dirty = inputs.take(changes);
+      const changed: CompiledService[] = [];
+      const removed: ObjectKey[] = [];
+      const changedHostPorts: CompiledHostPorts[] = [];
+      const removedHostPorts: CompiledHostPorts[] = [];
+      for (const key of [...dirty.services].sort()) {
+        const next = inputs.compile(key);
+        const old = services.get(key);
+        if (old?.fullHash === next?.fullHash) continue;
+        replace(key, next);
+        if (next === undefined) removed.push(key);
+        else changed.push(next);
+      }
+      for (const key of [...dirty.pods].sort()) {
+        const next = inputs.compilePod(key);
+        const old = hostPorts.get(key);
+        if (old?.hash === next?.hash && old?.node === next?.node) continue;
+        replacePod(key, next);
+        if (next !== undefined) changedHostPorts.push(next);
+        if (old !== undefined && old.node !== next?.node) removedHostPorts.push(old);
+      }
+      const s = sets.take();
+      const t = tables.take();
+      return {
+        addedSets: s.added,
+        addedTables: t.added,
+        changed,
+        removed,
+        variants: variants.take(dirty.nodes),
+        changedHostPorts,
+        removedHostPorts,
+        removedTables: t.removed,
+        removedSets: s.removed,
+      };
+    },
+  };
+}
+
+interface Dirty {
+  readonly services: Set<ObjectKey>;
+  readonly pods: Set<ObjectKey>;
+  /** New, or with another zone or other labels. */
+  readonly nodes: Set<NodeName>;
+}
+
+function createInputs(config: ServiceConfig) {
+  const held = new Map<ObjectKey, ServiceInput>();
   const claims = createClaims();
+  const pods = createHostPorts();
   const slices = new Map<ObjectKey, SliceInput>();
   const slicesOf = new Map<ObjectKey, Map<ObjectKey, SliceInput>>();
-  const services = new Map<ObjectKey, CompiledService>();
-  const sets = new Map<bigint, BackendSet>();
-  const uses = new Map<bigint, number>();
-  // Sets touched by the running update, and whether each existed before it.
-  const touched = new Map<bigint, boolean>();
+  const nodes = new Map<NodeName, NodeInput>();
+  /** Services with addresses that the guard has a say in. */
+  const guarded = new Set<ObjectKey>();
+  let ctx: CompileContext = { claims, config, guard: createGuard([], config) };
 
-  const dropSlice = (key: ObjectKey, dirty: Set<ObjectKey>): void => {
+  const dropSlice = (key: ObjectKey, dirty: Dirty): void => {
     const old = slices.get(key);
     if (old === undefined) return;
     slices.delete(key);
     const siblings = slicesOf.get(old.service);
     siblings?.delete(key);
     if (siblings?.size === 0) slicesOf.delete(old.service);
-    dirty.add(old.service);
+    dirty.services.add(old.service);
   };
-  const putSlice = (slice: SliceInput, dirty: Set<ObjectKey>): void => {
+  const putSlice = (slice: SliceInput, dirty: Dirty): void => {
     dropSlice(slice.key, dirty);
     slices.set(slice.key, slice);
     const siblings = slicesOf.get(slice.service) ?? new Map<ObjectKey, SliceInput>();
     slicesOf.set(slice.service, siblings.set(slice.key, slice));
-    dirty.add(slice.service);
+    dirty.services.add(slice.service);
   };
-  const takeInputs = (changes: ServiceChanges): Set<ObjectKey> => {
-    const dirty = new Set<ObjectKey>();
-    for (const key of changes.removedSlices ?? []) dropSlice(key, dirty);
-    for (const slice of changes.slices ?? []) putSlice(slice, dirty);
-    for (const key of changes.removedServices ?? []) if (inputs.delete(key)) for (const k of claims.drop(key)) dirty.add(k);
-    for (const s of changes.services ?? []) {
-      inputs.set(s.key, s);
-      for (const k of claims.put(s)) dirty.add(k);
+  const setService = (key: ObjectKey, next: ServiceInput | undefined, dirty: Dirty): void => {
+    const old = held.get(key);
+    if (next === undefined) held.delete(key);
+    else held.set(key, next);
+    if (next !== undefined && next.externalIps.length + next.loadBalancerIps.length > 0) guarded.add(key);
+    else guarded.delete(key);
+    for (const k of next === undefined ? claims.drop(key) : claims.put(next)) dirty.services.add(k);
+    for (const p of [...(old?.ports ?? []), ...(next?.ports ?? [])])
+      if (p.nodePort !== 0) for (const k of pods.asking(p.nodePort, p.protocol)) dirty.pods.add(k);
+  };
+  const setNodes = (c: ServiceChanges, dirty: Dirty): void => {
+    const put = new Set(c.nodes?.map((n) => n.name));
+    for (const name of c.removedNodes ?? []) if (!put.has(name)) nodes.delete(name);
+    for (const n of c.nodes ?? []) {
+      if (textOf(nodes.get(n.name)) !== textOf(n)) dirty.nodes.add(n.name);
+      nodes.set(n.name, n);
     }
-    return dirty;
-  };
-  const recompile = (key: ObjectKey): CompiledService | undefined => {
-    const input = inputs.get(key);
-    if (input === undefined) return undefined;
-    const compiled = compileService(input, [...(slicesOf.get(key)?.values() ?? [])].sort(bySliceKey), (ip) => claims.owns(key, ip));
-    return compiled.frontends.length === 0 ? undefined : compiled;
-  };
-  const count = (set: BackendSet, delta: 1 | -1): void => {
-    if (!touched.has(set.id)) touched.set(set.id, sets.has(set.id));
-    const n = (uses.get(set.id) ?? 0) + delta;
-    if (n > 0) uses.set(set.id, n);
-    else uses.delete(set.id);
-    if (n > 0) sets.set(set.id, sets.get(set.id) ?? set);
-  };
-  const replace = (key: ObjectKey, next: CompiledService | undefined): void => {
-    const old = services.get(key);
-    for (const set of next?.sets ?? []) count(set, 1);
-    for (const set of old?.sets ?? []) count(set, -1);
-    if (next === undefined) services.delete(key);
-    else services.set(key, next);
+    const guard = createGuard(nodes.values(), config);
+    if (guard.text === ctx.guard.text) return;
+    ctx = { ...ctx, guard };
+    for (const key of guarded) dirty.services.add(key);
   };
   return {
-    table: () => ({ services: new Map(services), sets: new Map(sets) }),
-    conflicts: claims.conflicts,
-    update(changes) {
-      touched.clear();
-      const changed: CompiledService[] = [];
-      const removed: ObjectKey[] = [];
-      for (const key of [...takeInputs(changes)].sort()) {
-        const old = services.get(key);
-        const next = recompile(key);
-        if (old?.hash === next?.hash) continue;
-        replace(key, next);
-        if (next === undefined) removed.push(key);
-        else changed.push(next);
-      }
-      const ids = [...touched.keys()].sort(byBigint);
-      const removedSets = ids.filter((id) => touched.get(id) === true && !uses.has(id));
-      const addedSets = ids.filter((id) => touched.get(id) === false && uses.has(id)).map((id) => sets.get(id)!);
-      for (const id of ids) if (!uses.has(id)) sets.delete(id);
-      return { addedSets, changed, removed, removedSets };
+    claims,
+    nodes: nodes as ReadonlyMap<NodeName, NodeInput>,
+    take(c: ServiceChanges): Dirty {
+      const dirty: Dirty = { services: new Set(), pods: new Set(), nodes: new Set() };
+      for (const key of c.removedSlices ?? []) dropSlice(key, dirty);
+      for (const slice of c.slices ?? []) putSlice(slice, dirty);
+      for (const key of c.removedServices ?? []) if (held.has(key)) setService(key, undefined, dirty);
+      for (const s of c.services ?? []) setService(s.key, s, dirty);
+      if (c.nodes !== undefined || c.removedNodes !== undefined) setNodes(c, dirty);
+      for (const key of c.removedPods ?? []) for (const k of pods.drop(key)) dirty.pods.add(k);
+      for (const p of c.pods ?? []) for (const k of pods.put(p)) dirty.pods.add(k);
+      return dirty;
     },
+    compile(key: ObjectKey): CompiledService | undefined {
+      const input = held.get(key);
+      if (input === undefined) return undefined;
+      const compiled = compileService(input, [...(slicesOf.get(key)?.values() ?? [])].sort(bySliceKey), ctx);
+      return exists(compiled) ? compiled : undefined;
+    },
+    compilePod: (key: ObjectKey): CompiledHostPorts | undefined => pods.compile(key, claims.isNodePort, config),
   };
 }
 
-const bySliceKey = (a: SliceInput, b: SliceInput): number => (a.key < b.key ? -1 : 1);
-const byBigint = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0);
+const textOf = (n: NodeInput | undefined): string =>
+  n === undefined ? '' : JSON.stringify([n.zone, Object.entries(n.labels).sort(([a], [b]) => (a < b ? -1 : 1))]);
+
+interface Variants {
+  replaced(key: ObjectKey, old: CompiledService | undefined, next: CompiledService | undefined): void;
+  /** What nodes must be told: for services that were replaced, and all of it for nodes that are new or changed. */
+  take(changedNodes: ReadonlySet<NodeName>): ServiceDelta['variants'];
+}
+
+function createVariants(nodes: ReadonlyMap<NodeName, NodeInput>, services: ReadonlyMap<ObjectKey, CompiledService>): Variants {
+  /** Services that ask every node, and by node those that ask this one. */
+  const everyNode = new Set<ObjectKey>();
+  const byNode = new Map<string, Set<ObjectKey>>();
+  let out = new Map<NodeName, Map<ObjectKey, ServiceContent | undefined>>();
+
+  const watch = (key: ObjectKey, s: CompiledService | undefined, there: boolean): void => {
+    if (s?.watch.everyNode === true) everyNode[there ? 'add' : 'delete'](key);
+    for (const name of s?.watch.nodes ?? []) {
+      const keys = byNode.get(name) ?? new Set();
+      if (there) keys.add(key);
+      else keys.delete(key);
+      if (keys.size > 0) byNode.set(name, keys);
+      else byNode.delete(name);
+    }
+  };
+  const tell = (node: NodeInput, key: ObjectKey): void => {
+    const s = services.get(key);
+    const content = s?.contentOf(node);
+    const list = out.get(node.name) ?? new Map<ObjectKey, ServiceContent | undefined>();
+    out.set(node.name, list.set(key, content?.hash === s?.hash ? undefined : content));
+  };
+  return {
+    replaced(key, old, next) {
+      watch(key, old, false);
+      watch(key, next, true);
+      const all = old?.watch.everyNode === true || next?.watch.everyNode === true;
+      const names = all ? nodes.keys() : new Set([...(old?.watch.nodes ?? []), ...(next?.watch.nodes ?? [])]);
+      for (const name of names) {
+        const node = nodes.get(name as NodeName);
+        if (node !== undefined) tell(node, key);
+      }
+    },
+    take(changedNodes) {
+      for (const name of changedNodes)
+        for (const keys of [everyNode, byNode.get(name) ?? []]) for (const key of keys) tell(nodes.get(name)!, key);
+      const done = out;
+      out = new Map();
+      return done;
+    },
+  };
+}

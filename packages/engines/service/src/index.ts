@@ -1,13 +1,30 @@
-// @axoneme/service: Services × EndpointSlices → frontends and content-addressed backend sets. Pure; called by the operator.
+// @axoneme/service: Services × EndpointSlices × nodes → frontends and content-addressed backend sets. Pure; called by the operator.
 //
-// readService(json), readEndpointSlice(json)  plain objects → inputs
-// compileAll(snapshot) → {services, sets}     the truth
-// createServiceCompiler().update(changes) → {addedSets, changed, removed, removedSets}; .table() equals compileAll
-// `Frontend.set` is 0n and `count` 0 when a service has no backends; the frontend row stays, so that clients are refused, not routed.
+// readService(json), readEndpointSlice(json), readHostPorts(json)   plain objects → inputs; what is wrong becomes a remark
+// compileAll(snapshot, config) → {services, hostPorts, sets, tables}   the truth
+// compileFor(table, node) → service → its content on this node
+// createServiceCompiler(config).update(changes) → difference, with `variants` by node; .table() equals compileAll
+// maglevTable(members, M), createMaglevTables(): tables of sets, one per list of addresses; lookupHash(flow): the datapath's hash
+// `Frontend.setIn` is 0n and `countIn` 0 when a service has no backends; the frontend row stays, so that clients are refused, not routed.
 // Slot index of a backend is its position in `BackendSet.backends`.
-export type { AddressConflict } from './claims.ts';
-export * from './compile.ts';
+export * from './backend-state.ts';
+export { type Backend, type BackendSet, backendIdOf } from './backends.ts';
+export type { Conflict } from './claims.ts';
+export {
+  backendsArtifactName,
+  type CompiledService,
+  maglevArtifactName,
+  type ServiceContent,
+  type SourceRange,
+  serviceArtifactName,
+  sourceArtifactName,
+} from './compile.ts';
 export * from './compiler.ts';
+export { type Frontend, frontendFlags } from './frontends.ts';
 export * from './hashes.ts';
+export { type CompiledHostPorts, hostPortArtifactName } from './host-ports.ts';
 export * from './inputs.ts';
 export * from './maglev.ts';
+export { PROXY_LABEL, readService } from './read-service.ts';
+export { readEndpointSlice, readHostPorts } from './read-slice.ts';
+export { selectorFromText } from './selector-text.ts';

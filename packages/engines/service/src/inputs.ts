@@ -1,31 +1,60 @@
-// What the engine needs of Services and EndpointSlices, and readers from their plain JSON. Called by the operator's sources.
-import {
-  type IpAddr,
-  type ObjectKey,
-  objectKey,
-  type Port,
-  type PortProtocol,
-  parseIp,
-  parsePort,
-  parsePortProtocol,
-} from '@axoneme/model';
+// What the engine needs of Services, EndpointSlices, nodes and pods. Made by the readers (read-*.ts), held by the compiler.
+import type { Cidr, IpAddr, ObjectKey, Port, PortProtocol, Selector } from '@axoneme/model';
+import type { NodeName } from '@axoneme/std';
 
-export interface ServicePort {
+export type FrontendKind = 'cluster-ip' | 'node-port' | 'load-balancer' | 'external-ip' | 'host-port' | 'local-redirect';
+export type Algorithm = 'random' | 'maglev';
+
+export interface SlicePort {
   /** Empty for the only, unnamed port. */
   readonly name: string;
   readonly protocol: PortProtocol;
   readonly port: Port;
 }
 
+export interface ServicePort extends SlicePort {
+  /** 0: none. */
+  readonly nodePort: number;
+}
+
 export interface ServiceInput {
   readonly key: ObjectKey;
   /** When the object was made; of two that ask for one address the older keeps it. */
   readonly createdMs: number;
+  readonly type: 'ClusterIP' | 'NodePort' | 'LoadBalancer' | 'ExternalName';
+  /** Name of the proxy that is to serve it; empty: the cluster's. */
+  readonly proxyName: string;
   /** Empty for headless and ExternalName services. */
   readonly clusterIps: readonly IpAddr[];
+  readonly externalIps: readonly IpAddr[];
+  /** From the status; only those that nodes are to answer for (mode VIP). */
+  readonly loadBalancerIps: readonly IpAddr[];
+  readonly loadBalancerClass: string;
   readonly ports: readonly ServicePort[];
   /** 0 = none, else ClientIP affinity timeout. */
   readonly affinitySeconds: number;
+  /** Only backends on the node that a client of the outside, or of the cluster, came to. */
+  readonly externalLocal: boolean;
+  readonly internalLocal: boolean;
+  /** How near backends are preferred, where slices have hints. */
+  readonly near: 'any' | 'zone' | 'node';
+  /** Load balancer addresses are for some clients only. */
+  readonly restrictsSources: boolean;
+  /** Those that were understood: with `restrictsSources` and none of them nobody may. */
+  readonly sourceRanges: readonly Cidr[];
+  /** The ranges name who may not. */
+  readonly sourceRangesDeny: boolean;
+  /** 0: none. */
+  readonly healthCheckPort: number;
+  /** Undefined: all kinds it asks for. */
+  readonly kinds: ReadonlySet<FrontendKind> | undefined;
+  /** Undefined: all nodes. */
+  readonly nodes: ReadonlySet<string> | undefined;
+  readonly nodeSelector: Selector | undefined;
+  readonly forwarding: 'snat' | 'dsr' | undefined;
+  readonly algorithm: Algorithm | undefined;
+  /** What was not understood, in words. */
+  readonly remarks: readonly string[];
 }
 
 export interface SliceEndpoint {
@@ -33,116 +62,69 @@ export interface SliceEndpoint {
   readonly ready: boolean;
   readonly serving: boolean;
   readonly terminating: boolean;
+  /** Empty: unknown. */
+  readonly node: string;
+  readonly hintZones: readonly string[];
+  readonly hintNodes: readonly string[];
+  /** 100 unless a file or a health check says otherwise; 0: maintenance. */
+  readonly weight?: number | undefined;
+  /** A health check failed. */
+  readonly quarantined?: boolean | undefined;
 }
 
 export interface SliceInput {
   readonly key: ObjectKey;
   readonly service: ObjectKey;
-  readonly ports: readonly ServicePort[];
+  readonly ports: readonly SlicePort[];
   readonly endpoints: readonly SliceEndpoint[];
+  readonly remarks: readonly string[];
 }
 
-/** The part of a v1 Service that is read. */
-export interface RawService {
-  readonly metadata?:
-    | {
-        readonly name?: string | undefined;
-        readonly namespace?: string | undefined;
-        readonly creationTimestamp?: string | Date | undefined;
-      }
-    | undefined;
-  readonly spec?:
-    | {
-        readonly type?: string | undefined;
-        readonly clusterIP?: string | undefined;
-        readonly clusterIPs?: readonly string[] | undefined;
-        readonly ports?: readonly RawPort[] | undefined;
-        readonly sessionAffinity?: string | undefined;
-        readonly sessionAffinityConfig?: { readonly clientIP?: { readonly timeoutSeconds?: number | undefined } | undefined } | undefined;
-      }
-    | undefined;
+export interface NodeInput {
+  readonly name: NodeName;
+  /** Empty: unknown. */
+  readonly zone: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly addresses: readonly IpAddr[];
+  readonly podCidrs: readonly Cidr[];
 }
 
-export interface RawPort {
-  readonly name?: string | undefined | null;
-  readonly protocol?: string | undefined | null;
-  readonly port?: number | undefined | null;
+export interface HostPort {
+  /** Undefined: all addresses of the node. */
+  readonly hostIp: IpAddr | undefined;
+  readonly hostPort: Port;
+  readonly port: Port;
+  readonly protocol: PortProtocol;
 }
 
-/** The part of a discovery.k8s.io/v1 EndpointSlice that is read. */
-export interface RawEndpointSlice {
-  readonly metadata?:
-    | {
-        readonly name?: string | undefined;
-        readonly namespace?: string | undefined;
-        readonly labels?: Readonly<Record<string, string>> | undefined;
-      }
-    | undefined;
-  readonly addressType?: string | undefined;
-  readonly ports?: readonly RawPort[] | undefined | null;
-  readonly endpoints?: readonly RawEndpoint[] | undefined | null;
+/** A pod that wants ports of its node. */
+export interface HostPortPod {
+  readonly key: ObjectKey;
+  readonly node: NodeName;
+  readonly addresses: readonly IpAddr[];
+  readonly ports: readonly HostPort[];
 }
 
-export interface RawEndpoint {
-  readonly addresses?: readonly string[] | undefined;
-  readonly conditions?:
-    | {
-        readonly ready?: boolean | undefined | null;
-        readonly serving?: boolean | undefined | null;
-        readonly terminating?: boolean | undefined | null;
-      }
-    | undefined;
+export interface ServiceConfig {
+  /** Serves Services with this label `service.kubernetes.io/service-proxy-name` only. */
+  readonly proxyName: string;
+  readonly algorithm: Algorithm;
+  readonly maglevSize: number;
+  readonly forwarding: 'snat' | 'dsr' | 'hybrid';
+  /** What clients of a Service without backends see. */
+  readonly noBackend: 'reject' | 'drop';
+  /** Prefixes of the cluster that no Service may take addresses of, besides the blocks of nodes. */
+  readonly clusterCidrs: readonly Cidr[];
+  /** External IPs must be inside of one of these; empty: anywhere outside of the cluster. */
+  readonly allowedExternalCidrs: readonly Cidr[];
 }
 
-const defaultAffinitySeconds = 10_800;
-
-/** Invalid addresses and ports cannot come from an API server; they are left out. */
-export function readService(raw: RawService): ServiceInput {
-  const spec = raw.spec ?? {};
-  const ips = spec.clusterIPs ?? (spec.clusterIP === undefined ? [] : [spec.clusterIP]);
-  return {
-    key: objectKey(raw.metadata?.namespace ?? '', raw.metadata?.name ?? ''),
-    createdMs: new Date(raw.metadata?.creationTimestamp ?? 0).getTime() || 0,
-    clusterIps: spec.type === 'ExternalName' ? [] : readIps(ips),
-    ports: readPorts(spec.ports ?? []),
-    affinitySeconds:
-      spec.sessionAffinity === 'ClientIP' ? (spec.sessionAffinityConfig?.clientIP?.timeoutSeconds ?? defaultAffinitySeconds) : 0,
-  };
-}
-
-/** Undefined for a slice that belongs to no service or holds names instead of addresses. */
-export function readEndpointSlice(raw: RawEndpointSlice): SliceInput | undefined {
-  const service = raw.metadata?.labels?.['kubernetes.io/service-name'];
-  if (service === undefined || service === '' || raw.addressType === 'FQDN') return undefined;
-  const namespace = raw.metadata?.namespace ?? '';
-  return {
-    key: objectKey(namespace, raw.metadata?.name ?? ''),
-    service: objectKey(namespace, service),
-    ports: readPorts(raw.ports ?? []),
-    endpoints: (raw.endpoints ?? []).map((e) => {
-      // Absent conditions count as ready; serving follows ready, as the API defines it.
-      const ready = e.conditions?.ready ?? true;
-      return {
-        addresses: readIps(e.addresses ?? []),
-        ready,
-        serving: e.conditions?.serving ?? ready,
-        terminating: e.conditions?.terminating ?? false,
-      };
-    }),
-  };
-}
-
-function readIps(texts: readonly string[]): IpAddr[] {
-  return texts.flatMap((t) => {
-    const ip = parseIp(t);
-    return ip.ok ? [ip.value] : [];
-  });
-}
-
-function readPorts(raw: readonly RawPort[]): ServicePort[] {
-  return raw.flatMap((p) => {
-    const port = parsePort(p.port ?? 0);
-    const protocol = parsePortProtocol(p.protocol ?? 'TCP');
-    return port.ok && protocol.ok ? [{ name: p.name ?? '', protocol: protocol.value, port: port.value }] : [];
-  });
-}
+export const serviceDefaults: ServiceConfig = {
+  proxyName: '',
+  algorithm: 'random',
+  maglevSize: 16381,
+  forwarding: 'snat',
+  noBackend: 'reject',
+  clusterCidrs: [],
+  allowedExternalCidrs: [],
+};

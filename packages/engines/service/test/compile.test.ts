@@ -1,14 +1,11 @@
 import type { ObjectKey } from '@axoneme/model';
 import { describe, expect, test } from '@jest/globals';
-import {
-  backendsArtifactName,
-  compileAll,
-  type RawEndpoint,
-  readEndpointSlice,
-  readService,
-  type ServiceTable,
-  type SliceInput,
-} from '../src/index.ts';
+import { backendsArtifactName, compileAll, readEndpointSlice, readService, type ServiceTable, type SliceInput } from '../src/index.ts';
+
+interface RawEndpoint {
+  addresses: string[];
+  conditions?: { ready?: boolean; serving?: boolean; terminating?: boolean };
+}
 
 const key = (t: string): ObjectKey => t as ObjectKey;
 const service = (spec: object) => readService({ metadata: { namespace: 'shop', name: 'web' }, spec });
@@ -27,7 +24,7 @@ const shown = (t: ServiceTable) =>
     (f) =>
       `${f.ip}:${f.port}/${f.protocol} -> ${
         t.sets
-          .get(f.set)
+          .get(f.setIn)
           ?.backends.map((b) => `${b.ip}:${b.port}`)
           .join(' ') ?? ''
       }`,
@@ -114,7 +111,7 @@ describe('frontends', () => {
 
   test('an empty service keeps its frontend with count 0', () => {
     const f = compileAll({ services: [web], slices: [] }).services.get(key('shop/web'))!.frontends[0]!;
-    expect([f.set, f.count]).toEqual([0n, 0]);
+    expect([f.setIn, f.countIn]).toEqual([0n, 0]);
   });
 
   test('equal backends are one set, in whatever order and slices they come', () => {

@@ -18,7 +18,7 @@ const members = (count: number, weight: (i: number) => number = () => 100): Magl
   Array.from({ length: count }, (_, i) => ({ ip: `10.${i >> 8}.1.${i & 255}` as IpAddr, port: 8080, weight: weight(i) }));
 const without = (list: readonly MaglevMember[], gone: number) => list.map((m, i) => (i === gone ? { ...m, weight: 0 } : m));
 const countsOf = (table: Uint16Array, n: number): number[] => {
-  const counts = new Array<number>(n).fill(0);
+  const counts = Array.from({ length: n }, () => 0);
   for (const slot of table) counts[slot]! += 1;
   return counts;
 };
@@ -60,7 +60,7 @@ describe('tables', () => {
   });
 
   test('L5-b: real flows spread as the table does', () => {
-    const counts = new Array<number>(100).fill(0);
+    const counts = Array.from({ length: 100 }, () => 0);
     const flows = 200_000;
     for (let i = 0; i < flows; i++) {
       const client = `203.0.${(i >> 8) & 255}.${i & 255}` as IpAddr;

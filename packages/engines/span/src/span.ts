@@ -261,8 +261,18 @@ function publish(state: State): ReadonlyMap<NodeName, SpanDiff> {
   return out;
 }
 
+const ownNames = new WeakMap<SpanNode, ReadonlyMap<string, Digest>>();
+
+/** A node may have thousands: looked up by name. */
+function ownOf(node: SpanNode | undefined): ReadonlyMap<string, Digest> | undefined {
+  if (node === undefined) return undefined;
+  const names = ownNames.get(node) ?? new Map(node.own.map((a) => [a.name, a.digest]));
+  ownNames.set(node, names);
+  return names;
+}
+
 function wantedDigest(state: State, node: NodeName, name: string): Digest | undefined {
-  const own = state.nodes.get(node)?.own.find((a) => a.name === name);
-  if (own !== undefined) return own.digest;
+  const own = ownOf(state.nodes.get(node))?.get(name);
+  if (own !== undefined) return own;
   return state.everywhere.has(name) || state.wants.has(node, name) ? state.artifacts.get(name)?.digest : undefined;
 }

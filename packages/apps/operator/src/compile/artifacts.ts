@@ -1,9 +1,8 @@
 // Artifacts by name: body and digest, replaced only when content changed. Mappers from compiled rows to rows of tables.
 // Called by the compiler; the stream server reads bodies through `body`.
-import { ipcacheKeyOf, LbFlag, packRows, type Row, type TableName } from '@axoneme/datapath';
-import { type Cidr, type IpAddr, ipBytes, ipFamily, protocolNumbers } from '@axoneme/model';
+import { ipcacheKeyOf, packRows, type Row, type TableName } from '@axoneme/datapath';
+import { type Cidr, type IpAddr, ipBytes, ipFamily } from '@axoneme/model';
 import { type ArtifactBody, artifactDigest } from '@axoneme/proto';
-import type { BackendSet, CompiledService } from '@axoneme/service';
 import type { Digest } from '@axoneme/std';
 
 export interface Artifact {
@@ -40,30 +39,6 @@ export function ipcacheArtifact(name: string, rows: readonly IpcacheRow[]): Arti
     return [ipcacheKeyOf(r.cidr), { identity: r.identity, flags: 0, ...tunnel }];
   });
   return rowArtifact(name, 'ipcache', pairs);
-}
-
-export function backendsArtifact(name: string, set: BackendSet): Artifact {
-  const pairs = set.backends.map(
-    (b, index): Row<'lb_slot'> => [
-      { set: set.id, index },
-      { addr: ipBytes(b.ip), port: b.port, family: ipFamily(b.ip), flags: 0, backendId: b.id },
-    ],
-  );
-  return rowArtifact(name, 'lb_slot', pairs);
-}
-
-export function serviceArtifact(name: string, service: CompiledService): Artifact {
-  const pairs = service.frontends.map(
-    (f): Row<'lb_frontend'> => [
-      { addr: ipBytes(f.ip), port: f.port, proto: protocolNumbers[f.protocol], family: ipFamily(f.ip) },
-      {
-        ...{ setOut: f.set, setIn: f.set, countOut: f.count, countIn: f.count, maglevSize: 0 },
-        ...{ serviceId: f.serviceId, affinityS: f.affinitySeconds },
-        flags: LbFlag.reject | (f.affinitySeconds > 0 ? LbFlag.affinity : 0),
-      },
-    ],
-  );
-  return rowArtifact(name, 'lb_frontend', pairs);
 }
 
 /** Held artifacts, with a short memory of replaced versions for streams that are still sending them. */

@@ -3,14 +3,6 @@
 import type { Cidr, IdentityId } from '@axoneme/model';
 import { isHostSubject, type PolicyReport, type PolicySource, type RuleOrigin, type SubjectSet } from '@axoneme/policy';
 import type { ArtifactBody } from '@axoneme/proto';
-import {
-  backendsArtifactName,
-  type CompiledService,
-  createServiceCompiler,
-  readEndpointSlice,
-  readService,
-  serviceArtifactName,
-} from '@axoneme/service';
 import type { Digest } from '@axoneme/std';
 import type { OperatorConfig } from '../config.ts';
 import type { Dirty, TableName, Tables } from '../world/world.ts';
@@ -23,7 +15,7 @@ import {
   nodeAddresses,
   nodeIpcache,
 } from './addresses.ts';
-import { type Artifact, type ArtifactStore, backendsArtifact, createArtifactStore, serviceArtifact } from './artifacts.ts';
+import { type Artifact, type ArtifactStore, createArtifactStore } from './artifacts.ts';
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact, workloadArtifactName } from './blobs.ts';
 import { createLooks, type LookInput, type Looks } from './looks.ts';
 import type { Moment } from './numbers.ts';
@@ -32,6 +24,7 @@ import { createPodPart, type PlacedPod, type PodChange } from './pod-part.ts';
 import { createPodViews, type PodView } from './pods.ts';
 import type { ParsedRow } from './policies.ts';
 import { createPolicyPart, type SubjectChanges } from './policy-part.ts';
+import { type CompiledServices, createServicePart, type ServicePart } from './services.ts';
 import type { Units } from './units.ts';
 
 /** Result of one compile. Immutable; the next one replaces it. */
@@ -89,6 +82,8 @@ export interface Compiler {
   readonly artifacts: ArtifactStore;
   /** `node/config` is per node: same name, own content. */
   nodeConfig(node: string): Artifact | undefined;
+  /** Services and host ports that are others on this node. */
+  readonly ownServices: ServicePart['own'];
   /** Content of any desired artifact, by name and version. */
   body(name: string, digest: Digest): ArtifactBody | undefined;
   podViews(tables: Tables): readonly PodView[];
@@ -121,31 +116,6 @@ function describeOrigin(o: RuleOrigin | undefined): string | undefined {
   const rule = o.list === 'default-deny' ? `default deny ${o.direction}` : `${o.list}[${o.index ?? 0}]`;
   const more = o.also === undefined || o.also.length === 0 ? '' : ` (and ${o.also.length} more)`;
   return `${object} ${rule}${more}`;
-}
-
-type CompiledServices = ReadonlyMap<string, CompiledService>;
-
-function createServicePart(store: ArtifactStore): (tables: Tables, dirty: Dirty) => CompiledServices {
-  const compiler = createServiceCompiler();
-  let compiled: CompiledServices = new Map();
-  return (tables, dirty) => {
-    if (!touches(dirty, 'services', 'slices')) return compiled;
-    const services = [...(dirty.get('services') ?? [])];
-    const slices = [...(dirty.get('slices') ?? [])];
-    const readable = slices.map((key) => ({ key, slice: tables.slices.has(key) ? readEndpointSlice(tables.slices.get(key)!) : undefined }));
-    const delta = compiler.update({
-      services: services.flatMap((k) => (tables.services.has(k) ? [readService(tables.services.get(k)!)] : [])),
-      removedServices: services.filter((k) => !tables.services.has(k)) as never,
-      slices: readable.flatMap((r) => (r.slice === undefined ? [] : [r.slice])),
-      removedSlices: readable.filter((r) => r.slice === undefined).map((r) => r.key) as never,
-    });
-    for (const set of delta.addedSets) store.put(backendsArtifact(backendsArtifactName(set.id), set));
-    for (const s of delta.changed) store.put(serviceArtifact(serviceArtifactName(s.key), s));
-    for (const key of delta.removed) store.remove(serviceArtifactName(key));
-    for (const id of delta.removedSets) store.remove(backendsArtifactName(id));
-    compiled = compiler.table().services;
-    return compiled;
-  };
 }
 
 /** Addresses that are no pod's. Parts whose inputs did not change are kept. */
@@ -203,7 +173,7 @@ const noneJudged = () => ({ policies: new Set<string>(), pods: new Set<string>()
 export function createCompiler(config: OperatorConfig): Compiler {
   const store = createArtifactStore();
   const views = createPodViews(config.clusterName);
-  const services = createServicePart(store);
+  const services = createServicePart(store, config);
   const policy = createPolicyPart(store, config);
   const addresses = createAddressPart(store);
   const podPart = createPodPart(views);
@@ -270,8 +240,9 @@ export function createCompiler(config: OperatorConfig): Compiler {
     artifacts: store,
     units: policy.units,
     nodeConfig: (node) => nodeConfigs.get(node),
+    ownServices: services.own,
     body(name, digest) {
-      if (name !== NODE_CONFIG) return store.body(name, digest);
+      if (name !== NODE_CONFIG) return store.body(name, digest) ?? services.body(name, digest);
       for (const a of nodeConfigs.values()) if (a.digest === digest) return a.body;
       return undefined;
     },
@@ -305,7 +276,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
         judged.pods.add(key);
       }
       for (const key of dirty.get('endpoints') ?? []) endpoints.add(key);
-      serviceTable = services(tables, dirty);
+      serviceTable = services.update(tables, dirty, nodes);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
       policy.update({ tables, dirty, pods: changes, nodes, at: at ?? { revision, settled: revision - 1 } });
       return finish(changes.size > 0);

@@ -47,8 +47,9 @@ function spanNode(n: Compiled['nodes'][number], compiler: Compiler, rollout: Dis
   if (own === undefined) return undefined;
   const config = { name: own.name, digest: own.digest, table: own.body.table };
   const objects = rollout?.own(n.name) ?? { text: '', list: [] };
-  const node = { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config, ...objects.list] };
-  return [`${own.digest} ${n.podCidrs.join()} ${objects.text}`, node];
+  const services = compiler.ownServices(n.name);
+  const node = { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config, ...objects.list, ...services.list] };
+  return [`${own.digest} ${n.podCidrs.join()} ${objects.text} ${services.text}`, node];
 }
 
 function spanNodes(compiled: Compiled, compiler: Compiler, rollout: DispatchRollout | undefined): Map<string, NodeText> {

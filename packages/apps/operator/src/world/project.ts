@@ -1,4 +1,5 @@
 // From API objects to rows: reads only what compilers need and trusts nothing. Called by the sources.
+import { readHostPorts } from '@axoneme/service';
 import type { CidrGroupRow, CiliumNodeRow, IdentityRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
 
 /** Mark of the identity garbage collector: since when nobody uses the number (RFC 3339). */
@@ -54,8 +55,14 @@ export function projectPod(o: Json): PodRow {
     finished: phase === 'Succeeded' || phase === 'Failed',
     namedPorts: namedPorts(spec),
     audit: strings(meta.annotations)[AUDIT_ANNOTATION] === 'enabled',
+    ...hostPortsOf(o),
     ...gateOf(spec, status),
   };
+}
+
+function hostPortsOf(o: Json): Pick<PodRow, 'hostPorts'> {
+  const hostPorts = readHostPorts(o);
+  return hostPorts === undefined ? {} : { hostPorts };
 }
 
 const POLICY_GATE = 'axoneme.io/policy-enforced';

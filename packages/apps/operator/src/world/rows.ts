@@ -1,5 +1,7 @@
 // Rows the operator keeps of cluster objects: trimmed to what compilers read, immutable, JSON-like. Made by project.ts.
 
+import type { HostPortPod } from '@axoneme/service';
+
 export interface NamedPort {
   readonly name: string;
   readonly port: number;
@@ -19,6 +21,8 @@ export interface PodRow {
   /** Succeeded or Failed: holds no address any more. */
   readonly finished: boolean;
   readonly namedPorts: readonly NamedPort[];
+  /** Absent for pods that ask for no port of their node. */
+  readonly hostPorts?: HostPortPod;
   /** What policy would drop of this pod passes, and is told. */
   readonly audit: boolean;
   /** The readiness gate `axoneme.io/policy-enforced`, as the pod's status has it (empty: not yet); absent for pods that do not ask. */
