@@ -47,13 +47,14 @@ const does = {
     s.on('error', (e) => { s.close(); done({ error: e.code }); });
     s.bind({ port, address: host }, () => { s.close(); done({ text: 'bound' }); });
   }),
-  serve: async ({ name, port }) => {
+  serve: async ({ name, port, addresses }) => {
     const tcp = net.createServer((s) => s.end(name));
     await new Promise((ok, no) => tcp.on('error', no).listen({ host: '::', port }, ok));
-    for (const type of ['udp4', 'udp6']) {
+    for (const address of addresses) {
+      const type = typeOf(address);
       const u = dgram.createSocket(type === 'udp4' ? { type } : { type, ipv6Only: true });
       u.on('message', (_m, from) => u.send(name, from.port, from.address));
-      await new Promise((ok, no) => u.on('error', no).bind({ port: tcp.address().port, address: type === 'udp4' ? '127.0.0.1' : '::1' }, ok));
+      await new Promise((ok, no) => u.on('error', no).bind({ port: tcp.address().port, address }, ok));
     }
     return { port: tcp.address().port };
   },
@@ -86,8 +87,8 @@ export type Kind = 'tcp' | 'udp' | 'connected' | 'bindTcp' | 'bindUdp';
 
 export interface Man {
   act(kind: Kind, host: string, port: number): Promise<Answer>;
-  /** Listens on both loopbacks and answers with `name`. */
-  serve(name: string, port?: number): Promise<number>;
+  /** Listens and answers with `name`; UDP on these addresses, both loopbacks unless given. */
+  serve(name: string, port?: number, addresses?: readonly string[]): Promise<number>;
   open(id: string, host: string, port: number): Promise<Answer>;
   ask(id: string): Promise<Answer>;
   stop(): Promise<void>;
@@ -114,8 +115,8 @@ export async function createMan(cgroup: string, netns?: string): Promise<Man> {
     });
   return {
     act: (kind, host, port) => tell({ kind, host, port }),
-    serve: async (name, port = 0) => {
-      const r = await tell<{ port?: number; error?: string }>({ kind: 'serve', name, port });
+    serve: async (name, port = 0, addresses = ['127.0.0.1', '::1']) => {
+      const r = await tell<{ port?: number; error?: string }>({ kind: 'serve', name, port, addresses });
       if (r.port === undefined) throw new TypeError(`cannot serve ${name}: ${r.error}`);
       return r.port;
     },
