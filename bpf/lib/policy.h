@@ -39,7 +39,7 @@ struct policy_query {
 	__u8 family;
 	__u8 audit;    /* the subject's endpoint is audited */
 	__u8 classed; /* peer_class is known; begins as 0 */
-	__u8 pad;
+	__u8 named;   /* a row that names the peer's identity had a say; begins as 0 */
 	/* from here on our own */
 	__u32 peer_class; /* 0 = none */
 	__u32 judged_as;  /* the subject, or who stands in for it */
@@ -102,6 +102,8 @@ inline_always void consider(struct policy_query *q, __u32 plen)
 
 	if (!row)
 		return;
+	if (peer_rank(q->key.peer) == 3)
+		q->named = 1;
 	rank = ((__u64)row->precedence << 8) | (plen << 2) | peer_rank(q->key.peer);
 	if (rank <= q->best.rank)
 		return;

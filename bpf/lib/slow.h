@@ -128,6 +128,7 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	q->family = s->p.family;
 	q->audit = !!(subject->flags & AXO_ENDPOINT_AUDIT);
 	q->classed = 0;
+	q->named = 0;
 	copy16(q->addr, peer == &s->src ? s->p.key.saddr : s->p.key.daddr);
 	judge(q, v);
 	s->story.flags |= direction == AXO_DIR_EGRESS ? AXO_EVENT_F_EGRESS : AXO_EVENT_F_INGRESS;
@@ -340,12 +341,34 @@ call_only bool unseen_answer(struct __sk_buff *skb, struct slow *s)
 	return answers_unseen(skb, &s->p, outbound);
 }
 
+/*
+ * The tunnel says who sends, this node's table who has the address. A pod that got new labels is one here and another there until
+ * both nodes know: then this verdict is about an identity that is about to go, and no entry may keep it. Rows of identities that
+ * nothing here mentions are not in the table.
+ */
+call_only bool in_transition(const struct slow *s)
+{
+	struct ipcache_key ik = { .prefixlen = s->p.family == 6 ? 160 : 64, .family = s->p.family };
+	struct ipcache_value *row;
+	__u32 known;
+
+	if (s->src.identity < IDENTITY_POD_MIN)
+		return false;
+	copy16(ik.addr, s->p.key.saddr);
+	row = bpf_map_lookup_elem(&ipcache, &ik);
+	known = row ? row->identity : 0;
+	if (known == s->src.identity)
+		return false;
+	return s->query.named || (known >= IDENTITY_POD_MIN && known < IDENTITY_CIDR);
+}
+
 /* The verdict on the flow. 0 or a drop reason; then its entries stay as they are, out of date and good for one thing: that an
  * answer is still known to be one, and does not pass for the start of something new.
  */
 inline_always int decide(struct __sk_buff *skb, struct slow *s, const struct flow_value *e, const __u32 hook)
 {
 	bool current = is_syn(&s->p) ? false : find_opener(s, e, &s->back);
+	int r;
 
 	if (unlikely(s->p.key.proto == IPPROTO_TCP && !is_syn(&s->p) && !current && unseen_answer(skb, s)))
 		s->reply = 1;
@@ -356,7 +379,10 @@ inline_always int decide(struct __sk_buff *skb, struct slow *s, const struct flo
 	/* an entry of this generation: the packet is here for its shape (fragment, options, hop limit) */
 	if (current || (e && e->generation == s->generation))
 		return 0;
-	return judge_flow(s, hook);
+	r = judge_flow(s, hook);
+	if (!r && hook == AXO_HOOK_FROM_OVERLAY && unlikely(in_transition(s)))
+		s->v.generation--;
+	return r;
 }
 
 /* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
