@@ -23,6 +23,9 @@ export function backendState(f: BackendFacts): BackendState {
 /** Smaller is better; one address in two slices counts with its better state. */
 export const stateRank = (s: BackendState): number => backendStates.indexOf(s);
 
+/** Nobody is given these any more; whoever has one keeps it until he or it is gone. */
+export const isDraining = (s: BackendState): boolean => s === 'terminating-serving' || s === 'terminating' || s === 'maintenance';
+
 /** New flows: the active ones; if there is none, those that leave but still serve. */
 export function selectServing<T extends { readonly state: BackendState }>(backends: readonly T[]): T[] {
   const active = backends.filter((b) => b.state === 'active');

@@ -1,7 +1,7 @@
 // Backend sets: immutable, ordered, named by content; and which backends of a Service a node's clients get. Called by the compile.
 import { compareIp, type IpAddr, type IpFamily, ipFamily, type Port, type PortProtocol, protocolNumbers } from '@axoneme/model';
 import { hash32, hash64 } from '@axoneme/std';
-import { type BackendState, backendState, selectServing, stateRank } from './backend-state.ts';
+import { type BackendState, backendState, isDraining, selectServing, stateRank } from './backend-state.ts';
 import type { ServicePort, SliceEndpoint, SliceInput } from './inputs.ts';
 
 export interface Backend {
@@ -14,11 +14,14 @@ export interface Backend {
   readonly active: boolean;
 }
 
-/** Immutable and named by content; slot index = position in `backends`. */
+/** Immutable and named by content; slot index = position in `backends`, then in `draining`. */
 export interface BackendSet {
   readonly id: bigint;
   readonly protocol: PortProtocol;
+  /** Those that new flows are given to: the count of a frontend. */
   readonly backends: readonly Backend[];
+  /** In slots behind the count: who has one keeps it. */
+  readonly draining: readonly Backend[];
 }
 
 /** An endpoint as backend of one port, whatever its state. */
@@ -61,7 +64,7 @@ export interface Place {
 
 /** A backend without a node, of a Service without selector, is local everywhere. */
 export const localOf = (candidates: readonly Candidate[], node: string): Candidate[] =>
-  selectServing(candidates.filter((c) => c.endpoint.node === '' || c.endpoint.node === node));
+  candidates.filter((c) => c.endpoint.node === '' || c.endpoint.node === node);
 
 /** Hints count only if every backend has some and one of them is for here: a part of the backends never takes the traffic of all. */
 export function nearOf(candidates: readonly Candidate[], near: 'any' | 'zone' | 'node', at: Place): Candidate[] {
@@ -82,11 +85,15 @@ function hinted(list: readonly Candidate[], hints: (e: SliceEndpoint) => readonl
 export const backendIdOf = (ip: IpAddr, port: number, protocol: PortProtocol): number =>
   hash32(`${ip} ${port} ${protocolNumbers[protocol]}`);
 
-export function createSet(protocol: PortProtocol, members: readonly Candidate[]): BackendSet | undefined {
-  if (members.length === 0) return undefined;
-  const backends = members.map(
-    (c): Backend => ({ ip: c.ip, port: c.port, id: backendIdOf(c.ip, c.port, protocol), weight: c.weight, active: c.state === 'active' }),
-  );
-  const text = backends.map((b) => `${b.ip} ${b.port} ${b.active ? 1 : 0}${b.weight === defaultWeight ? '' : ` *${b.weight}`}\n`).join('');
-  return { id: hash64(`${protocol}\n`, text), protocol, backends };
+/** `all`: of whom some may drain. */
+export function createSet(protocol: PortProtocol, members: readonly Candidate[], all: readonly Candidate[] = []): BackendSet | undefined {
+  const leaving = all.filter((c) => isDraining(c.state) && !members.includes(c));
+  if (members.length + leaving.length === 0) return undefined;
+  const backendOf = (c: Candidate): Backend => {
+    return { ip: c.ip, port: c.port, id: backendIdOf(c.ip, c.port, protocol), weight: c.weight, active: c.state === 'active' };
+  };
+  const [backends, draining] = [members.map(backendOf), leaving.map(backendOf)];
+  const text = backends.map((b) => `${b.ip} ${b.port} ${b.active ? 1 : 0}${b.weight === defaultWeight ? '' : ` *${b.weight}`}\n`);
+  const rest = draining.map((b) => `- ${b.ip} ${b.port}\n`);
+  return { id: hash64(`${protocol}\n`, text.join(''), rest.join('')), protocol, backends, draining };
 }

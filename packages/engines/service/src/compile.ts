@@ -2,6 +2,7 @@
 // compiler. Nodes are no input: a compiled Service says what it is for the facts of any node, so that nodes come and go without a compile.
 import { type Cidr, type IpFamily, ipFamily, labelsFromMap, matchesSelector, type ObjectKey } from '@axoneme/model';
 import { canonicalJson, hash64 } from '@axoneme/std';
+import { selectServing } from './backend-state.ts';
 import { type BackendSet, type Candidate, candidatesOf, createSet, localOf, nearOf, type Place } from './backends.ts';
 import type { CompileContext } from './context.ts';
 import { type Frontend, type FrontendPlan, frontendOf, planFrontends } from './frontends.ts';
@@ -185,7 +186,8 @@ function contentAt(
     const at = `${family} ${port.name} ${port.protocol} ${local}`;
     if (made.has(at)) return made.get(at);
     const pool = poolOf(port, family);
-    const set = createSet(port.protocol, local ? localOf(pool, place.node) : nearOf(pool, service.near, place));
+    const here = local ? localOf(pool, place.node) : pool;
+    const set = createSet(port.protocol, local ? selectServing(here) : nearOf(pool, service.near, place), here);
     made.set(at, set);
     if (set !== undefined) sets.set(set.id, set);
     return set;

@@ -111,9 +111,9 @@ function compilePod(
 
 const lonely: SliceEndpoint = { addresses: [], ready: true, serving: true, terminating: false, node: '', hintNodes: [], hintZones: [] };
 
-/** The pod is here: traffic from outside never leaves the node. */
+/** The pod is here: traffic from outside never leaves the node, and no address of another node is meant. */
 function hostFrontend(pod: HostPortPod, p: HostPort, ip: IpAddr, set: BackendSet, config: ServiceConfig): Frontend {
-  const { hostPort, external, outLocal, nodePort, reject } = frontendFlags;
+  const { hostPort, external, outLocal, reject } = frontendFlags;
   const anyIp = (ipFamily(ip) === 4 ? '0.0.0.0' : '::') as IpAddr;
   return {
     kind: 'host-port',
@@ -127,7 +127,7 @@ function hostFrontend(pod: HostPortPod, p: HostPort, ip: IpAddr, set: BackendSet
     maglevSize: 0,
     serviceId: hash32(`hostport ${pod.key}:${slot(p)}`),
     affinitySeconds: 0,
-    flags: hostPort | external | outLocal | (p.hostIp === undefined ? nodePort : 0) | (config.noBackend === 'reject' ? reject : 0),
+    flags: hostPort | external | outLocal | (config.noBackend === 'reject' ? reject : 0),
     sourceRanges: false,
   };
 }

@@ -98,6 +98,30 @@ describe('L2-b: states of backends', () => {
     );
   });
 
+  test('those that leave, and those in maintenance, are behind the count; those that broke are gone', () => {
+    const states = [
+      { ready: true },
+      { terminating: true, serving: true },
+      { terminating: true },
+      { ready: true, weight: 0 },
+      {},
+      { ready: true, quarantined: true },
+    ];
+    const facts = states.map((s) => ({ ready: false, serving: false, terminating: false, ...s }));
+    const sets = (list: BackendFacts[]) =>
+      [...compileAll({ services: [web], slices: [with_(list)] }).sets.values()].map((s) => [
+        s.backends.map((x) => x.ip),
+        s.draining.map((x) => x.ip),
+      ]);
+    expect(sets(facts)).toEqual([[['10.0.0.1'], ['10.0.0.2', '10.0.0.3', '10.0.0.4']]]);
+    // nobody else: the one that serves is given out
+    expect(sets(facts.slice(1, 3))).toEqual([[['10.0.0.1'], ['10.0.0.2']]]);
+    const last = compileAll({ services: [web], slices: [with_(facts.slice(2, 3))] });
+    expect(last.services.get(key('shop/web'))!.frontends.map((f) => [f.countIn, last.sets.get(f.setIn)!.draining.length])).toEqual([
+      [0, 1],
+    ]);
+  });
+
   test('an address in two slices counts with its better state', () => {
     const a = slice([{ ip: '10.0.0.1', ready: false, terminating: true, serving: true }], { name: 'a' });
     const b = slice([{ ip: '10.0.0.1' }], { name: 'b' });

@@ -15,7 +15,7 @@ import {
 import { type Artifact, rowArtifact } from './artifacts.ts';
 
 export function backendsArtifact(set: BackendSet): Artifact {
-  const pairs = set.backends.map(
+  const pairs = [...set.backends, ...set.draining].map(
     (b, index): Row<'lb_slot'> => [
       { set: set.id, index },
       { addr: ipBytes(b.ip), port: b.port, family: ipFamily(b.ip), flags: 0, backendId: b.id },
