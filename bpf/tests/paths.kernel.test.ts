@@ -128,6 +128,28 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       expect(last()).toMatchObject({ reason: 151 });
     });
 
+    test('a pod elsewhere gets new labels: what began under the old identity ends with it, whichever node knows first', () => {
+      const known = (identity: number): void => {
+        lab.ipcache(`${at.c}/${f === 4 ? 32 : 128}`, identity, ADDRESS[4].tunnel);
+        lab.bump();
+      };
+      lab.policy(1001, DENY.ingress, [allowFromC('ingress')]);
+      const sport = freshPort();
+      const send = (identity: number, flags: number): number =>
+        lab.runFromOverlay(between(f, 'c', 'a', { sport, flags }), identity).verdict;
+      known(1003);
+      expect(send(1003, TCP.syn)).toBe(VERDICT.redirect);
+      for (const here of [1004, 99]) {
+        known(here);
+        // the node of the sender does not know yet
+        expect(send(1003, TCP.ack)).toBe(VERDICT.redirect);
+        expect(send(1003, TCP.ack)).toBe(VERDICT.redirect);
+        expect(send(1004, TCP.ack)).toBe(VERDICT.drop);
+      }
+      known(1003);
+      expect(send(1003, TCP.ack)).toBe(VERDICT.redirect);
+    });
+
     test('a reply from the tunnel passes, and no longer once the rule is gone', () => {
       lab.policy(1001, DENY.egress | DENY.ingress, [allowFromC('egress')]);
       lab.bump();

@@ -17,7 +17,7 @@ export function describeLabels(stage: () => Stage): void {
     /** Floods that must stop (or start) within the limit after `act`. */
     const changes = async (pairs: readonly (readonly [string, string])[], act: () => Promise<void>, becomes: 'open' | 'closed') => {
       const t = stage();
-      const floods = startFloods(t, pairs, ['udp'], RATE);
+      const floods = startFloods(t, pairs, becomes === 'closed' ? ['udp', 'tcp'] : ['udp'], RATE);
       await (becomes === 'closed' ? floods.answered() : floods.sending());
       await act();
       const actedMs = Date.now();
