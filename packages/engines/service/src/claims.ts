@@ -2,7 +2,8 @@
 // of load balancers, then external IPs, which anybody may write; among equals the oldest, then the first by name. Nobody else gets a frontend
 // on it, so that no namespace can take traffic meant for another one. Shared by compileAll and the incremental compiler.
 import type { IpAddr, ObjectKey, PortProtocol } from '@axoneme/model';
-import type { ServiceInput } from './inputs.ts';
+import { hash32 } from '@axoneme/std';
+import type { ServiceInput, ServicePort } from './inputs.ts';
 
 export interface Claims {
   /** Adds or replaces what a service asks for; returns the services whose ownership may have changed. */
@@ -14,6 +15,8 @@ export interface Claims {
   ownsRestOf(key: ObjectKey, ip: IpAddr): boolean;
   ownsExternalPort(key: ObjectKey, ip: IpAddr, port: number, protocol: PortProtocol): boolean;
   ownsNodePort(key: ObjectKey, port: number, protocol: PortProtocol): boolean;
+  /** Number of a port of a Service: affinity and source ranges are kept under it, so that no two ports ever have the same. */
+  serviceId(key: ObjectKey, port: ServicePort): number | undefined;
   isNodePort(port: number, protocol: PortProtocol): boolean;
   /** Addresses, ports of them and ports of nodes with a claimant that did not get it, ascending by text. */
   conflicts(): readonly Conflict[];
@@ -40,8 +43,17 @@ interface Place {
 const nodePlace = (port: number, protocol: PortProtocol): string => `node ${port}/${protocol}`;
 const portsOf = (s: ServiceInput): string[] => s.ports.map((p) => `${p.port}/${p.protocol}`);
 
+const idPlace = (id: number): string => `id ${id}`;
+
+/** The second is for the day on which somebody else has the first. */
+const idsOf = (key: ObjectKey, p: ServicePort): number[] => {
+  const text = `${key}:${p.port}/${p.protocol}`;
+  return [hash32(text), hash32('again ', text)];
+};
+
 function placesOf(s: ServiceInput): string[] {
   const places = new Set<string>([...s.clusterIps, ...s.loadBalancerIps, ...s.externalIps]);
+  for (const p of s.ports) for (const id of idsOf(s.key, p)) places.add(idPlace(id));
   for (const p of s.ports) if (p.nodePort !== 0) places.add(nodePlace(p.nodePort, p.protocol));
   return [...places];
 }
@@ -60,7 +72,7 @@ function settle(place: string, p: Place): Map<string, ObjectKey> {
     if (master === undefined) owners.set(what, s.key);
     else if (master !== s.key) p.refused.set(what, [...(p.refused.get(what) ?? []), s.key]);
   };
-  if (place.startsWith('node ')) {
+  if (place.startsWith('node ') || place.startsWith('id ')) {
     for (const s of sorted) claim(s, '');
     return owners;
   }
@@ -125,8 +137,13 @@ export function createClaims(): Claims {
     ownsRestOf: (key, ip) => owns(key, ip, '*'),
     ownsExternalPort: (key, ip, port, protocol) => owns(key, ip, `${port}/${protocol}`),
     ownsNodePort: (key, port, protocol) => owns(key, nodePlace(port, protocol), ''),
+    serviceId: (key, port) => idsOf(key, port).find((id) => owns(key, idPlace(id), '')),
     isNodePort: (port, protocol) => places.has(nodePlace(port, protocol)),
-    conflicts: () => [...places].flatMap(([at, p]) => conflictsOf(at, p)).sort((a, b) => (a.at < b.at ? -1 : 1)),
+    conflicts: () =>
+      [...places]
+        .filter(([at]) => !at.startsWith('id '))
+        .flatMap(([at, p]) => conflictsOf(at, p))
+        .sort((a, b) => (a.at < b.at ? -1 : 1)),
   };
 }
 

@@ -1,6 +1,5 @@
 // Which frontends a Service has, on whatever node: kinds, addresses, flags. Called by the compile and for host ports.
 import { compareIp, type IpAddr, ipFamily, type PortProtocol } from '@axoneme/model';
-import { hash32 } from '@axoneme/std';
 import type { BackendSet } from './backends.ts';
 import type { CompileContext } from './context.ts';
 import type { FrontendKind, ServiceConfig, ServiceInput, ServicePort } from './inputs.ts';
@@ -60,6 +59,13 @@ type Refuse = (text: string) => void;
 
 export function planFrontends(service: ServiceInput, ctx: CompileContext, refuse: Refuse): FrontendPlan[] {
   if (service.proxyName !== ctx.config.proxyName || service.type === 'ExternalName') return [];
+  const numberless = service.ports.filter((p) => ctx.claims.serviceId(service.key, p) === undefined);
+  for (const p of numberless) refuse(`port ${p.port}/${p.protocol} has no number of its own`);
+  const plans = planKinds(service, ctx, refuse);
+  return plans.filter((p) => p.port === undefined || !numberless.includes(p.port));
+}
+
+function planKinds(service: ServiceInput, ctx: CompileContext, refuse: Refuse): FrontendPlan[] {
   const wanted = (kind: FrontendKind): boolean => service.kinds?.has(kind) ?? true;
   return [
     ...(wanted('cluster-ip') ? planClusterIps(service, ctx) : []),
@@ -69,15 +75,16 @@ export function planFrontends(service: ServiceInput, ctx: CompileContext, refuse
   ];
 }
 
-/** Number of a port of a Service: what affinity and source ranges are kept under. */
-const idOf = (s: ServiceInput, p: ServicePort): number => hash32(`${s.key}:${p.port}/${p.protocol}`);
 const sorted = (ips: readonly IpAddr[]): IpAddr[] => [...new Set(ips)].sort(compareIp);
 
 function planClusterIps(s: ServiceInput, { claims }: CompileContext): FrontendPlan[] {
   return sorted(s.clusterIps)
     .filter((ip) => claims.ownsClusterIp(s.key, ip))
     .flatMap((ip) =>
-      s.ports.map((port) => ({ kind: 'cluster-ip', ip, at: port.port, port, external: false, serviceId: idOf(s, port) }) as const),
+      s.ports.map(
+        (port) =>
+          ({ kind: 'cluster-ip', ip, at: port.port, port, external: false, serviceId: claims.serviceId(s.key, port) ?? 0 }) as const,
+      ),
     );
 }
 
@@ -95,7 +102,7 @@ function planNodePorts(s: ServiceInput, { claims }: CompileContext, refuse: Refu
       at: port.nodePort,
       port,
       external: true,
-      serviceId: idOf(s, port),
+      serviceId: claims.serviceId(s.key, port) ?? 0,
     }));
   });
 }
@@ -110,7 +117,7 @@ function planLoadBalancers(s: ServiceInput, { claims, guard }: CompileContext, r
     }
     for (const port of s.ports) {
       if (claims.ownsLoadBalancerPort(s.key, ip, port.port, port.protocol))
-        out.push({ kind: 'load-balancer', ip, at: port.port, port, external: true, serviceId: idOf(s, port) });
+        out.push({ kind: 'load-balancer', ip, at: port.port, port, external: true, serviceId: claims.serviceId(s.key, port) ?? 0 });
       else if (!s.clusterIps.includes(ip)) refuse(`load balancer address ${ip} ${port.port}/${port.protocol} belongs to another Service`);
     }
     // what else comes to an address of a node is for the node
@@ -131,7 +138,7 @@ function planExternalIps(s: ServiceInput, { claims, guard }: CompileContext, ref
     }
     for (const port of s.ports) {
       if (claims.ownsExternalPort(s.key, ip, port.port, port.protocol))
-        out.push({ kind: 'external-ip', ip, at: port.port, port, external: true, serviceId: idOf(s, port) });
+        out.push({ kind: 'external-ip', ip, at: port.port, port, external: true, serviceId: claims.serviceId(s.key, port) ?? 0 });
       else refuse(`external IP ${ip} ${port.port}/${port.protocol} belongs to another Service`);
     }
   }

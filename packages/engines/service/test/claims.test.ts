@@ -1,3 +1,4 @@
+import { hash32 } from '@axoneme/std';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import { compileAll, createServiceCompiler, type ServiceInput, type ServiceTable, serviceDefaults } from '../src/index.ts';
@@ -120,6 +121,31 @@ describe('external addresses', () => {
     compiler.update({ removedNodes: ['n1' as never] });
     expect(has()).toBe(true);
   });
+});
+
+test('no two ports have one number, though 32 bits of their hashes meet: the younger has another, however they come', () => {
+  const spec = { type: 'LoadBalancer', ports, loadBalancerSourceRanges: ['192.0.2.0/24'] };
+  const on = (name: string, created: number, ip: string) =>
+    service({ ...spec, clusterIPs: [ip] }, { name, created, ingress: [{ ip: `203.0.113.${created}` }] });
+  // found by trying names
+  const [a, b] = [on('shop/s43984', 1, '10.96.0.1'), on('shop/s253992', 2, '10.96.0.2')];
+  const hash = hash32('shop/s43984:80/TCP');
+  expect(hash32('shop/s253992:80/TCP')).toBe(hash);
+  const numbers = (t: ServiceTable) => [a, b].map((s) => t.services.get(s!.key)?.frontends[0]?.serviceId);
+  for (const order of [
+    [a!, b!],
+    [b!, a!],
+  ]) {
+    const compiler = createServiceCompiler();
+    for (const s of order) compiler.update({ services: [s] });
+    const [first, second] = numbers(compiler.table());
+    expect(first).toBe(hash);
+    expect([undefined, 0, hash]).not.toContain(second);
+    expect(plain(compiler.table(), [])).toEqual(plain(compile(order), []));
+    expect(compiler.conflicts()).toEqual([]);
+    compiler.update({ removedServices: [a!.key] });
+    expect(numbers(compiler.table())).toEqual([undefined, hash]);
+  }
 });
 
 test('of Services that ask for one port of the nodes the oldest has it', () => {
