@@ -45,15 +45,22 @@ const portsOf = (s: ServiceInput): string[] => s.ports.map((p) => `${p.port}/${p
 
 const idPlace = (id: number): string => `id ${id}`;
 
-/** The second is for the day on which somebody else has the first. */
-const idsOf = (key: ObjectKey, p: ServicePort): number[] => {
-  const text = `${key}:${p.port}/${p.protocol}`;
-  return [hash32(text), hash32('again ', text)];
-};
+const portText = (p: ServicePort): string => `${p.port}/${p.protocol}`;
+const idMemo = new WeakMap<ServiceInput, ReadonlyMap<string, readonly number[]>>();
+
+/** Numbers by port. The second is for the day on which somebody else has the first. */
+function idsOf(s: ServiceInput): ReadonlyMap<string, readonly number[]> {
+  let ids = idMemo.get(s);
+  if (ids === undefined) {
+    ids = new Map(s.ports.map((p) => [portText(p), [hash32(`${s.key}:${portText(p)}`), hash32(`again ${s.key}:${portText(p)}`)]]));
+    idMemo.set(s, ids);
+  }
+  return ids;
+}
 
 function placesOf(s: ServiceInput): string[] {
   const places = new Set<string>([...s.clusterIps, ...s.loadBalancerIps, ...s.externalIps]);
-  for (const p of s.ports) for (const id of idsOf(s.key, p)) places.add(idPlace(id));
+  for (const ids of idsOf(s).values()) for (const id of ids) places.add(idPlace(id));
   for (const p of s.ports) if (p.nodePort !== 0) places.add(nodePlace(p.nodePort, p.protocol));
   return [...places];
 }
@@ -137,7 +144,15 @@ export function createClaims(): Claims {
     ownsRestOf: (key, ip) => owns(key, ip, '*'),
     ownsExternalPort: (key, ip, port, protocol) => owns(key, ip, `${port}/${protocol}`),
     ownsNodePort: (key, port, protocol) => owns(key, nodePlace(port, protocol), ''),
-    serviceId: (key, port) => idsOf(key, port).find((id) => owns(key, idPlace(id), '')),
+    serviceId(key, port) {
+      const service = services.get(key);
+      return (
+        service &&
+        idsOf(service)
+          .get(portText(port))
+          ?.find((id) => owns(key, idPlace(id), ''))
+      );
+    },
     isNodePort: (port, protocol) => places.has(nodePlace(port, protocol)),
     conflicts: () =>
       [...places]
