@@ -1,5 +1,7 @@
 // The dead man's switch with everything real: agent process, eBPF programs, TLS link over the enforced device. Part 1 of P5-a in few runs; the
 // thousand policies are in host-random.kernel.test.ts.
+import { subscribe } from 'node:diagnostics_channel';
+import type { Socket } from 'node:net';
 import { pinnedMap } from '@axoneme/bpf';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { build, createNode, createOperator, type TestOperator, until } from './harness.ts';
@@ -13,6 +15,9 @@ const flags = [`--host-policy-confirm-ms=${confirmMs}`];
 const tcp = 6;
 const operatorIdentity = 0x01000001;
 
+const accepted = new Set<Socket>();
+subscribe('net.server.socket', (m) => accepted.add((m as { socket: Socket }).socket));
+
 beforeAll(async () => {
   build();
   operator = await createOperator(node.gateway, { heartbeatMs: 500 });
@@ -23,6 +28,8 @@ beforeAll(async () => {
 afterAll(async () => {
   operator.stop();
   await node.close();
+  // the end of a connection that a policy cut never reaches the server, and a handshake is nobody's to shut down
+  for (const s of accepted) s.destroy();
 });
 
 const ports = (): number => operator.server.ports().node;
