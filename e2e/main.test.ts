@@ -10,6 +10,7 @@ import { describeKubectl, describeUninstall } from './kubectl.ts';
 import { describePaths } from './paths.ts';
 import { describePolicies } from './policies.ts';
 import { describeProtocols } from './protocols.ts';
+import { describeServices } from './services.ts';
 import { describeStatus } from './status.ts';
 import { describeTrust } from './trust.ts';
 
@@ -42,6 +43,7 @@ describe('Axoneme on a sandbox of two nodes', () => {
   }, 60_000);
 
   describePaths(get);
+  describeServices(get);
   // VXLAN over IPv4
   describeProtocols(get, 50);
   describeTrust(get);
