@@ -3,9 +3,10 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { allowNoRetry, type Fixture, until, upFixture } from './fixture.ts';
 import { hostCases } from './hosts/cases.ts';
 import type { KubeObject } from './truth/api.ts';
+import type { Expect } from './truth/cell.ts';
 import { ccnp, on, open, ports } from './truth/dsl.ts';
 import { openStage, runCase, type Stage, settled } from './truth/run.ts';
-import type { Expect, MatchOptions } from './truth/table.ts';
+import type { MatchOptions } from './truth/table.ts';
 
 describe('host policies', () => {
   let fixture: Fixture | undefined;

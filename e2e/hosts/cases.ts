@@ -1,6 +1,8 @@
 // Host policies on real packets: what reaches and leaves nodes, from their own pods, other nodes and the world. Pods stay as they are.
-import { app, type Case, ccnp, from, hosts, named, on, podsOf, ports, type Spec, to, type When } from '../truth/dsl.ts';
-import type { Cell, Expect, MatchOptions } from '../truth/table.ts';
+
+import type { Cell, Expect } from '../truth/cell.ts';
+import { app, type Case, ccnp, hosts, named, on, podsOf, ports, type Spec, sentBy, to, type When } from '../truth/dsl.ts';
+import type { MatchOptions } from '../truth/table.ts';
 
 const hostname = (name: string): Spec => ({ matchLabels: { 'kubernetes.io/hostname': name } });
 const inNs = (ns: string): Spec => ({ matchLabels: { 'k8s:io.kubernetes.pod.namespace': ns } });
@@ -62,7 +64,7 @@ export const hostCases: readonly Case[] = [
       }),
     ],
     match,
-    expect: decide([to(hosts, from(named('blog/a'))), 181]),
+    expect: decide([to(hosts, sentBy(named('blog/a'))), 181]),
   },
   {
     name: 'egress: a node may not reach one namespace on one port',

@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { type FloodResult, floodTool } from '../fixture.ts';
 import type { Actor } from '../truth/actors.ts';
-import { ipOf, type Table } from '../truth/table.ts';
+import { ipOf } from '../truth/cell.ts';
+import type { Table } from '../truth/table.ts';
 
 export interface Flow {
   readonly from: Actor;

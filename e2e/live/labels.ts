@@ -1,9 +1,9 @@
 // New labels count within a second on every node: of a pod as peer and as subject, of a namespace.
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { allowNoRetry, allowOneRetry } from '../fixture.ts';
+import type { Expect } from '../truth/cell.ts';
 import { app, cnp, knp, namespaceRef, podRef } from '../truth/dsl.ts';
 import { type Stage, settled } from '../truth/run.ts';
-import type { Expect } from '../truth/table.ts';
 import { sleep, startFloods } from './floods.ts';
 
 const RATE = 200;

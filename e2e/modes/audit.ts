@@ -1,10 +1,11 @@
 // Audit: what policy would drop passes and is reported. Of one pod by its annotation, of every node by the chart; and the enforcement modes.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { until } from '../fixture.ts';
+import type { Cell, Expect } from '../truth/cell.ts';
 import type { FlowLine } from '../truth/drops.ts';
 import { app, both, cnp, egress, ingress, named, nobody, open, podRef, pods, podsOf } from '../truth/dsl.ts';
 import { type Stage, settled } from '../truth/run.ts';
-import type { Cell, Expect, MatchOptions } from '../truth/table.ts';
+import type { MatchOptions } from '../truth/table.ts';
 
 const annotation = 'policy.axoneme.io/audit';
 

@@ -2,10 +2,11 @@
 // does exactly that.
 import { afterEach, describe, test } from '@jest/globals';
 import type { KubeObject } from '../truth/api.ts';
+import type { Cell, Expect } from '../truth/cell.ts';
 import type { FlowLine } from '../truth/drops.ts';
-import { anp, app, cnp, from, ingress, inNamespace, knp, named, open, pods, podsOf, type Spec } from '../truth/dsl.ts';
+import { anp, app, cnp, ingress, inNamespace, knp, named, open, pods, podsOf, type Spec, sentBy } from '../truth/dsl.ts';
 import { type Stage, settled } from '../truth/run.ts';
-import { type Cell, type Expect, isLocalHost } from '../truth/table.ts';
+import { isLocalHost } from '../truth/table.ts';
 
 const annotation = 'policy.axoneme.io/mode';
 const a = named('shop/a');
@@ -38,11 +39,11 @@ interface Trial {
 
 const team = (name: string): Spec => ({ namespaces: { matchLabels: { team: name } } });
 const trials: readonly Trial[] = [
-  { name: 'a CiliumNetworkPolicy', policy: blogOnly, enforced: ingress(a, from(podsOf('blog'))), rule: /shop\/trial/ },
+  { name: 'a CiliumNetworkPolicy', policy: blogOnly, enforced: ingress(a, sentBy(podsOf('blog'))), rule: /shop\/trial/ },
   {
     name: 'a NetworkPolicy',
     policy: knp('trial', { podSelector: app('a'), ingress: [{ from: [{ podSelector: {} }] }] }),
-    enforced: ingress(a, from(podsOf('shop'))),
+    enforced: ingress(a, sentBy(podsOf('shop'))),
     rule: /shop\/trial/,
   },
   {
@@ -56,7 +57,7 @@ const trials: readonly Trial[] = [
     objects: [cnp('real', { endpointSelector: app('a'), ingress: [{ fromEntities: ['cluster'] }] })],
     now: ingress(a, (c) => c.from.kind !== 'world'),
     policy: cnp('trial', { endpointSelector: app('a'), ingressDeny: [{ fromEndpoints: [inNamespace('bank')] }] }),
-    enforced: ingress(a, (c) => c.from.kind !== 'world', from(podsOf('bank'))),
+    enforced: ingress(a, (c) => c.from.kind !== 'world', sentBy(podsOf('bank'))),
     rule: /shop\/trial/,
   },
 ];
@@ -96,7 +97,7 @@ export function describeShadows(stage: () => Stage): void {
       used = [real, trial];
       await t.api.apply(real, shadowed(trial));
       await settled(t.api, real);
-      await t.matches(ingress(a, from(named('shop/b'))), {
+      await t.matches(ingress(a, sentBy(named('shop/b'))), {
         reportWithinMs: 10_000,
         report: (c, lines) => {
           const said = lines.some((l) => l.shadow?.verdict === 'FORWARDED' && /shop\/trial/.test(l.shadow.rule));

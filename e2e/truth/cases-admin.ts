@@ -1,4 +1,6 @@
 // AdminNetworkPolicy, BaselineAdminNetworkPolicy and ClusterNetworkPolicy: tiers, priorities, pass; and how they meet the policies of namespaces.
+
+import type { Cell, Expect } from './cell.ts';
 import {
   anp,
   any,
@@ -9,7 +11,6 @@ import {
   cnp,
   cnp2,
   egress,
-  from,
   hosts,
   ingress,
   knp,
@@ -19,10 +20,10 @@ import {
   pods,
   podsOf,
   type Spec,
+  sentBy,
   to,
   world,
 } from './dsl.ts';
-import type { Cell, Expect } from './table.ts';
 
 const a = named('shop/a');
 const everyPod = { namespaces: {} };
@@ -47,12 +48,12 @@ export const tiers: readonly Case[] = [
   {
     name: 'an admin deny beats an allow of a NetworkPolicy',
     objects: [onlyBlog, anp('case', 10, { ...subjectA, ingress: [rule('Deny', [pod('blog', 'b')])] })],
-    expect: decide([ownHost, 'pass'], [from(named('blog/b')), 181], [from(podsOf('blog')), 'pass'], [() => true, 133]),
+    expect: decide([ownHost, 'pass'], [sentBy(named('blog/b')), 181], [sentBy(podsOf('blog')), 'pass'], [() => true, 133]),
   },
   {
     name: 'an admin allow beats the isolation of a NetworkPolicy',
     objects: [onlyBlog, anp('case', 10, { ...subjectA, ingress: [rule('Allow', [team('bank')])] })],
-    expect: ingress(a, from(podsOf('blog', 'bank'))),
+    expect: ingress(a, sentBy(podsOf('blog', 'bank'))),
   },
   {
     name: 'an admin allow beats a deny of a CiliumNetworkPolicy',
@@ -60,7 +61,7 @@ export const tiers: readonly Case[] = [
       cnp('case', { endpointSelector: app('a'), ingressDeny: [{ fromEntities: ['cluster'] }], enableDefaultDeny: { ingress: false } }),
       anp('case', 10, { ...subjectA, ingress: [rule('Allow', [team('bank')])] }),
     ],
-    expect: decide([from(podsOf('bank')), 'pass'], [any(from(pods), from(hosts)), 181]),
+    expect: decide([sentBy(podsOf('bank')), 'pass'], [any(sentBy(pods), sentBy(hosts)), 181]),
   },
   {
     name: 'pass goes on to the NetworkPolicy',
@@ -69,7 +70,13 @@ export const tiers: readonly Case[] = [
       anp('first', 10, { ...subjectA, ingress: [rule('Pass', [team('blog')])] }),
       anp('second', 20, { ...subjectA, ingress: [rule('Deny', [everyPod])] }),
     ],
-    expect: decide([ownHost, 'pass'], [from(named('blog/b')), 'pass'], [from(podsOf('blog')), 133], [from(pods), 181], [() => true, 133]),
+    expect: decide(
+      [ownHost, 'pass'],
+      [sentBy(named('blog/b')), 'pass'],
+      [sentBy(podsOf('blog')), 133],
+      [sentBy(pods), 181],
+      [() => true, 133],
+    ),
   },
   {
     name: 'pass without a NetworkPolicy goes on to the baseline',
@@ -77,12 +84,12 @@ export const tiers: readonly Case[] = [
       anp('first', 10, { ...subjectA, ingress: [rule('Pass', [team('blog')]), rule('Allow', [team('shop')])] }),
       banp({ ...subjectA, ingress: [rule('Allow', [pod('blog', 'c')]), rule('Deny', [everyPod])] }),
     ],
-    expect: decide([from(podsOf('shop')), 'pass'], [from(named('blog/c')), 'pass'], [from(pods), 181]),
+    expect: decide([sentBy(podsOf('shop')), 'pass'], [sentBy(named('blog/c')), 'pass'], [sentBy(pods), 181]),
   },
   {
     name: 'the baseline is not asked about pods that a NetworkPolicy isolates',
     objects: [onlyBlog, banp({ subject: everyPod, ingress: [rule('Deny', [everyPod])] })],
-    expect: (c) => (c.to.kind !== 'pod' ? 'pass' : a(c.to) ? ingress(a, from(podsOf('blog')))(c) : c.from.kind === 'pod' ? 181 : 'pass'),
+    expect: (c) => (c.to.kind !== 'pod' ? 'pass' : a(c.to) ? ingress(a, sentBy(podsOf('blog')))(c) : c.from.kind === 'pod' ? 181 : 'pass'),
   },
   {
     name: 'the baseline is asked where default deny is off and no rule matches',
@@ -90,7 +97,7 @@ export const tiers: readonly Case[] = [
       cnp('case', { endpointSelector: app('a'), ingress: [{ fromEndpoints: [app('b')] }], enableDefaultDeny: { ingress: false } }),
       banp({ ...subjectA, ingress: [rule('Deny', [everyPod])] }),
     ],
-    expect: decide([from(named('shop/b')), 'pass'], [from(pods), 181]),
+    expect: decide([sentBy(named('shop/b')), 'pass'], [sentBy(pods), 181]),
   },
 ];
 
@@ -101,7 +108,7 @@ export const priorities: readonly Case[] = [
       anp('weak', 20, { ...subjectA, ingress: [rule('Deny', [everyPod])] }),
       anp('strong', 10, { ...subjectA, ingress: [rule('Allow', [team('blog')])] }),
     ],
-    expect: decide([from(podsOf('blog')), 'pass'], [from(pods), 181]),
+    expect: decide([sentBy(podsOf('blog')), 'pass'], [sentBy(pods), 181]),
     steps: [
       {
         what: 'the priorities are swapped',
@@ -110,7 +117,7 @@ export const priorities: readonly Case[] = [
             anp('weak', 20, { ...subjectA, ingress: [rule('Allow', [team('blog')])] }),
             anp('strong', 10, { ...subjectA, ingress: [rule('Deny', [everyPod])] }),
           ),
-        expect: decide([from(pods), 181]),
+        expect: decide([sentBy(pods), 181]),
       },
     ],
   },
@@ -128,10 +135,10 @@ export const priorities: readonly Case[] = [
       }),
     ],
     expect: decide(
-      [from(named('blog/b'), on('80/tcp')), 'pass'],
-      [from(podsOf('blog'), on('80/tcp', '81/tcp')), 181],
-      [from(podsOf('blog')), 'pass'],
-      [from(pods), 181],
+      [sentBy(named('blog/b'), on('80/tcp')), 'pass'],
+      [sentBy(podsOf('blog'), on('80/tcp', '81/tcp')), 181],
+      [sentBy(podsOf('blog')), 'pass'],
+      [sentBy(pods), 181],
     ),
   },
   {
@@ -143,12 +150,12 @@ export const priorities: readonly Case[] = [
       ),
       anp('first', 0, { ...subjectA, ingress: [rule('Allow', [pod('bank', 'a')])] }),
     ],
-    expect: decide([from(named('bank/a')), 'pass'], [from(pods), 181]),
+    expect: decide([sentBy(named('bank/a')), 'pass'], [sentBy(pods), 181]),
   },
   {
     name: 'names of ports',
     objects: [anp('case', 5, { ...subjectA, ingress: [rule('Deny', [everyPod], { ports: [{ namedPort: 'alt' }] })] })],
-    expect: decide([from(pods, on('81/tcp')), 181]),
+    expect: decide([sentBy(pods, on('81/tcp')), 181]),
   },
 ];
 
@@ -208,7 +215,7 @@ export const clusterNetworkPolicy: readonly Case[] = [
       cnp2('admin', 'Admin', 10, { ...subjectA, ingress: [{ action: 'Accept', from: [team('bank')], protocols: [protocol('tcp', 80)] }] }),
       cnp2('base', 'Baseline', 10, { subject: team('bank'), ingress: [{ action: 'Deny', from: [team('blog')] }] }),
     ],
-    expect: both(ingress(a, any(from(podsOf('blog')), from(podsOf('bank'), on('80/tcp')))), (c) =>
+    expect: both(ingress(a, any(sentBy(podsOf('blog')), sentBy(podsOf('bank'), on('80/tcp')))), (c) =>
       podsOf('bank')(c.to) && podsOf('blog')(c.from) ? 181 : 'pass',
     ),
   },
@@ -225,7 +232,7 @@ export const clusterNetworkPolicy: readonly Case[] = [
       cnp2('late', 'Baseline', 20, { ...subjectA, ingress: [{ action: 'Deny', from: [everyPod] }] }),
       cnp2('early', 'Baseline', 10, { ...subjectA, ingress: [{ action: 'Accept', from: [pod('blog', 'a')] }] }),
     ],
-    expect: decide([from(named('blog/a')), 'pass'], [from(pods), 181]),
+    expect: decide([sentBy(named('blog/a')), 'pass'], [sentBy(pods), 181]),
   },
   {
     name: 'beside an AdminNetworkPolicy in one order of priorities',
@@ -233,7 +240,7 @@ export const clusterNetworkPolicy: readonly Case[] = [
       anp('case', 10, { ...subjectA, ingress: [rule('Allow', [pod('blog', 'b')])] }),
       cnp2('case', 'Admin', 20, { ...subjectA, ingress: [{ action: 'Deny', from: [team('blog')] }] }),
     ],
-    expect: decide([from(named('blog/b')), 'pass'], [from(podsOf('blog')), 181]),
+    expect: decide([sentBy(named('blog/b')), 'pass'], [sentBy(podsOf('blog')), 181]),
   },
   {
     name: 'of equal priority and place a deny wins',
@@ -241,7 +248,7 @@ export const clusterNetworkPolicy: readonly Case[] = [
       anp('one', 10, { ...subjectA, ingress: [rule('Allow', [team('blog')])] }),
       anp('two', 10, { ...subjectA, ingress: [rule('Deny', [pod('blog', 'b')])] }),
     ],
-    expect: decide([from(named('blog/b')), 181]),
+    expect: decide([sentBy(named('blog/b')), 181]),
   },
   {
     name: 'names of domains: an allow admits nobody by them, a deny denies everybody',

@@ -1,5 +1,6 @@
 // The worked cases of CiliumNetworkPolicy, by their numbers, for traffic to and from pod `a` of namespace `shop`.
 
+import type { Cell } from './cell.ts';
 import type { FlowLine } from './drops.ts';
 import {
   any,
@@ -9,7 +10,6 @@ import {
   ccnp,
   cnp,
   egress,
-  from,
   hosts,
   ingress,
   inNamespace,
@@ -20,10 +20,10 @@ import {
   pods,
   podsOf,
   ports,
+  sentBy,
   to,
   world,
 } from './dsl.ts';
-import type { Cell } from './table.ts';
 
 const a = named('shop/a');
 const b = named('shop/b');
@@ -41,17 +41,17 @@ export const worked: readonly Case[] = [
   {
     name: '4: an empty selector is the own namespace',
     objects: [inShop({ ingress: [{ fromEndpoints: [{}] }] })],
-    expect: ingress(a, from(podsOf('shop'))),
+    expect: ingress(a, sentBy(podsOf('shop'))),
   },
   {
     name: '5: cluster-wide, an empty selector is every pod, in the subject and in the peer',
     objects: [ccnp('case', { endpointSelector: app('a'), ingress: [{ fromEndpoints: [{}] }] })],
-    expect: ingress((x) => x.app === 'a', from(pods)),
+    expect: ingress((x) => x.app === 'a', sentBy(pods)),
   },
   {
     name: '6: another namespace by its label',
     objects: [inShop({ ingress: [{ fromEndpoints: [inNamespace('blog')] }] })],
-    expect: ingress(a, from(podsOf('blog'))),
+    expect: ingress(a, sentBy(podsOf('blog'))),
   },
   {
     name: '7: a selector without a namespace means the own one',
@@ -71,12 +71,12 @@ export const worked: readonly Case[] = [
   {
     name: '10: entity cluster',
     objects: [inShop({ ingress: [{ fromEntities: ['cluster'] }] })],
-    expect: ingress(a, any(from(pods), from(hosts))),
+    expect: ingress(a, any(sentBy(pods), sentBy(hosts))),
   },
   {
     name: '11: a CIDR is outside of the cluster only',
     objects: [inShop({ ingress: [{ fromCIDR: ['10.0.0.0/8', '2001:db8:8::/47'] }] })],
-    expect: ingress(a, from(named('ext8', 'ext9'))),
+    expect: ingress(a, sentBy(named('ext8', 'ext9'))),
   },
   {
     name: '12: a CIDR with an exception',
@@ -92,17 +92,17 @@ export const worked: readonly Case[] = [
         ],
       }),
     ],
-    expect: ingress(a, from(named('ext8'))),
+    expect: ingress(a, sentBy(named('ext8'))),
   },
   {
     name: '13: a policy of denies only isolates',
     objects: [inShop({ ingressDeny: [{ fromEndpoints: [app('b')] }] })],
-    expect: ingress(a, nobody, from(b)),
+    expect: ingress(a, nobody, sentBy(b)),
   },
   {
     name: '14: a policy of denies only, default deny off, only subtracts',
     objects: [inShop({ ingressDeny: [{ fromEndpoints: [app('b')] }], enableDefaultDeny: { ingress: false } })],
-    expect: ingress(a, everyone, from(b)),
+    expect: ingress(a, everyone, sentBy(b)),
   },
   {
     name: '15: a deny of one port inside an allow of all',
@@ -113,7 +113,7 @@ export const worked: readonly Case[] = [
       }),
     ],
     match: { ports: [['tcp', 443]] },
-    expect: ingress(a, from(b), from(b, on('443/tcp'))),
+    expect: ingress(a, sentBy(b), sentBy(b, on('443/tcp'))),
   },
   {
     name: '16: a deny of a range beats an allow of a port inside',
@@ -161,7 +161,7 @@ export const worked: readonly Case[] = [
       inShop({ ingress: [{ fromEndpoints: [app('b')] }] }, 'one'),
       inShop({ ingress: [{ fromEndpoints: [inNamespace('blog')] }], enableDefaultDeny: { ingress: false } }, 'two'),
     ],
-    expect: ingress(a, any(from(b), from(podsOf('blog')))),
+    expect: ingress(a, any(sentBy(b), sentBy(podsOf('blog')))),
   },
   {
     name: '25: default deny off alone isolates nobody',
@@ -178,7 +178,7 @@ export const worked: readonly Case[] = [
         ],
       }),
     ],
-    expect: ingress(a, from(b)),
+    expect: ingress(a, sentBy(b)),
   },
   {
     name: '32: a port name the pod does not have: the rule is void, the isolation is not',
@@ -196,7 +196,7 @@ export const worked: readonly Case[] = [
       }),
     ],
     conditions: { Supported: ['False', /rules/] },
-    expect: ingress(a, from(b, on('80/tcp'))),
+    expect: ingress(a, sentBy(b, on('80/tcp'))),
   },
 ];
 
@@ -222,13 +222,13 @@ export const further: readonly Case[] = [
         ],
       },
     ],
-    expect: both(egress(named('shop/c'), to(b, on('80/tcp'))), ingress(a, from(b))),
+    expect: both(egress(named('shop/c'), to(b, on('80/tcp'))), ingress(a, sentBy(b))),
   },
   {
     name: 'events carry what the policy says about itself',
     objects: [inShop({ ingressDeny: [{ fromEndpoints: [app('b')] }], enableDefaultDeny: { ingress: false }, log: { value: 'case-log' } })],
     match: { report: logged('case-log') },
-    expect: ingress(a, everyone, from(b)),
+    expect: ingress(a, everyone, sentBy(b)),
   },
   {
     name: 'ICMP types by number and by a name the schema misspells; others stay out',
@@ -258,7 +258,7 @@ export const further: readonly Case[] = [
   {
     name: 'egress and ingress of one pod',
     objects: [inShop({ ingress: [{ fromEndpoints: [app('b')] }], egress: [{ toEndpoints: [app('c')], toPorts: ports('80/TCP') }] })],
-    expect: both(egress(a, to(named('shop/c'), on('80/tcp'))), ingress(a, from(b))),
+    expect: both(egress(a, to(named('shop/c'), on('80/tcp'))), ingress(a, sentBy(b))),
   },
   {
     name: 'all pods of a namespace, closed in both directions',
@@ -273,7 +273,7 @@ export const further: readonly Case[] = [
   {
     name: 'namespaces by their labels',
     objects: [inShop({ ingress: [{ fromEndpoints: [{ matchLabels: { 'k8s:io.cilium.k8s.namespace.labels.team': 'bank' } }] }] })],
-    expect: ingress(a, from(podsOf('bank'))),
+    expect: ingress(a, sentBy(podsOf('bank'))),
   },
   {
     name: 'expressions: In, NotIn, Exists, DoesNotExist',
@@ -299,7 +299,7 @@ export const further: readonly Case[] = [
         ],
       }),
     ],
-    expect: ingress(a, from(named('shop/b', 'bank/c'))),
+    expect: ingress(a, sentBy(named('shop/b', 'bank/c'))),
   },
   {
     name: 'ports by name, ranges, all protocols of a port',
@@ -308,7 +308,7 @@ export const further: readonly Case[] = [
         ingress: [{ toPorts: ports('http/TCP', { port: '80', protocol: 'UDP' }) }, { fromEndpoints: [app('b')], toPorts: ports('81/ANY') }],
       }),
     ],
-    expect: ingress(a, any(on('80/tcp', '80/udp'), from(b, on('81/tcp', '81/udp')))),
+    expect: ingress(a, any(on('80/tcp', '80/udp'), sentBy(b, on('81/tcp', '81/udp')))),
   },
   {
     name: 'egress by the name of a port: of the peer that has it',
@@ -348,8 +348,8 @@ export const further: readonly Case[] = [
     objects: [inShop({ ingress: [{ fromEntities: ['cluster'] }], ingressDeny: [{ fromEntities: ['host'], toPorts: ports('80/TCP') }] })],
     expect: ingress(
       a,
-      any(from(pods), from(hosts)),
-      from(hosts, (c) => c.from.node === c.to.node && on('80/tcp')(c)),
+      any(sentBy(pods), sentBy(hosts)),
+      sentBy(hosts, (c) => c.from.node === c.to.node && on('80/tcp')(c)),
     ),
   },
   {

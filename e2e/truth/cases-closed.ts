@@ -1,5 +1,5 @@
 // What cannot be enforced yet is closed and said; what makes no sense is refused with the field. Nothing of it ever opens a port.
-import { anp, app, banp, type Case, cnp, egress, from, ingress, knp, named, nobody, on, open, ports, type Spec, to } from './dsl.ts';
+import { anp, app, banp, type Case, cnp, egress, ingress, knp, named, nobody, on, open, ports, type Spec, sentBy, to } from './dsl.ts';
 
 const a = named('shop/a');
 const b = named('shop/b');
@@ -60,7 +60,7 @@ export const closed: readonly Case[] = [
       }),
     ],
     conditions: { Supported: ['False', /authentication/] },
-    expect: (c) => (a(c.to) && b(c.from) && on('80/tcp')(c) ? blocked : ingress(a, from(b))(c)),
+    expect: (c) => (a(c.to) && b(c.from) && on('80/tcp')(c) ? blocked : ingress(a, sentBy(b))(c)),
   },
   {
     name: 'server names of TLS: closed',
@@ -108,7 +108,7 @@ export const closed: readonly Case[] = [
   {
     name: 'an empty list of ports denies all',
     objects: [onA({ ingressDeny: [{ fromEndpoints: [app('b')], toPorts: [] }], enableDefaultDeny: { ingress: false } })],
-    expect: ingress(a, () => true, from(b)),
+    expect: ingress(a, () => true, sentBy(b)),
   },
   {
     name: 'an empty deny denies nobody but isolates',

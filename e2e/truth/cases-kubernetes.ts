@@ -6,7 +6,6 @@ import {
   type Case,
   cnp,
   egress,
-  from,
   hosts,
   ingress,
   inNamespace,
@@ -20,6 +19,7 @@ import {
   pods,
   podsOf,
   type Spec,
+  sentBy,
   to,
   world,
 } from './dsl.ts';
@@ -81,12 +81,12 @@ export const isolation: readonly Case[] = [
       onA({ policyTypes: ['Egress'], egress: [{ to: [team('blog')] }] }),
       knp('other', { podSelector: app('b'), ingress: [{ from: [team('bank')] }] }, 'blog'),
     ],
-    expect: both(egress(a, to(podsOf('blog'))), ingress(named('blog/b'), from(podsOf('bank')))),
+    expect: both(egress(a, to(podsOf('blog'))), ingress(named('blog/b'), sentBy(podsOf('bank')))),
   },
   {
     name: 'policies add up',
     objects: [onA({ ingress: [{ from: [pod('b')] }] }, 'one'), onA({ ingress: [{ from: [team('blog')], ports: [port(80)] }] }, 'two')],
-    expect: ingress(a, any(from(named('shop/b')), from(podsOf('blog'), on('80/tcp')))),
+    expect: ingress(a, any(sentBy(named('shop/b')), sentBy(podsOf('blog'), on('80/tcp')))),
   },
   {
     name: '24: a NetworkPolicy and a CiliumNetworkPolicy add up',
@@ -94,7 +94,7 @@ export const isolation: readonly Case[] = [
       onA({ ingress: [{ from: [team('bank')] }] }),
       cnp('case', { endpointSelector: app('a'), ingress: [{ fromEndpoints: [inNamespace('blog')] }] }),
     ],
-    expect: ingress(a, from(podsOf('bank', 'blog'))),
+    expect: ingress(a, sentBy(podsOf('bank', 'blog'))),
   },
 ];
 
@@ -102,32 +102,32 @@ export const peers: readonly Case[] = [
   {
     name: 'podSelector is the own namespace',
     objects: [onA({ ingress: [{ from: [pod('b')] }] })],
-    expect: ingress(a, from(named('shop/b'))),
+    expect: ingress(a, sentBy(named('shop/b'))),
   },
   {
     name: 'an empty podSelector is every pod of the own namespace',
     objects: [onA({ ingress: [{ from: [{ podSelector: {} }] }] })],
-    expect: ingress(a, from(podsOf('shop'))),
+    expect: ingress(a, sentBy(podsOf('shop'))),
   },
   {
     name: 'namespaceSelector',
     objects: [onA({ ingress: [{ from: [team('blog')] }] })],
-    expect: ingress(a, from(podsOf('blog'))),
+    expect: ingress(a, sentBy(podsOf('blog'))),
   },
   {
     name: 'an empty namespaceSelector is every pod, not the world, not other nodes',
     objects: [onA({ ingress: [{ from: [{ namespaceSelector: {} }] }] })],
-    expect: ingress(a, from(pods)),
+    expect: ingress(a, sentBy(pods)),
   },
   {
     name: 'namespaceSelector and podSelector in one item: both',
     objects: [onA({ ingress: [{ from: [{ ...team('blog'), ...pod('b') }] }] })],
-    expect: ingress(a, from(named('blog/b'))),
+    expect: ingress(a, sentBy(named('blog/b'))),
   },
   {
     name: 'namespaceSelector and podSelector in two items: either',
     objects: [onA({ ingress: [{ from: [team('blog'), pod('b')] }] })],
-    expect: ingress(a, any(from(podsOf('blog')), from(named('shop/b')))),
+    expect: ingress(a, any(sentBy(podsOf('blog')), sentBy(named('shop/b')))),
   },
   {
     name: 'expressions on namespaces and pods',
@@ -147,7 +147,7 @@ export const peers: readonly Case[] = [
     ],
     expect: ingress(
       a,
-      from(podsOf('blog', 'bank'), (c) => c.from.app !== 'a'),
+      sentBy(podsOf('blog', 'bank'), (c) => c.from.app !== 'a'),
     ),
   },
   {
@@ -169,7 +169,7 @@ export const peers: readonly Case[] = [
       {
         what: 'a peer is labelled',
         act: (t) => t.api.label(podRef('shop', 'b'), { guest: 'yes' }),
-        expect: ingress(a, from(named('shop/b'))),
+        expect: ingress(a, sentBy(named('shop/b'))),
       },
       { what: 'the peer loses its label', act: (t) => t.api.label(podRef('shop', 'b'), { guest: null }), expect: ingress(a, nobody) },
       { what: 'the subject loses its label', act: (t) => t.api.label(podRef('shop', 'a'), { guarded: null }), expect: open },
@@ -187,7 +187,7 @@ export const peers: readonly Case[] = [
       {
         what: 'a namespace is labelled',
         act: (t) => t.api.label(namespaceRef('bank'), { tier: 'front' }),
-        expect: ingress(a, from(podsOf('bank'))),
+        expect: ingress(a, sentBy(podsOf('bank'))),
       },
       { what: 'it loses the label', act: (t) => t.api.label(namespaceRef('bank'), { tier: null }), expect: ingress(a, nobody) },
     ],
@@ -231,7 +231,7 @@ export const portCases: readonly Case[] = [
         ],
       }),
     ],
-    expect: ingress(a, any(from(named('shop/b'), on('80/tcp')), from(podsOf('blog'), on('81/tcp', '81/udp')))),
+    expect: ingress(a, any(sentBy(named('shop/b'), on('80/tcp')), sentBy(podsOf('blog'), on('81/tcp', '81/udp')))),
   },
 ];
 
@@ -239,20 +239,20 @@ export const blocks: readonly Case[] = [
   {
     name: 'ipBlock outside of the cluster, with an exception',
     objects: [onA({ ingress: [{ from: [block('10.8.0.0/15', ['10.9.0.0/16']), block('2001:db8:8::/47', ['2001:db8:9::/48'])] }] })],
-    expect: ingress(a, from(named('ext8'))),
+    expect: ingress(a, sentBy(named('ext8'))),
   },
   {
     name: 'ipBlock alone does not admit the own namespace',
     objects: [onA({ ingress: [{ from: [block('203.0.113.0/24')] }] })],
     expect: ingress(
       a,
-      from(named('world'), (c) => c.family === 4),
+      sentBy(named('world'), (c) => c.family === 4),
     ),
   },
   {
     name: 'ipBlock of a pod, from the same node and from the other one',
     objects: (t) => [onA({ ingress: [{ from: [...blocksOf(t, 'blog/a'), ...blocksOf(t, 'blog/b')] }] })],
-    expect: ingress(a, from(named('blog/a', 'blog/b'))),
+    expect: ingress(a, sentBy(named('blog/a', 'blog/b'))),
   },
   {
     name: 'ipBlock of all pods without one of them',
@@ -262,7 +262,7 @@ export const blocks: readonly Case[] = [
     },
     expect: ingress(
       a,
-      from(pods, (c) => c.from.name !== 'blog/c'),
+      sentBy(pods, (c) => c.from.name !== 'blog/c'),
     ),
     match: { among: (c) => c.from.kind !== 'host' && (c.from.kind === 'pod' || c.to.kind === 'pod') },
   },
@@ -311,7 +311,7 @@ export const blocks: readonly Case[] = [
   {
     name: 'ipBlock beside selectors: either',
     objects: (t) => [onA({ ingress: [{ from: [pod('c'), ...blocksOf(t, 'bank/a')] }] })],
-    expect: ingress(a, from(named('shop/c', 'bank/a'))),
+    expect: ingress(a, sentBy(named('shop/c', 'bank/a'))),
   },
   {
     name: 'a deny of a CiliumNetworkPolicy holds inside an ipBlock',

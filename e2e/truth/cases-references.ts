@@ -6,7 +6,6 @@ import {
   type Case,
   cnp,
   egress,
-  from,
   hosts,
   ingress,
   named,
@@ -16,6 +15,7 @@ import {
   podsOf,
   ports,
   type Spec,
+  sentBy,
   to,
   world,
 } from './dsl.ts';
@@ -123,14 +123,14 @@ export const groups: readonly Case[] = [
   {
     name: 'a CIDR group by name; its edits count',
     objects: [group('partners', ext9), onA({ ingress: [{ fromCIDRSet: [{ cidrGroupRef: 'partners' }] }] })],
-    expect: ingress(a, from(named('ext9'))),
+    expect: ingress(a, sentBy(named('ext9'))),
     steps: [
       {
         what: 'a prefix is added',
         act: (t) => t.api.apply(group('partners', [...ext9, ...ext8])),
-        expect: ingress(a, from(named('ext8', 'ext9'))),
+        expect: ingress(a, sentBy(named('ext8', 'ext9'))),
       },
-      { what: 'a prefix is removed', act: (t) => t.api.apply(group('partners', ext8)), expect: ingress(a, from(named('ext8'))) },
+      { what: 'a prefix is removed', act: (t) => t.api.apply(group('partners', ext8)), expect: ingress(a, sentBy(named('ext8'))) },
       { what: 'it is empty', act: (t) => t.api.apply(group('partners', [])), expect: ingress(a, nobody) },
     ],
   },
@@ -143,7 +143,7 @@ export const groups: readonly Case[] = [
         ingress: [{ fromCIDRSet: [{ cidrGroupSelector: { matchLabels: { zone: 'x' } }, except: ['10.9.0.0/16', '2001:db8:9::/48'] }] }],
       }),
     ],
-    expect: ingress(a, from(named('ext8'))),
+    expect: ingress(a, sentBy(named('ext8'))),
   },
   {
     name: 'a CIDR group that does not exist is nobody',
@@ -173,12 +173,12 @@ export const nodes: readonly Case[] = [
   {
     name: 'nodes by label, at ingress',
     objects: [onA({ ingress: [{ fromNodes: [hostname('node-2')] }] })],
-    expect: ingress(a, from(named('node-2'))),
+    expect: ingress(a, sentBy(named('node-2'))),
   },
   {
     name: 'a pod with the labels of a node is no node',
     objects: [onA({ ingress: [{ fromNodes: [hostname('node-2')] }], egress: [{ toNodes: [{}] }] })],
-    expect: (c) => (a(c.from) ? egress(a, to(hosts))(c) : ingress(a, from(named('node-2')))(c)),
+    expect: (c) => (a(c.from) ? egress(a, to(hosts))(c) : ingress(a, sentBy(named('node-2')))(c)),
     steps: [
       {
         what: 'pods carry the labels of nodes',
@@ -186,7 +186,7 @@ export const nodes: readonly Case[] = [
           for (const name of ['a', 'b'])
             await t.api.label(podRef('blog', name), { 'kubernetes.io/hostname': 'node-2', 'kubernetes.io/os': 'linux' });
         },
-        expect: (c) => (a(c.from) ? egress(a, to(hosts))(c) : ingress(a, from(named('node-2')))(c)),
+        expect: (c) => (a(c.from) ? egress(a, to(hosts))(c) : ingress(a, sentBy(named('node-2')))(c)),
       },
     ],
     after: async (t) => {

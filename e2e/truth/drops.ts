@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import path from 'node:path';
 import readline from 'node:readline';
 import { type Fixture, root, until } from '../fixture.ts';
-import type { Cell } from './table.ts';
+import type { Cell } from './cell.ts';
 
 export interface FlowLine {
   readonly verdict: string;

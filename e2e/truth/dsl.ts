@@ -1,7 +1,8 @@
 // The words cases are written in: policy objects, who is meant, what is expected.
 import type { Actor } from './actors.ts';
 import type { KubeObject } from './api.ts';
-import type { Cell, Expect, MatchOptions, Table } from './table.ts';
+import type { Cell, Expect } from './cell.ts';
+import type { MatchOptions, Table } from './table.ts';
 import { isLocalHost } from './table.ts';
 
 export interface Step {
@@ -86,7 +87,7 @@ export const podsOf =
     a.kind === 'pod' && ns.includes(a.ns);
 export const world: Who = (a) => a.kind === 'world';
 export const hosts: Who = (a) => a.kind === 'host';
-export const from =
+export const sentBy =
   (who: Who, when: When = () => true): When =>
   (c) =>
     who(c.from) && when(c);

@@ -22,7 +22,7 @@ import {
 } from '@axoneme/policy';
 import type { Actor, Cast } from './actors.ts';
 import type { KubeObject } from './api.ts';
-import { type Cell, type Expect, ipOf, type Verdict } from './table.ts';
+import { type Cell, type Expect, ipOf, type Verdict } from './cell.ts';
 
 const config: PolicyConfig = { mode: 'default', clusterName: 'default', allowLocalhost: true };
 const namedPorts = [

@@ -56,7 +56,7 @@ const conditionsOf = (o: KubeObject): readonly Condition[] =>
   (o.status as { conditions?: readonly Condition[] } | undefined)?.conditions ?? [];
 
 /** Kinds whose status says whether they are enforced. */
-const hasStatus = (o: KubeObject): boolean => /^(cilium\.io|policy\.networking\.k8s\.io)\//.test(o.apiVersion) && /Policy$/.test(o.kind);
+const hasStatus = (o: KubeObject): boolean => /^(cilium\.io|policy\.networking\.k8s\.io)\//.test(o.apiVersion) && o.kind.endsWith('Policy');
 
 /** Resolves when the status speaks of the generation that was written. */
 export async function settled(api: Api, o: KubeObject, wanted: Case['conditions'] = {}): Promise<void> {

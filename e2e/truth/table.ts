@@ -2,24 +2,11 @@
 // A denied cell must also have been reported as dropped, with the reason that was expected.
 import type { Fixture } from '../fixture.ts';
 import { until } from '../fixture.ts';
-import type { Actor, Cast } from './actors.ts';
+import type { Cast } from './actors.ts';
 import type { Api } from './api.ts';
+import { type Cell, type Expect, ipOf, type Protocol } from './cell.ts';
 import type { DropLog, FlowLine } from './drops.ts';
 import type { AnswerLetter, Question } from './prober.ts';
-
-export type Protocol = Question['protocol'];
-/** A number is the reason of the drop. 133: nobody allowed it. 181: a rule denied it. */
-export type Verdict = 'pass' | number;
-
-export interface Cell {
-  readonly from: Actor;
-  readonly to: Actor;
-  readonly protocol: Protocol;
-  readonly port: number;
-  readonly family: 4 | 6;
-}
-
-export type Expect = (c: Cell) => Verdict;
 
 export interface Table {
   readonly fixture: Fixture;
@@ -67,7 +54,6 @@ const PATIENT_MS = 3_000;
 const WITHIN_MS = 10_000;
 const SHOWN_MAX = 24;
 
-export const ipOf = (a: Actor, family: 4 | 6): string => (family === 4 ? a.ipv4 : a.ipv6);
 export const isLocalHost = (c: Cell): boolean => c.from.kind === 'host' && c.to.kind === 'pod' && c.from.node === c.to.node;
 
 export function cellText(c: Cell): string {
@@ -92,7 +78,7 @@ export function cellsOf(cast: Cast, o: MatchOptions): Cell[] {
 }
 
 async function ask(cells: readonly Cell[], timeoutOf: (c: Cell) => number): Promise<AnswerLetter[]> {
-  const seen = new Array<AnswerLetter>(cells.length).fill('e');
+  const seen: AnswerLetter[] = cells.map(() => 'e');
   const speakers = [...new Set(cells.map((c) => c.from))];
   await Promise.all(
     speakers.map(async (speaker) => {
