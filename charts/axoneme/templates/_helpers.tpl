@@ -43,6 +43,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "datapathRollout" $v.datapath.rollout
   "hostFirewallAdminCidrs" $v.hostFirewall.adminCidrs
   "hostFirewallAdminPorts" $v.hostFirewall.adminPorts
+  "serviceCidrs" $v.services.serviceCidrs
+  "allowedExternalCidrs" $v.services.allowedExternalCidrs
+  "serviceNoBackendResponse" $v.services.noBackendResponse
   "mapSizes" $v.agent.mapSizes
   "logLevel" $v.logLevel
 }}

@@ -128,7 +128,7 @@ describe('values', () => {
     const r = await template(
       '--set',
       'ipv6.enabled=false,routingMode=native,MTU=9000,redis.url=redis://r:1,cluster.id=3,policyEnforcementMode=always,' +
-        'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000',
+        'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000,services.serviceCidrs={10.96.0.0/12}',
     );
     const config = JSON.parse(String(dig(one(documents(r.out), 'ConfigMap', 'axoneme-config'), 'data', 'config.json')));
     expect(config).toEqual({
@@ -138,6 +138,9 @@ describe('values', () => {
       masqueradeIpv4: true,
       masqueradeIpv6: true,
       policyAuditMode: false,
+      serviceCidrs: ['10.96.0.0/12'],
+      allowedExternalCidrs: [],
+      serviceNoBackendResponse: 'reject',
       policyEnforcementMode: 'always',
       ipv4PodCidrs: ['10.244.0.0/16'],
       ipv6PodCidrs: [],
