@@ -1,7 +1,13 @@
-// @axoneme/ipam: pools → blocks per node. Pure; called by the leading operator only.
+// @axoneme/ipam: pools → blocks per node, pools → load balancer addresses of Services. Pure; called by the leading operator only.
 //
 // planBlocks(nodes, config)  nodes with the blocks they claim × pools → blocks per node, nodes to write, conditions (exhausted, conflict)
 // poolUsage(plan, config)    blocks in total and in use by family
+// planLbAddresses(pools, services)  pools × Services with what their status has → addresses and condition of each Service, state of pools
+// readLbPool(raw), readLbService(raw, options)  their inputs from plain objects
 // Modes to come (multi-pool, kubernetes) are further planners beside planBlocks with the same result.
 export * from './blocks.ts';
+export * from './lb-ipam.ts';
+export type { LbPool, LbRange } from './lb-pools.ts';
+export * from './lb-read.ts';
+export type { LbService } from './lb-sharing.ts';
 export * from './plan.ts';
