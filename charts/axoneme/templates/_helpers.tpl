@@ -46,6 +46,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "serviceCidrs" $v.services.serviceCidrs
   "allowedExternalCidrs" $v.services.allowedExternalCidrs
   "serviceNoBackendResponse" $v.services.noBackendResponse
+  "lbIpamEnabled" $v.lbIPAM.enabled
+  "defaultLbServiceIpam" $v.defaultLBServiceIPAM
   "mapSizes" $v.agent.mapSizes
   "logLevel" $v.logLevel
 }}

@@ -51,6 +51,10 @@ export interface OperatorConfig {
   readonly serviceCidrs: readonly string[];
   /** External IPs must be inside of one; empty: anywhere outside of the cluster. */
   readonly allowedExternalCidrs: readonly string[];
+  /** Whether Services are given addresses of CiliumLoadBalancerIPPools. */
+  readonly lbIpamEnabled: boolean;
+  /** Who gives addresses to Services without class. */
+  readonly defaultLbServiceIpam: 'lbipam' | 'none';
   /** Rows per map that agents are configured with; maps that are not named have their own default. */
   readonly mapSizes: Readonly<Record<string, number>>;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -94,6 +98,8 @@ const DEFAULTS: OperatorConfig = {
   serviceNoBackendResponse: 'reject',
   serviceCidrs: [],
   allowedExternalCidrs: [],
+  lbIpamEnabled: true,
+  defaultLbServiceIpam: 'lbipam',
   mapSizes: {},
   logLevel: 'info',
   podName: os.hostname(),
@@ -107,6 +113,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   loadBalancerAlgorithm: ['random', 'maglev'],
   loadBalancerMode: ['snat', 'dsr', 'hybrid'],
   serviceNoBackendResponse: ['reject', 'drop'],
+  defaultLbServiceIpam: ['lbipam', 'none'],
   logLevel: ['debug', 'info', 'warn', 'error'],
   datapathRollout: ['all', 'one-by-one'],
 };

@@ -6,6 +6,7 @@ import { clusterPolicyBody } from './cluster-policy.ts';
 import { endpointBody } from './endpoint.ts';
 import { identityBody } from './identity.ts';
 import { invariantBody } from './invariant.ts';
+import { loadBalancerPoolBody } from './load-balancer-pool.ts';
 import { nodeBody } from './node.ts';
 import { policyBody } from './policy.ts';
 
@@ -59,6 +60,7 @@ export const crdResources = {
   endpoints: of('CiliumEndpoint', 'ciliumendpoints', true),
   nodes: of('CiliumNode', 'ciliumnodes', false),
   cidrGroups: of('CiliumCIDRGroup', 'ciliumcidrgroups', false),
+  loadBalancerPools: of('CiliumLoadBalancerIPPool', 'ciliumloadbalancerippools', false),
   invariants: { ...of('ReachabilityInvariant', 'reachabilityinvariants', false), group: 'axoneme.io', version: 'v1alpha1' },
   adminPolicies: { ...of('AdminNetworkPolicy', 'adminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
   baselinePolicies: { ...of('BaselineAdminNetworkPolicy', 'baselineadminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
@@ -168,6 +170,27 @@ export const crdDefinitions: readonly CrdDefinition[] = [
     statusSubresource: false,
     required: ['metadata', 'spec'],
     body: cidrGroupBody,
+  },
+  {
+    resource: crdResources.loadBalancerPools,
+    aliases: ['v2alpha1'],
+    singular: 'ciliumloadbalancerippool',
+    shortNames: ['ippools', 'ippool', 'lbippool', 'lbippools'],
+    categories: ['cilium'],
+    columns: [
+      column('Disabled', 'boolean', '.spec.disabled', 'Whether it gives no new addresses.'),
+      column(
+        'Conflicting',
+        'string',
+        '.status.conditions[?(@.type=="cilium.io/PoolConflict")].status',
+        'Whether it shares addresses with an older pool.',
+      ),
+      column('IPs Available', 'string', '.status.conditions[?(@.type=="cilium.io/IPsAvailable")].message', 'Addresses that nobody has.'),
+      age,
+    ],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: loadBalancerPoolBody,
   },
   {
     resource: crdResources.invariants,

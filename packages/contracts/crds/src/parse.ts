@@ -12,6 +12,7 @@ import { type ClusterNetworkPolicy, clusterNetworkPolicy } from './cluster-polic
 import { type CiliumEndpoint, ciliumEndpoint } from './endpoint.ts';
 import { type CiliumIdentity, ciliumIdentity } from './identity.ts';
 import { type ReachabilityInvariant, reachabilityInvariant } from './invariant.ts';
+import { type CiliumLoadBalancerIPPool, ciliumLoadBalancerIPPool } from './load-balancer-pool.ts';
 import { type CiliumNode, ciliumNode } from './node.ts';
 import {
   type CiliumClusterwideNetworkPolicy,
@@ -87,6 +88,8 @@ export const parseCiliumIdentity = (v: unknown): Result<CiliumIdentity> => parse
 export const parseCiliumEndpoint = (v: unknown): Result<CiliumEndpoint> => parseWith(ciliumEndpoint, 'CiliumEndpoint', v);
 export const parseCiliumNode = (v: unknown): Result<CiliumNode> => parseWith(ciliumNode, 'CiliumNode', v);
 export const parseCiliumCIDRGroup = (v: unknown): Result<CiliumCIDRGroup> => parseWith(ciliumCIDRGroup, 'CiliumCIDRGroup', v);
+export const parseCiliumLoadBalancerIPPool = (v: unknown): Result<CiliumLoadBalancerIPPool> =>
+  parseWith(ciliumLoadBalancerIPPool, 'CiliumLoadBalancerIPPool', v);
 export const parseReachabilityInvariant = (v: unknown): Result<ReachabilityInvariant> =>
   parseWith(reachabilityInvariant, 'ReachabilityInvariant', v);
 export const parseAdminNetworkPolicy = (v: unknown): Result<AdminNetworkPolicy> => parseWith(adminNetworkPolicy, 'AdminNetworkPolicy', v);

@@ -61,7 +61,7 @@ test('rendering twice gives the same bytes, CRDs included, and no secret', async
   const [a, b] = [await template('--include-crds'), await template('--include-crds')];
   expect(a.out).toBe(b.out);
   expect(documents(a.out).some((o) => o.kind === 'Secret' || o.kind === 'Job')).toBe(false);
-  expect(documents(a.out).filter((o) => o.kind === 'CustomResourceDefinition').length).toBe(10);
+  expect(documents(a.out).filter((o) => o.kind === 'CustomResourceDefinition').length).toBe(11);
 });
 
 /** Every path in values.yaml down to the leaves; objects that Kubernetes or the user owns count as leaves. */
@@ -117,6 +117,7 @@ describe('values', () => {
     ['agent.maxUnavailable=200%', 'maxUnavailable'],
     ['hostFirewall.adminCidrs={office}', 'adminCidrs'],
     ['hostFirewall.adminPorts={0}', 'adminPorts'],
+    ['defaultLBServiceIPAM=nodeipam', 'defaultLBServiceIPAM'],
     ['enableIPv4Masquerade=yes', 'enableIPv4Masquerade'],
   ])('%s is refused', async (set, named) => {
     const r = await template('--set', set);
@@ -156,6 +157,8 @@ describe('values', () => {
       redisEnabled: true,
       redisUrl: 'redis://r:1',
       datapathRollout: 'one-by-one',
+      defaultLbServiceIpam: 'lbipam',
+      lbIpamEnabled: true,
       hostFirewallAdminCidrs: ['203.0.113.0/24'],
       hostFirewallAdminPorts: [22],
       mapSizes: { policy: 1000 },
@@ -213,6 +216,11 @@ describe('objects', () => {
     ]);
   });
 
+  test('without LB-IPAM the operator may not write to Services', async () => {
+    const r = await template('--set', 'lbIPAM.enabled=false');
+    expect(JSON.stringify(dig(one(documents(r.out), 'ClusterRole', 'axoneme-operator'), 'rules'))).not.toContain('services/status');
+  });
+
   test('the operator may read what it watches and write nothing of a user but status', () => {
     const rules = one(rendered, 'ClusterRole', 'axoneme-operator').rules as { resources: string[]; verbs: string[] }[];
     const verbsOn = (r: string): string[] => rules.filter((x) => x.resources.includes(r)).flatMap((x) => x.verbs);
@@ -224,10 +232,12 @@ describe('objects', () => {
       'endpointslices',
       'ciliumnetworkpolicies',
       'ciliumclusterwidenetworkpolicies',
+      'ciliumloadbalancerippools',
     ]) {
       expect([r, verbsOn(r)]).toEqual([r, ['get', 'list', 'watch']]);
     }
     expect(verbsOn('secrets')).toEqual([]);
+    expect([verbsOn('services/status'), verbsOn('ciliumloadbalancerippools/status')]).toEqual([['patch'], ['patch']]);
     expect(JSON.stringify(rules)).not.toContain('"*"');
   });
 

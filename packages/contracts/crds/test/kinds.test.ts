@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumNode } from '../src/index.ts';
+import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumLoadBalancerIPPool, parseCiliumNode } from '../src/index.ts';
 
 describe('kinds the operator writes', () => {
   test('identity', () => {
@@ -36,4 +36,19 @@ describe('kinds the operator writes', () => {
     expect(parseCiliumNode(o)).toEqual({ ok: true, value: o });
     expect(parseCiliumNode({ ...o, spec: { ipam: { 'pre-allocate': -1 } } }).ok).toBe(false);
   });
+});
+
+test('a pool of load balancer addresses', () => {
+  const o = {
+    metadata: { name: 'blue' },
+    spec: {
+      allowFirstLastIPs: 'No',
+      blocks: [{ cidr: '192.0.2.0/24' }, { start: 'fd00::1', stop: 'fd00::9' }],
+      serviceSelector: { matchLabels: { 'io.kubernetes.service.namespace': 'shop' } },
+    },
+    status: { conditions: [{ type: 'cilium.io/PoolConflict', status: 'False', reason: 'resolved', message: '' }] },
+  };
+  expect(parseCiliumLoadBalancerIPPool(o)).toEqual({ ok: true, value: o });
+  expect(parseCiliumLoadBalancerIPPool({ ...o, spec: { allowFirstLastIPs: 'maybe' } }).ok).toBe(false);
+  expect(parseCiliumLoadBalancerIPPool({ ...o, spec: { cidrs: [] } }).ok).toBe(false);
 });

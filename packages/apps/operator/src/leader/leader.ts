@@ -1,4 +1,4 @@
-// What only the leader does: identities, blocks, endpoint objects, policy status, trust. Runs while the lease is held. Called by wiring.ts.
+// What only the leader does: identities, blocks, endpoint objects, load balancer addresses, policy status, trust. Runs while the lease is held. Called by wiring.ts.
 
 import { AppError, type Clock, type Health, type Log } from '@axoneme/std';
 import { createElection, createEventRecorder, type Election, type EventRecorder, type KubeClient } from 'kopf-ts';
@@ -8,6 +8,7 @@ import type { Dirty, World } from '../world/world.ts';
 import { createBlockWriter } from './blocks.ts';
 import { createEndpointWriter } from './endpoints.ts';
 import { createIdentityWriter } from './identities.ts';
+import { createLbAddressWriter } from './lb-addresses.ts';
 import { createReconciler, type Reconciler } from './reconciler.ts';
 
 export interface LeaderDeps {
@@ -54,8 +55,18 @@ interface Duties {
   readonly identities: Reconciler;
   readonly blocks: Reconciler;
   readonly endpoints: Reconciler;
+  /** Absent where load balancer addresses are somebody else's. */
+  readonly lbAddresses: Reconciler | undefined;
   readonly others: readonly Reconciler[];
 }
+
+const allOf = (d: Duties): Reconciler[] => [
+  d.identities,
+  d.blocks,
+  d.endpoints,
+  ...(d.lbAddresses === undefined ? [] : [d.lbAddresses]),
+  ...d.others,
+];
 
 function startDuties(deps: LeaderDeps, config: OperatorConfig, term: Term): Duties {
   const { client, world, clock, log, pods } = deps;
@@ -65,9 +76,12 @@ function startDuties(deps: LeaderDeps, config: OperatorConfig, term: Term): Duti
     identities: term.reconciler('identities', createIdentityWriter({ client, world, clock, log, pods, assertLeader }, identityConfig)),
     blocks: term.reconciler('blocks', createBlockWriter({ client, world, events, assertLeader, clock }, config)),
     endpoints: term.reconciler('endpoints', createEndpointWriter({ client, world, assertLeader })),
+    lbAddresses: config.lbIpamEnabled
+      ? term.reconciler('load balancer addresses', createLbAddressWriter({ client, world, clock, assertLeader }, config))
+      : undefined,
     others: deps.writers(term),
   };
-  for (const r of [duties.identities, duties.blocks, duties.endpoints, ...duties.others]) r.mark();
+  for (const r of allOf(duties)) r.mark();
   const tick = (): void => {
     if (term.signal.aborted) return;
     duties.identities.mark();
@@ -128,12 +142,13 @@ export function createLeader(deps: LeaderDeps, config: OperatorConfig): Leader {
       if (dirty.has('pods') || dirty.has('namespaces') || dirty.has('identities') || dirty.has('endpoints')) duties.identities.mark();
       if (dirty.has('nodes') || dirty.has('ciliumNodes')) duties.blocks.mark();
       if (dirty.has('endpoints') || dirty.has('pods') || dirty.has('identities')) duties.endpoints.mark();
+      if (dirty.has('services') || dirty.has('lbPools')) duties.lbAddresses?.mark();
     },
     poke() {
       for (const r of duties?.others ?? []) r.mark();
     },
     health() {
-      const all = duties === undefined ? [] : [duties.identities, duties.blocks, duties.endpoints, ...duties.others];
+      const all = duties === undefined ? [] : allOf(duties);
       return all.map((r) => r.health()).find((h) => h.state !== 'ok') ?? { state: 'ok' };
     },
   };

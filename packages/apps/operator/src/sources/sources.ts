@@ -34,6 +34,7 @@ export const ciliumResources = {
   endpoints: cilium('ciliumendpoints', 'CiliumEndpoint', true),
   nodes: cilium('ciliumnodes', 'CiliumNode', false),
   cidrGroups: cilium('ciliumcidrgroups', 'CiliumCIDRGroup', false),
+  lbPools: cilium('ciliumloadbalancerippools', 'CiliumLoadBalancerIPPool', false),
 } as const;
 
 /** Where each kind of policy object is stored. */
@@ -94,6 +95,7 @@ const specs: readonly SourceSpec[] = [
   policySource('BaselineAdminNetworkPolicy', true),
   policySource('ClusterNetworkPolicy', true),
   { resource: ciliumResources.cidrGroups, table: 'cidrGroups', project: projectCidrGroup, optional: true },
+  { resource: ciliumResources.lbPools, table: 'lbPools', project: withoutNoise, optional: true },
   { resource: invariantResource, table: 'invariants', project: withoutNoise, optional: true },
   { resource: ciliumResources.identities, table: 'identities', project: projectIdentity },
   { resource: ciliumResources.nodes, table: 'ciliumNodes', project: projectCiliumNode },

@@ -12,6 +12,8 @@ export interface Tables {
   /** Key `Kind:namespace/name`, without the namespace for cluster-wide kinds. */
   readonly policies: Map<string, PolicyRow>;
   readonly cidrGroups: Map<string, CidrGroupRow>;
+  /** Raw CiliumLoadBalancerIPPool objects. */
+  readonly lbPools: Map<string, Readonly<Record<string, unknown>>>;
   /** Raw ReachabilityInvariant objects. */
   readonly invariants: Map<string, Readonly<Record<string, unknown>>>;
   readonly identities: Map<string, IdentityRow>;
@@ -44,6 +46,7 @@ export function createWorld(): World {
     slices: new Map(),
     policies: new Map(),
     cidrGroups: new Map(),
+    lbPools: new Map(),
     invariants: new Map(),
     identities: new Map(),
     ciliumNodes: new Map(),
