@@ -238,6 +238,57 @@ struct lb_sock_value {
 	__u32 service_id;
 };
 
+/* ---- clients outside ------------------------------------------------------------------------------------- */
+
+#define AXO_VIA_LOCAL 1  /* rewritten, the packet goes on as if it had arrived like that: to a pod or the stack of this node */
+#define AXO_VIA_TUNNEL 2 /* hop = tunnel endpoint, ifindex_out = the VNI */
+#define AXO_VIA_NEIGH 3  /* hop = next hop, device ifindex_out */
+#define AXO_VIA_IPIP 4   /* encapsulated to daddr, then as NEIGH; nothing else is rewritten */
+
+#define AXO_NAT_REPLY 1   /* from the backend to the client */
+#define AXO_NAT_DST 2     /* the destination becomes daddr, dport */
+#define AXO_NAT_SRC 4     /* the source becomes saddr, sport */
+#define AXO_NAT_SYN 8     /* TCP, nothing but SYNs so far */
+#define AXO_NAT_CLOSING 16
+#define AXO_NAT_DSR 32    /* the backend's node answers the client by itself */
+#define AXO_NAT_V6_HOP 64 /* hop is an IPv6 address */
+
+/* What becomes of a packet whose flow goes through a service, by its addresses and ports as it arrives (`nat4`, `nat6`, keyed as the flow cache). */
+struct nat_value {
+	__u32 revision;    /* generation[0] + generation[1] when the frontend was last asked */
+	__u32 expires;     /* ticks, as in flow_value */
+	__u8 daddr[16];
+	__u8 saddr[16];
+	__be16 dport;
+	__be16 sport;
+	__u8 action;       /* AXO_VIA_ */
+	__u8 flags;        /* AXO_NAT_ */
+	__u8 pad[2];
+	__u64 set;         /* from which the backend was taken */
+	__u32 backend_id;
+	__u32 service_id;
+	__u32 ifindex_out;
+	__u32 checked;     /* ticks: when dmac and smac were asked (XDP); 0 = never */
+	__u8 hop[16];
+	__u8 dmac[6];
+	__u8 smac[6];
+	__u32 pad2;
+};
+
+/* `l2_announce`: addresses this node answers ARP and neighbour solicitations for. */
+struct l2_announce_key {
+	__u32 ifindex;
+	__u8 family;
+	__u8 pad[3];
+	__u8 addr[16];
+};
+
+struct l2_announce_value {
+	__u64 until_ns; /* CLOCK_MONOTONIC: after it nobody is answered, whatever became of the agent */
+	__u8 mac[6];
+	__u8 pad[2];
+};
+
 /* ---- node ------------------------------------------------------------------------------------------------ */
 
 #define AXO_NODE_TUNNEL 1        /* VXLAN to other nodes; otherwise native routing */
@@ -246,6 +297,9 @@ struct lb_sock_value {
 #define AXO_NODE_NO_EVENTS 8     /* counters only */
 #define AXO_NODE_AUDIT 16        /* what policy would drop passes */
 #define AXO_NODE_HOST_POLICY 32  /* the node is a subject: row {1, 0} of `subject` exists */
+#define AXO_NODE_POD_SERVICES 64 /* sockets of pods are left alone: their packets to services are translated one by one */
+#define AXO_NODE_DSR_IPIP 128    /* DSR by encapsulation; otherwise by option or extension header */
+#define AXO_NODE_BALANCER 256    /* a load balancer without pods: what it forwards leaves by the device, never by a tunnel */
 
 struct node_config {
 	__u8 node_ip4[4]; /* also the masquerade source; zero = none */
@@ -262,10 +316,13 @@ struct node_config {
 	__be16 vxlan_port;
 	__u16 snat_min; /* host order, inclusive */
 	__u16 snat_max;
-	__u16 pad;
+	__u16 node_port_min; /* host order, inclusive: no source port is taken from here */
 	__u32 event_sample; /* one of n new-flow verdicts becomes an event; 0 and 1 = all */
 	__u32 drop_sample;  /* the same for drops */
 	__u64 netns_cookie; /* of the node's own network namespace; 0 = unknown */
+	__u16 node_port_max;
+	__u16 path_mtu;     /* largest packet of a pod that reaches other nodes in one piece; 0 = unknown */
+	__u32 pad;
 };
 
 /* ---- flow cache ------------------------------------------------------------------------------------------ */
@@ -456,7 +513,10 @@ AXO_SIZE(lb_affinity_key, 24);
 AXO_SIZE(lb_affinity_value, 40);
 AXO_SIZE(lb_sock_key, 32);
 AXO_SIZE(lb_sock_value, 24);
-AXO_SIZE(node_config, 96);
+AXO_SIZE(nat_value, 104);
+AXO_SIZE(l2_announce_key, 24);
+AXO_SIZE(l2_announce_value, 16);
+AXO_SIZE(node_config, 104);
 AXO_SIZE(flow4_key, 16);
 AXO_SIZE(flow6_key, 40);
 AXO_SIZE(flow_value, 64);

@@ -17,7 +17,17 @@ export const build = (): void => void execFileSync('make', ['-s', '-C', fileURLT
 
 export const VERDICT = { ok: 0, drop: 2, redirect: 7 } as const;
 
-const SMALL = { flow4: 65536, flow6: 65536, lb_sock: 1024, lb_affinity: 1024, counters: 16384, policy: 65536, events: 1 << 20 } as const;
+const SMALL = {
+  flow4: 65536,
+  flow6: 65536,
+  nat4: 65536,
+  nat6: 65536,
+  lb_sock: 1024,
+  lb_affinity: 1024,
+  counters: 16384,
+  policy: 65536,
+  events: 1 << 20,
+} as const;
 
 export interface LabOptions {
   readonly objects?: readonly string[];
@@ -76,7 +86,16 @@ function addressWriters(put: Put) {
         netnsCookie: 0n,
       };
       const addresses = { nodeIp4: none(4), routerIp4: none(4), nodeIp6: none(16), routerIp6: none(16), macHost: none(6), macNet: none(6) };
-      put(dp.tables.node_config, 0, { ...addresses, ...rest, snatMin: 20000, snatMax: 29999, ...c });
+      put(dp.tables.node_config, 0, {
+        ...addresses,
+        ...rest,
+        snatMin: 20000,
+        snatMax: 29999,
+        nodePortMin: 30000,
+        nodePortMax: 32767,
+        pathMtu: 0,
+        ...c,
+      });
     },
     pod: (p: PodSpec): void => {
       const v4 = p.ips.find((ip) => family(ip) === 4);

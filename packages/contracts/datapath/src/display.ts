@@ -2,7 +2,19 @@
 import { addressText, cidrOfIpcacheKey, macText, parseDirPlen, portRange, verdictText } from './address.ts';
 import { unpackRows } from './artifact.ts';
 import { dropReasonText } from './drops.ts';
-import { AffinityScope, CountVerdict, FlowAction, FlowFlag, FlowOrigin, Layer, LbFlag, NodeFlag, SubjectFlag } from './gen/index.ts';
+import {
+  AffinityScope,
+  CountVerdict,
+  FlowAction,
+  FlowFlag,
+  FlowOrigin,
+  Layer,
+  LbFlag,
+  NatFlag,
+  NatVia,
+  NodeFlag,
+  SubjectFlag,
+} from './gen/index.ts';
 import { type KeyOf, type TableName, tables, type ValueOf } from './tables.ts';
 
 export type Json = string | number | boolean | null | readonly Json[] | { readonly [key: string]: Json };
@@ -49,6 +61,25 @@ function flowRow(v: ValueOf<'flow4'>): JsonRow {
     expires: v.expires,
     packets: num(v.packets),
     bytes: num(v.bytes),
+  };
+}
+
+const socketText = (addr: Uint8Array, port: number, family: number): string =>
+  family === 6 ? `[${addressText(addr, 6) ?? ''}]:${port}` : `${addressText(addr, 4) ?? ''}:${port}`;
+
+function natRow(v: ValueOf<'nat4'>, family: 4 | 6): JsonRow {
+  return {
+    to: (v.flags & NatFlag.dst) === 0 ? null : socketText(v.daddr, v.dport, family),
+    as: (v.flags & NatFlag.src) === 0 ? null : socketText(v.saddr, v.sport, family),
+    action: nameOf(v.action, NatVia),
+    flags: flagNames(v.flags, NatFlag),
+    hop: v.hop.some((b) => b !== 0) ? (addressText(v.hop, (v.flags & NatFlag.v6Hop) === 0 ? 4 : 6) ?? null) : null,
+    out: v.ifindexOut,
+    service: ruleText(v.serviceId),
+    backend: ruleText(v.backendId),
+    set: handleText(v.set),
+    revision: v.revision,
+    expires: v.expires,
   };
 }
 
@@ -132,6 +163,8 @@ const renderers: Renderers = {
     ifindex: { vxlan: v.ifindexVxlan, host: v.ifindexHost, net: v.ifindexNet, netdev: v.ifindexNetdev },
     vxlanPort: v.vxlanPort,
     snatPorts: `${v.snatMin}-${v.snatMax}`,
+    nodePorts: `${v.nodePortMin}-${v.nodePortMax}`,
+    pathMtu: v.pathMtu,
   }),
   generation: (k, v) => ({ index: k, generation: v }),
   flow4: (k, v) => ({
@@ -145,6 +178,24 @@ const renderers: Renderers = {
     destination: `[${addressText(k.daddr, 6)}]:${k.dport}`,
     protocol: protocolText(k.proto),
     ...flowRow(v),
+  }),
+  nat4: (k, v) => ({
+    source: `${ip4Text(k.saddr)}:${k.sport}`,
+    destination: `${ip4Text(k.daddr)}:${k.dport}`,
+    protocol: protocolText(k.proto),
+    ...natRow(v, 4),
+  }),
+  nat6: (k, v) => ({
+    source: socketText(k.saddr, k.sport, 6),
+    destination: socketText(k.daddr, k.dport, 6),
+    protocol: protocolText(k.proto),
+    ...natRow(v, 6),
+  }),
+  l2_announce: (k, v) => ({
+    ifindex: k.ifindex,
+    address: addressText(k.addr, k.family) ?? '',
+    mac: macText(v.mac),
+    untilNs: num(v.untilNs),
   }),
   counters: (k, v) => ({
     subject: k.subject,

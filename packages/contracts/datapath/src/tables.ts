@@ -15,6 +15,8 @@ import {
   flowValue,
   ipcacheKey,
   ipcacheValue,
+  l2AnnounceKey,
+  l2AnnounceValue,
   lbAffinityKey,
   lbAffinityValue,
   lbFrontendKey,
@@ -29,6 +31,7 @@ import {
   lbSourceValue,
   type MapName,
   maps,
+  natValue,
   nodeConfig,
   policyKey,
   policyValue,
@@ -36,6 +39,10 @@ import {
   subjectValue,
 } from './gen/index.ts';
 import { u32Index, u32Value } from './scalar.ts';
+
+/** Indices of the table `generation`. */
+export const Generation = { flows: 0, services: 1 } as const;
+export type GenerationIndex = (typeof Generation)[keyof typeof Generation];
 
 export interface KernelTable<K, V> {
   readonly kind: 'kernel';
@@ -46,8 +53,8 @@ export interface KernelTable<K, V> {
   /** Upserts go by ascending rank, removals by descending. Only the operator's tables have one. */
   readonly rank: number | undefined;
   readonly writer: 'operator' | 'agent' | 'kernel';
-  /** A change must make the kernel judge every flow again. */
-  readonly bumpsGeneration: boolean;
+  /** Index of `generation` that a change increments: flows are judged again, or flows through services ask their frontend again. */
+  readonly generation: GenerationIndex | undefined;
 }
 
 export interface BlobTable {
@@ -59,7 +66,7 @@ export interface BlobTable {
 interface Traits {
   readonly rank?: number;
   readonly writer: KernelTable<unknown, unknown>['writer'];
-  readonly bumps?: boolean;
+  readonly bumps?: GenerationIndex;
 }
 
 const table = <K, V>(name: MapName, key: Codec<K>, value: Codec<V>, t: Traits): KernelTable<K, V> => ({
@@ -69,24 +76,27 @@ const table = <K, V>(name: MapName, key: Codec<K>, value: Codec<V>, t: Traits): 
   value,
   rank: t.rank,
   writer: t.writer,
-  bumpsGeneration: t.bumps ?? false,
+  generation: t.bumps,
 });
 
 export const tables = {
-  lb_slot: table('lb_slot', lbSlotKey, lbSlotValue, { rank: 0, writer: 'operator' }),
-  lb_maglev: table('lb_maglev', lbMaglevKey, lbMaglevValue, { rank: 1, writer: 'operator' }),
-  lb_source: table('lb_source', lbSourceKey, lbSourceValue, { rank: 2, writer: 'operator' }),
-  lb_frontend: table('lb_frontend', lbFrontendKey, lbFrontendValue, { rank: 3, writer: 'operator' }),
-  policy: table('policy', policyKey, policyValue, { rank: 4, writer: 'operator', bumps: true }),
-  subject: table('subject', subjectKey, subjectValue, { rank: 5, writer: 'operator', bumps: true }),
-  addr_class: table('addr_class', ipcacheKey, addrClassValue, { rank: 6, writer: 'operator', bumps: true }),
-  ipcache: table('ipcache', ipcacheKey, ipcacheValue, { rank: 7, writer: 'operator', bumps: true }),
-  endpoint: table('endpoint', endpointKey, endpointValue, { writer: 'agent', bumps: true }),
-  endpoint_if: table('endpoint_if', endpointIfKey, endpointIfValue, { writer: 'agent', bumps: true }),
-  node_config: table('node_config', u32Index, nodeConfig, { writer: 'agent', bumps: true }),
+  lb_slot: table('lb_slot', lbSlotKey, lbSlotValue, { rank: 0, writer: 'operator', bumps: Generation.services }),
+  lb_maglev: table('lb_maglev', lbMaglevKey, lbMaglevValue, { rank: 1, writer: 'operator', bumps: Generation.services }),
+  lb_source: table('lb_source', lbSourceKey, lbSourceValue, { rank: 2, writer: 'operator', bumps: Generation.services }),
+  lb_frontend: table('lb_frontend', lbFrontendKey, lbFrontendValue, { rank: 3, writer: 'operator', bumps: Generation.services }),
+  policy: table('policy', policyKey, policyValue, { rank: 4, writer: 'operator', bumps: Generation.flows }),
+  subject: table('subject', subjectKey, subjectValue, { rank: 5, writer: 'operator', bumps: Generation.flows }),
+  addr_class: table('addr_class', ipcacheKey, addrClassValue, { rank: 6, writer: 'operator', bumps: Generation.flows }),
+  ipcache: table('ipcache', ipcacheKey, ipcacheValue, { rank: 7, writer: 'operator', bumps: Generation.flows }),
+  endpoint: table('endpoint', endpointKey, endpointValue, { writer: 'agent', bumps: Generation.flows }),
+  endpoint_if: table('endpoint_if', endpointIfKey, endpointIfValue, { writer: 'agent', bumps: Generation.flows }),
+  node_config: table('node_config', u32Index, nodeConfig, { writer: 'agent', bumps: Generation.flows }),
+  l2_announce: table('l2_announce', l2AnnounceKey, l2AnnounceValue, { writer: 'agent' }),
   generation: table('generation', u32Index, u32Value, { writer: 'agent' }),
   flow4: table('flow4', flow4Key, flowValue, { writer: 'kernel' }),
   flow6: table('flow6', flow6Key, flowValue, { writer: 'kernel' }),
+  nat4: table('nat4', flow4Key, natValue, { writer: 'kernel' }),
+  nat6: table('nat6', flow6Key, natValue, { writer: 'kernel' }),
   counters: table('counters', counterKey, counterValue, { writer: 'kernel' }),
   drops: table('drops', u32Index, dropValue, { writer: 'kernel' }),
   lb_affinity: table('lb_affinity', lbAffinityKey, lbAffinityValue, { writer: 'kernel' }),

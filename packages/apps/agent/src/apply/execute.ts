@@ -1,6 +1,6 @@
 // Writes a planned commit into the kernel tables, or puts everything back as it was. Called by apply.
 import { AppError, describeError, fail, ok, type Result } from '@axoneme/std';
-import { bumpsGeneration, type Table, type Tables, tableOrder } from '../ports/tables.ts';
+import { bumpFor, type Table, type Tables, tableOrder } from '../ports/tables.ts';
 import type { TablePlan } from './plan.ts';
 
 /** Rows handed to the kernel in one call; 1024 rows keep one call below 4 ms. */
@@ -77,7 +77,10 @@ export function execute(plans: readonly TablePlan[], tables: Tables): Result<{ c
       put(table(p), p.putKeys, p.putValues);
     }
     for (const p of [...work].reverse()) remove(table(p), p.delKeys);
-    if (work.some((p) => bumpsGeneration(p.table))) tables.bumpGeneration();
+    bumpFor(
+      tables,
+      work.map((p) => p.table),
+    );
     return ok({ changed: true });
   } catch (cause) {
     return rollBack(touched, table, tables, cause);

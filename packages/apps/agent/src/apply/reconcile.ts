@@ -1,7 +1,7 @@
 // Compares the kernel tables with what is held and corrects differences only. Used at start (adopted maps), after a commit that came
 // while the kernel was not known to match, and as a slow periodic check.
 
-import { bumpsGeneration, type Table, type Tables, tableOrder } from '../ports/tables.ts';
+import { bumpFor, type Table, type Tables, tableOrder } from '../ports/tables.ts';
 import type { ArtifactContent } from '../store/artifact-file.ts';
 import { eachBatch } from './execute.ts';
 import type { Held, HeldArtifact } from './held.ts';
@@ -65,6 +65,9 @@ export function reconcile(held: Held, tables: Tables, read: (a: HeldArtifact) =>
   const drift = differences
     .map((d) => ({ table: d.table.name, written: d.keys.length, deleted: d.stale.length }))
     .filter((d) => d.written + d.deleted > 0);
-  if (drift.some((d) => bumpsGeneration(d.table))) tables.bumpGeneration();
+  bumpFor(
+    tables,
+    drift.map((d) => d.table),
+  );
   return drift;
 }

@@ -11,8 +11,8 @@ const complete = 'complete';
 /** Maps the agent itself reads or writes. */
 const neededMaps = [
   ...['policy', 'subject', 'addr_class', 'ipcache', 'endpoint', 'endpoint_if', 'generation', 'node_config'],
-  ...['lb_frontend', 'lb_slot', 'lb_maglev', 'lb_source', 'lb_affinity', 'lb_sock'],
-  ...['flow4', 'flow6', 'counters', 'drops', 'events', 'events_lost'],
+  ...['lb_frontend', 'lb_slot', 'lb_maglev', 'lb_source', 'lb_affinity', 'lb_sock', 'l2_announce'],
+  ...['flow4', 'flow6', 'nat4', 'nat6', 'counters', 'drops', 'events', 'events_lost'],
 ];
 
 export interface LoadedPrograms {

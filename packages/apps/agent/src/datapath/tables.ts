@@ -1,5 +1,6 @@
 // The kernel tables of this node behind the Tables port. Called by wiring; apply and endpoints write through it.
 import type { BpfMap } from '@axoneme/bpf';
+import { Generation, type GenerationIndex, u32Index } from '@axoneme/datapath';
 import { AppError, invariant } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
 import { followHost } from './host-flag.ts';
@@ -51,27 +52,27 @@ export function createTables(maps: ReadonlyMap<string, BpfMap>, followSlots = (t
   if (subject && config) tables.set('subject', followHost(tableOf(subject), subject, config));
   const slots = tables.get('lb_slot');
   if (slots) tables.set('lb_slot', followSlots(slots));
-  const index = Buffer.alloc(4);
   const generation = (): BpfMap => {
     const map = maps.get('generation');
     invariant(map !== undefined, 'the datapath has a generation map');
     return map;
   };
-  const set = (value: number): void => {
+  const key = (index: GenerationIndex): Buffer => Buffer.from(u32Index.encode(index));
+  const set = (index: GenerationIndex, value: number): void => {
     const next = Buffer.alloc(generation().valueSize);
     next.writeUInt32LE(value);
-    generation().update(index, next);
+    generation().update(key(index), next);
   };
   return {
     get: (name) => tables.get(name),
-    bumpGeneration() {
-      const now = generation().lookup(index)?.readUInt32LE() ?? 0;
+    bumpGeneration(index = Generation.flows) {
+      const now = generation().lookup(key(index))?.readUInt32LE() ?? 0;
       // 0 is what a fresh flow entry holds
-      set(now >= 0xffffffff ? 1 : now + 1);
+      set(index, now >= 0xffffffff ? 1 : now + 1);
     },
     startGeneration() {
-      const now = generation().lookup(index)?.readUInt32LE() ?? 0;
-      if (now === 0) set(Math.floor(Date.now() / 1000) >>> 0);
+      const now = generation().lookup(key(Generation.flows))?.readUInt32LE() ?? 0;
+      if (now === 0) set(Generation.flows, Math.floor(Date.now() / 1000) >>> 0);
     },
   };
 }

@@ -1,6 +1,6 @@
 // Port: one kernel table seen as rows. The datapath implements it over BPF maps; tests use an in-memory twin.
 
-import { applyOrder, tableByName } from '@axoneme/datapath';
+import { applyOrder, Generation, type GenerationIndex, tableByName } from '@axoneme/datapath';
 
 export interface TableInfo {
   readonly name: string;
@@ -27,12 +27,18 @@ export interface Table extends TableInfo {
 export interface Tables {
   /** Undefined when this datapath has no such table. */
   get(name: string): Table | undefined;
-  /** Makes the kernel judge the next packet of every flow again. */
-  bumpGeneration(): void;
+  /** Makes the kernel judge the next packet of every flow again, or ask the frontend of every flow through a service. */
+  bumpGeneration(index?: GenerationIndex): void;
 }
 
 /** Upserts go in this order, removals in the reverse. A policy is there before any address resolves to its peers. */
 export const tableOrder: readonly string[] = applyOrder;
 
-/** Whether flows judged before must be judged again when rows of this table changed. */
-export const bumpsGeneration = (table: string): boolean => tableByName(table)?.bumpsGeneration ?? true;
+/** What was decided before and must be decided again when rows of these tables changed. */
+export function bumpFor(tables: Tables, changed: readonly string[]): void {
+  const indices = changed.map((name) => {
+    const table = tableByName(name);
+    return table ? table.generation : Generation.flows;
+  });
+  for (const index of new Set(indices)) if (index !== undefined) tables.bumpGeneration(index);
+}

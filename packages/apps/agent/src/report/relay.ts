@@ -14,6 +14,7 @@ export interface RelaySources {
 const aliases: Readonly<Record<string, readonly TableName[]>> = {
   policy: ['policy', 'subject', 'addr_class'],
   ct: ['flow4', 'flow6'],
+  nat: ['nat4', 'nat6'],
   lb: ['lb_frontend', 'lb_slot', 'lb_source', 'lb_affinity'],
 };
 

@@ -50,6 +50,9 @@ export const NodeFlag = {
   noEvents: 8,
   audit: 16,
   hostPolicy: 32,
+  podServices: 64,
+  dsrIpip: 128,
+  balancer: 256,
 } as const;
 
 /** `flow4_key.kind`, `flow6_key.kind`. */
@@ -145,6 +148,25 @@ export const LbFlag = {
   outLocal: 1024,
   affinity: 2048,
   external: 4096,
+} as const;
+
+/** `nat_value.action`. */
+export const NatVia = {
+  local: 1,
+  tunnel: 2,
+  neigh: 3,
+  ipip: 4,
+} as const;
+
+/** `nat_value.flags`. */
+export const NatFlag = {
+  reply: 1,
+  dst: 2,
+  src: 4,
+  syn: 8,
+  closing: 16,
+  dsr: 32,
+  v6Hop: 64,
 } as const;
 
 /** `lb_affinity_key.scope`. */

@@ -1,7 +1,7 @@
 // Generated from bpf/build/types.o by packages/contracts/datapath/generate.ts. Do not edit.
 import { getBe16, getBytes, getU16, getU32, getU64, putBe16, putBytes, putU16, putU32, putU64, room, type Codec } from '../codec.ts';
 
-/** `struct node_config`, 96 bytes. */
+/** `struct node_config`, 104 bytes. */
 export interface NodeConfig {
   /** 4 bytes. */
   readonly nodeIp4: Uint8Array;
@@ -24,16 +24,19 @@ export interface NodeConfig {
   readonly vxlanPort: number;
   readonly snatMin: number;
   readonly snatMax: number;
+  readonly nodePortMin: number;
   readonly eventSample: number;
   readonly dropSample: number;
   readonly netnsCookie: bigint;
+  readonly nodePortMax: number;
+  readonly pathMtu: number;
 }
 
 export const nodeConfig: Codec<NodeConfig> = {
   name: 'node_config',
-  size: 96,
+  size: 104,
   encode(v, out, at = 0) {
-    const b = room(out, at, 96);
+    const b = room(out, at, 104);
     putBytes(b, at, v.nodeIp4, 4, 'node_config.node_ip4');
     putBytes(b, at + 4, v.routerIp4, 4, 'node_config.router_ip4');
     putBytes(b, at + 8, v.nodeIp6, 16, 'node_config.node_ip6');
@@ -48,9 +51,12 @@ export const nodeConfig: Codec<NodeConfig> = {
     putBe16(b, at + 72, v.vxlanPort, 'node_config.vxlan_port');
     putU16(b, at + 74, v.snatMin, 'node_config.snat_min');
     putU16(b, at + 76, v.snatMax, 'node_config.snat_max');
+    putU16(b, at + 78, v.nodePortMin, 'node_config.node_port_min');
     putU32(b, at + 80, v.eventSample, 'node_config.event_sample');
     putU32(b, at + 84, v.dropSample, 'node_config.drop_sample');
     putU64(b, at + 88, v.netnsCookie, 'node_config.netns_cookie');
+    putU16(b, at + 96, v.nodePortMax, 'node_config.node_port_max');
+    putU16(b, at + 98, v.pathMtu, 'node_config.path_mtu');
     return b;
   },
   decode(b, at = 0) {
@@ -69,9 +75,12 @@ export const nodeConfig: Codec<NodeConfig> = {
       vxlanPort: getBe16(b, at + 72),
       snatMin: getU16(b, at + 74),
       snatMax: getU16(b, at + 76),
+      nodePortMin: getU16(b, at + 78),
       eventSample: getU32(b, at + 80),
       dropSample: getU32(b, at + 84),
       netnsCookie: getU64(b, at + 88),
+      nodePortMax: getU16(b, at + 96),
+      pathMtu: getU16(b, at + 98),
     };
   },
 };

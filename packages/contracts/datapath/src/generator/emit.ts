@@ -107,6 +107,8 @@ function emitConstants(input: Input): string {
     ['EventType', 'EVENT_', '`event.type`.'],
     ['Hook', 'HOOK_', '`event.hook`.'],
     ['LbFlag', 'LB_', '`lb_frontend_value.flags`.'],
+    ['NatVia', 'VIA_', '`nat_value.action`.'],
+    ['NatFlag', 'NAT_', '`nat_value.flags`.'],
     ['AffinityScope', 'AFFINITY_', '`lb_affinity_key.scope`.'],
   ];
   const taken = new Set<Constant>();

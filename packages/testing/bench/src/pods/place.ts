@@ -149,6 +149,9 @@ function fillPolicy(world: World, ends: readonly End[]): void {
     vxlanPort: 8472,
     snatMin: 32_768,
     snatMax: 60_999,
+    nodePortMin: 30_000,
+    nodePortMax: 32_767,
+    pathMtu: 0,
     netnsCookie: 0n,
   };
   const macs = { macHost: new Uint8Array(6), macNet: new Uint8Array(6) };
