@@ -52,5 +52,8 @@ export const LinkType = { cgroup: 3, xdp: 6, tcx: 11, netkit: 13 } as const;
 export const UpdateFlag = { any: 0n, noExist: 1n, exist: 2n } as const;
 export const MapFlag = { noPrealloc: 1, readOnlyProg: 1 << 7 } as const;
 
+/** What a program at the driver answers. */
+export const XdpVerdict = { aborted: 0, drop: 1, pass: 2, tx: 3, redirect: 4 } as const;
+
 /** Direction of a tc hook as seen from the device. */
 export type TcDirection = 'ingress' | 'egress';

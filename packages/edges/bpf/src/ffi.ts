@@ -65,6 +65,7 @@ export interface Libbpf {
   readonly tc_attach: Bound<[Ptr, Ptr], number>;
   readonly tc_detach: Bound<[Ptr, Ptr], number>;
   readonly tc_query: Bound<[Ptr, Ptr], number>;
+  readonly xdp_query: Bound<[number, number, Ptr], number>;
   readonly possible_cpus: Bound<[], number>;
   readonly probe_helper: Bound<[number, number, Ptr], number>;
   readonly probe_prog_type: Bound<[number, Ptr], number>;
@@ -124,6 +125,7 @@ const SIGNATURES: Readonly<Record<Exclude<keyof Libbpf, 'major' | 'minor'>, stri
   tc_attach: 'int bpf_tc_attach(const void *hook, void *opts)',
   tc_detach: 'int bpf_tc_detach(const void *hook, const void *opts)',
   tc_query: 'int bpf_tc_query(const void *hook, void *opts)',
+  xdp_query: 'int bpf_xdp_query(int ifindex, int flags, void *opts)',
   possible_cpus: 'int libbpf_num_possible_cpus()',
   probe_helper: 'int libbpf_probe_bpf_helper(int prog_type, int helper, const void *opts)',
   probe_prog_type: 'int libbpf_probe_bpf_prog_type(int prog_type, const void *opts)',

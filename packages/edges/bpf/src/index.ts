@@ -10,3 +10,4 @@ export * from './ring.ts';
 export type { RodataValue } from './rodata.ts';
 export * from './system.ts';
 export * from './test-run.ts';
+export * from './xdp.ts';

@@ -8,7 +8,7 @@ export const SK_BUFF_SIZE = 192;
 
 export interface TestRunInput {
   readonly packet?: Uint8Array;
-  /** Program context (`skBuffContext` for tc programs). */
+  /** Program context (`skBuffContext` for tc programs, `xdpContext` for XDP). */
   readonly context?: Uint8Array;
   readonly repeat?: number;
   /** Room for the packet that comes out; default: input + 256. */
@@ -17,7 +17,7 @@ export interface TestRunInput {
 }
 
 export interface TestRunResult {
-  /** The program's return value as a signed number (TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7, TC_ACT_UNSPEC = -1). */
+  /** The program's return value as a signed number (TC_ACT_SHOT = 2, TC_ACT_REDIRECT = 7, TC_ACT_UNSPEC = -1; `XdpVerdict`). */
   readonly verdict: number;
   readonly packet: Buffer;
   readonly context: Buffer | undefined;
@@ -78,6 +78,16 @@ export function skBuffContext(s: SkBuff): Buffer {
   for (const [i, v] of (s.cb ?? []).entries()) b.writeUInt32LE(v, AT.cb + 4 * i);
   b.writeUInt32LE(s.gsoSegs ?? 0, AT.gsoSegs);
   b.writeUInt32LE(s.gsoSize ?? 0, AT.gsoSize);
+  return b;
+}
+
+const XDP_MD_SIZE = 24;
+
+/** Context for XDP runs with `length` bytes of packet. The device must exist in the current namespace and run XDP natively; 0 = lo. */
+export function xdpContext(length: number, ifindex = 0): Buffer {
+  const b = Buffer.alloc(XDP_MD_SIZE);
+  b.writeUInt32LE(length, 4);
+  b.writeUInt32LE(ifindex, 12);
   return b;
 }
 

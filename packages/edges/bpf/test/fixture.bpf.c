@@ -93,4 +93,29 @@ int deny_one(struct bpf_sock_addr *ctx)
 	return ctx->user_port != __builtin_bswap16(answer);
 }
 
+/* The port 81 comes back to the sender, with its last byte changed; runs are counted on the device they are for. */
+SEC("xdp")
+int bounce(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	__u32 one = 1;
+	__u64 *n = bpf_map_lookup_elem(&hits, &one);
+	__u8 *byte = data;
+
+	if (n)
+		*n += ctx->ingress_ifindex;
+	if (data + 15 > end)
+		return XDP_DROP;
+	if (byte[14] != 0x81)
+		return XDP_PASS;
+	byte[14] = 0x18;
+	return XDP_TX;
+}
+
+SEC("xdp")
+int drop_all(struct xdp_md *ctx)
+{
+	return XDP_DROP;
+}
+
 char LICENSE[] SEC("license") = "GPL";
