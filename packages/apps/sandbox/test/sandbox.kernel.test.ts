@@ -5,6 +5,8 @@ import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { type Sandbox, takeDown, upSandbox } from '../src/index.ts';
+import { sandboxesDir } from '../src/instance/state.ts';
+import { buildNative } from '../src/native/build.ts';
 import { run } from '../src/nodes/run.ts';
 
 const id = `kt${process.pid}`;
@@ -266,6 +268,40 @@ describe('sandbox', () => {
     expect(JSON.parse(r.stdout)).toMatchObject({ server: 'world', client: sandbox.nodes[0]?.ipv4 });
     const six = await sandbox.nodeExec('node-1', ['curl', '-sg', '-m', '3', 'http://[2001:db8:ffff::9]/']);
     expect(JSON.parse(six.stdout)).toMatchObject({ client: sandbox.nodes[0]?.ipv6 });
+  });
+
+  test('a program run in a node is in its cgroup, where the node’s socket programs are', async () => {
+    const r = await sandbox.nodeExec('node-2', ['cat', '/proc/self/cgroup']);
+    expect(r.stdout).toMatch(/^0::\/axoneme-sandbox-[^/]+\/node-2\/system$/m);
+    expect(await sandbox.nodeExec('node-2', ['false'])).toMatchObject({ code: 1 });
+  });
+
+  test('the world reaches an address by the node that its route names, or by several', async () => {
+    const addresses = ['198.51.100.7', '2001:db8:77::7'];
+    const { demo } = buildNative(join(sandboxesDir(), 'bin'));
+    for (const { name } of sandbox.nodes) {
+      sandbox.nodeStart(name, [demo, '--mode', 'echo', '--http', '8099']);
+      for (const a of addresses) await sandbox.nodeExec(name, ['ip', 'addr', 'add', a, 'dev', 'lo']);
+    }
+    for (const address of addresses) {
+      const ask = async (): Promise<string> => {
+        const url = `http://${address.includes(':') ? `[${address}]` : address}:8099/hostname`;
+        return (await sandbox.fabricExec('worldPid', ['curl', '-sg', '-m', '1', url])).stdout.trim();
+      };
+      for (const { name } of sandbox.nodes) {
+        await sandbox.route(address, [name]);
+        expect(await until('an answer', async () => (await ask()) || undefined)).toBe(name);
+      }
+      await sandbox.route(
+        address,
+        sandbox.nodes.map((n) => n.name),
+      );
+      const seen = new Set<string>();
+      await until('answers of both', async () => (seen.add(await ask()).size === sandbox.nodes.length ? true : undefined));
+      expect([...seen].sort()).toEqual(sandbox.nodes.map((n) => n.name));
+      await sandbox.route(address, []);
+      expect(await ask()).toBe('');
+    }
   });
 
   test('after kill -9 of its process, down leaves nothing', async () => {

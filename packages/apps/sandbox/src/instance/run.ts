@@ -186,6 +186,7 @@ export async function runSandbox(c: SandboxConfig, d: SandboxDeps): Promise<Runn
   const fabricCgroup = createCgroup(join(cgroup, 'fabric'));
   const fabric = await createFabric({ sbx: native.sbx, demo: native.demo, cgroup: fabricCgroup }, hash32(c.id) % 256);
   const link = {
+    sbx: native.sbx,
     subnet: fabric.subnet,
     hostLink: hostLink(fabric.subnet),
     fabric: { routerPid: fabric.router.pid, worldPid: fabric.world.pid },

@@ -25,6 +25,8 @@ export interface SandboxState {
   readonly error?: string;
   readonly daemon: ProcessMark;
   readonly cgroup: string;
+  /** The program that enters nodes. */
+  readonly sbx?: string;
   readonly hostLink?: string;
   readonly subnet?: number;
   readonly fabric?: FabricRecord;

@@ -7,6 +7,7 @@ import { AppError } from '@axoneme/std';
 import { repoRoot } from '../images/registry.ts';
 import { type RunOptions, type RunResult, run } from '../nodes/run.ts';
 import { takeDown } from './down.ts';
+import { type Inside, insideOf } from './inside.ts';
 import { type FabricRecord, isAlive, kubeconfigPath, logPath, type NodeRecord, readState, type SandboxState, stateDirOf } from './state.ts';
 
 export interface UpOptions {
@@ -25,7 +26,7 @@ export interface UpOptions {
   readonly onProgress?: (text: string) => void;
 }
 
-export interface Sandbox {
+export interface Sandbox extends Inside {
   readonly id: string;
   readonly stateDir: string;
   readonly kubeconfigPath: string;
@@ -37,10 +38,6 @@ export interface Sandbox {
   helm(args: readonly string[], opts?: RunOptions): Promise<RunResult>;
   /** A tool on this cluster that keeps running; the caller ends it. */
   start(tool: 'kubectl' | 'helm', args: readonly string[]): ChildProcess;
-  /** Runs a program in all namespaces of a node. */
-  nodeExec(node: string, argv: readonly string[], opts?: RunOptions): Promise<RunResult>;
-  /** Runs a program in the network of what lies outside the cluster, or of the router between it and the nodes. */
-  fabricExec(where: keyof FabricRecord, argv: readonly string[], opts?: RunOptions): Promise<RunResult>;
   /** Installs or upgrades charts/axoneme and waits for it. */
   install(helmArgs?: readonly string[]): Promise<void>;
   down(): Promise<void>;
@@ -132,11 +129,7 @@ export function attachSandbox(state: SandboxState, stateDir: string): Sandbox {
     kubectlResult: (args, o) => tool('kubectl', args, o),
     helm: (args, o) => tool('helm', args, o),
     start: (name, args) => spawn(toolPath(name), args, { env: env() }),
-    nodeExec(node, argv, o) {
-      const pid = String(state.nodes.find((n) => n.name === node)?.holderPid ?? 0);
-      return run('nsenter', ['-t', pid, '-n', '-m', '-u', '--', ...argv], o);
-    },
-    fabricExec: (where, argv, o) => run('nsenter', ['-t', String(state.fabric?.[where] ?? 0), '-n', '--', ...argv], o),
+    ...insideOf(state),
     async install(helmArgs = []) {
       const args = [
         'upgrade',
