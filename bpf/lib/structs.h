@@ -272,7 +272,7 @@ struct nat_value {
 	__u8 hop[16];
 	__u8 dmac[6];
 	__u8 smac[6];
-	__u32 pad2;
+	__u32 mtu;         /* of the way, asked with the MACs */
 };
 
 /* `l2_announce`: addresses this node answers ARP and neighbour solicitations for. */

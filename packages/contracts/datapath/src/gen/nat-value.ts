@@ -26,6 +26,7 @@ export interface NatValue {
   readonly dmac: Uint8Array;
   /** 6 bytes. */
   readonly smac: Uint8Array;
+  readonly mtu: number;
 }
 
 export const natValue: Codec<NatValue> = {
@@ -49,6 +50,7 @@ export const natValue: Codec<NatValue> = {
     putBytes(b, at + 72, v.hop, 16, 'nat_value.hop');
     putBytes(b, at + 88, v.dmac, 6, 'nat_value.dmac');
     putBytes(b, at + 94, v.smac, 6, 'nat_value.smac');
+    putU32(b, at + 100, v.mtu, 'nat_value.mtu');
     return b;
   },
   decode(b, at = 0) {
@@ -69,6 +71,7 @@ export const natValue: Codec<NatValue> = {
       hop: getBytes(b, at + 72, 16),
       dmac: getBytes(b, at + 88, 6),
       smac: getBytes(b, at + 94, 6),
+      mtu: getU32(b, at + 100),
     };
   },
 };
