@@ -48,6 +48,7 @@
 #define IDENTITY_APISERVER 7
 #define IDENTITY_WORLD4 9
 #define IDENTITY_WORLD6 10
+#define IDENTITY_UNLISTED 99
 #define IDENTITY_POD_MIN 256
 #define IDENTITY_CIDR 0x01000000u
 #define CLASS_BITS 24 /* peers whose upper bits are 2 are address classes */

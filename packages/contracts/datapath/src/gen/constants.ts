@@ -212,6 +212,7 @@ export const Drop = {
   invalidIdentity: 171,
   unknownSender: 172,
   fragNotFound: 175,
+  sourceRange: 177,
   policyDeny: 181,
   ttl: 196,
   multicast: 201,
