@@ -3,6 +3,7 @@
 #include "lib/common.h"
 #include "lib/answer.h"
 #include "lib/dsr.h"
+#include "lib/sctp.h"
 
 inline_always bool trial_parse(struct __sk_buff *skb, struct packet *p)
 {
@@ -45,6 +46,17 @@ int trial_dsr_remove(struct __sk_buff *skb)
 		return TC_ACT_UNSPEC;
 	skb->cb[0] = bpf_ntohs(f.port);
 	return dsr_remove(skb, family) ? TC_ACT_SHOT : TC_ACT_OK;
+}
+
+/* mark: the new port in network order, and 1 << 16 for that of the source */
+SEC("tc")
+int trial_sctp(struct __sk_buff *skb)
+{
+	struct packet p;
+
+	if (!trial_parse(skb, &p))
+		return TC_ACT_SHOT;
+	return sctp_port(skb, p.family, p.l4_off, skb->mark & 0xffff, skb->mark >> 16 | (p.frag ? SCTP_FRAGMENT : 0)) ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
