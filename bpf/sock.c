@@ -70,6 +70,14 @@ inline_always int refuse(int errno)
 	return 0;
 }
 
+/* Where sockets of pods are left alone, their packets to services are translated one by one. */
+inline_always bool is_left_alone(const struct client *c)
+{
+	const struct node_config *cfg = node();
+
+	return cfg && cfg->flags & AXO_NODE_POD_SERVICES && cfg->netns_cookie && cfg->netns_cookie != c->netns;
+}
+
 #define AXO_OUT(name, section, family)                                         \
 	SEC(section)                                                           \
 	int name(struct bpf_sock_addr *ctx)                                    \
@@ -78,7 +86,7 @@ inline_always int refuse(int errno)
 		struct peer p = {};                                            \
 		int r;                                                         \
                                                                                \
-		if (!load##family(ctx, &p))                                    \
+		if (!load##family(ctx, &p) || is_left_alone(&c))               \
 			return 1;                                              \
 		r = service_translate(&p, &c);                                 \
 		if (r == SERVICE_REFUSED)                                      \

@@ -14,6 +14,7 @@ const ANY = { 4: '0.0.0.0', 6: '::' } as const;
 const PORTS = [9001, 9002, 9003, 9004, 9005, 9006];
 
 let lab: Lab;
+let netnsCookie: bigint;
 let node: Man;
 let pod: Man;
 let pod2: Man;
@@ -29,7 +30,8 @@ beforeAll(async () => {
   closers.push(cgroup.close);
   const spaces = [createNetns('node', [`${OWN[4]}/32`, `${OWN[6]}/128`]), createNetns('pod'), createNetns('pod2')];
   for (const s of spaces) closers.push(s.close);
-  lab.config({ netnsCookie: spaces[0]!.cookie });
+  netnsCookie = spaces[0]!.cookie;
+  lab.config({ netnsCookie });
   for (const v of [4, 6] as const) {
     lab.host(OWN[v]);
     lab.ipcache(`${OTHER[v]}/${v === 4 ? 32 : 128}`, 6);
@@ -54,6 +56,22 @@ const monotonic = (): bigint => process.hrtime.bigint();
 
 describe.each([[4], [6]] as const)('IPv%i', (v) => {
   const vip = v === 4 ? '10.96.0.1' : 'fd96::1';
+
+  test('sockets of pods can be left alone, those of the node not', async () => {
+    // an address that routes to the loopback: who is not translated finds nobody there
+    const local = v === 4 ? '127.96.0.1' : '::1';
+    putService(lab, { vip: local, port: 81, set: 1n, backends: all(v) });
+    for (const man of [node, pod]) expect(await man.act('tcp', local, 81)).toMatchObject({ text: expect.stringMatching(/^900/) });
+    lab.config({ netnsCookie, flags: dp.NodeFlag.podServices });
+    try {
+      for (const kind of ['tcp', 'connected'] as const) {
+        expect(await node.act(kind, local, 81)).toMatchObject({ text: expect.stringMatching(/^900/) });
+        expect(await pod.act(kind, local, 81)).toEqual({ error: 'ECONNREFUSED' });
+      }
+    } finally {
+      lab.config({ netnsCookie });
+    }
+  });
 
   describe('NodePort', () => {
     const nodePort = (): void =>

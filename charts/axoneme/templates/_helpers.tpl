@@ -43,6 +43,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "datapathRollout" $v.datapath.rollout
   "hostFirewallAdminCidrs" $v.hostFirewall.adminCidrs
   "hostFirewallAdminPorts" $v.hostFirewall.adminPorts
+  "loadBalancerAlgorithm" $v.loadBalancer.algorithm
+  "loadBalancerMode" $v.loadBalancer.mode
+  "loadBalancerDsrDispatch" $v.loadBalancer.dsrDispatch
+  "loadBalancerAcceleration" $v.loadBalancer.acceleration
+  "maglevTableSize" (int $v.maglev.tableSize)
+  "nodePortRange" $v.nodePort.range
+  "socketLbHostNamespaceOnly" $v.socketLB.hostNamespaceOnly
+  "healthzBindAddress" $v.kubeProxyReplacementHealthzBindAddr
   "serviceCidrs" $v.services.serviceCidrs
   "allowedExternalCidrs" $v.services.allowedExternalCidrs
   "serviceNoBackendResponse" $v.services.noBackendResponse
@@ -70,5 +78,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 {{- $ports := list (int $v.operator.port) (int $v.operator.bootstrapPort) (int $v.operator.adminPort) (int $v.operator.metricsPort) (int $v.operator.webhookPort) }}
+{{- $range := splitList "," $v.nodePort.range }}
+{{- if or (gt (int (index $range 0)) (int (index $range 1))) (gt (int (index $range 1)) 65535) }}{{ fail (printf "nodePort.range: %s is not a first and a last port" $v.nodePort.range) }}{{ end }}
+{{- if eq $v.loadBalancer.dsrDispatch "geneve" }}{{ fail "loadBalancer.dsrDispatch: geneve is not there, nodes are joined by VXLAN or native routing; use opt" }}{{ end }}
+{{- if and (eq $v.loadBalancer.dsrDispatch "ipip") (ne $v.routingMode "native") }}{{ fail "loadBalancer.dsrDispatch: ipip needs routingMode native; in a tunnel the option (opt) is used" }}{{ end }}
 {{- if ne (len ($ports | uniq)) (len $ports) }}{{ fail "operator: port, bootstrapPort, adminPort, metricsPort and webhookPort must differ" }}{{ end }}
 {{- end }}

@@ -232,6 +232,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       apply,
       objects: { running: () => datapath.running, builtin: builtin.set },
       health: components,
+      pathMtu: datapath.pathMtu,
       log,
     });
     const sync = createSyncClient({

@@ -67,18 +67,20 @@ export const nodeConfigBlob = (o: {
 }): ArtifactContent =>
   blob(
     'node',
-    NodeConfig.encode({
-      nodeName: o.name,
-      podCidrs: [...(o.blocks ?? ['10.231.1.0/24', 'fd23:1:1::/64'])],
-      clusterCidrs: ['10.231.0.0/16', 'fd23:1::/32'],
-      routingMode: o.native === true ? RoutingMode.ROUTING_MODE_NATIVE : RoutingMode.ROUTING_MODE_VXLAN,
-      masqueradeIpv4: true,
-      masqueradeIpv6: true,
-      mtu: 0,
-      nodeAddresses: [...o.addresses],
-      vxlanPort: 0,
-      policyAudit: o.policyAudit === true,
-    }).finish(),
+    NodeConfig.encode(
+      NodeConfig.fromPartial({
+        nodeName: o.name,
+        podCidrs: [...(o.blocks ?? ['10.231.1.0/24', 'fd23:1:1::/64'])],
+        clusterCidrs: ['10.231.0.0/16', 'fd23:1::/32'],
+        routingMode: o.native === true ? RoutingMode.ROUTING_MODE_NATIVE : RoutingMode.ROUTING_MODE_VXLAN,
+        masqueradeIpv4: true,
+        masqueradeIpv6: true,
+        mtu: 0,
+        nodeAddresses: [...o.addresses],
+        vxlanPort: 0,
+        policyAudit: o.policyAudit === true,
+      }),
+    ).finish(),
   );
 
 export const world = (node: { name: string; address4: string; address6: string }): Record<string, ArtifactContent> => ({

@@ -45,7 +45,18 @@ export interface OperatorConfig {
   readonly loadBalancerAlgorithm: 'random' | 'maglev';
   /** A prime of the list in docs/design/services.md. */
   readonly maglevTableSize: number;
-  readonly loadBalancerMode: 'snat' | 'dsr' | 'hybrid';
+  /** annotation: snat, unless a Service says otherwise. */
+  readonly loadBalancerMode: 'snat' | 'dsr' | 'hybrid' | 'annotation';
+  /** How the address of a Service travels with DSR. */
+  readonly loadBalancerDsrDispatch: 'opt' | 'ipip';
+  /** Where clients of the outside are served: XDP, or tc alone. */
+  readonly loadBalancerAcceleration: 'disabled' | 'native' | 'best-effort';
+  /** First and last port, with a comma between. */
+  readonly nodePortRange: string;
+  /** Sockets of pods are left alone, their packets to Services are translated one by one. */
+  readonly socketLbHostNamespaceOnly: boolean;
+  /** Where nodes say whether they serve; empty: nowhere. */
+  readonly healthzBindAddress: string;
   readonly serviceNoBackendResponse: 'reject' | 'drop';
   /** Prefixes that ClusterIPs are given from: no external IP and no load balancer address is taken of them. */
   readonly serviceCidrs: readonly string[];
@@ -95,6 +106,11 @@ const DEFAULTS: OperatorConfig = {
   loadBalancerAlgorithm: 'random',
   maglevTableSize: 16381,
   loadBalancerMode: 'snat',
+  loadBalancerDsrDispatch: 'opt',
+  loadBalancerAcceleration: 'disabled',
+  nodePortRange: '30000,32767',
+  socketLbHostNamespaceOnly: false,
+  healthzBindAddress: '',
   serviceNoBackendResponse: 'reject',
   serviceCidrs: [],
   allowedExternalCidrs: [],
@@ -111,7 +127,9 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   routingMode: ['tunnel', 'native'],
   policyEnforcementMode: ['default', 'always', 'never'],
   loadBalancerAlgorithm: ['random', 'maglev'],
-  loadBalancerMode: ['snat', 'dsr', 'hybrid'],
+  loadBalancerMode: ['snat', 'dsr', 'hybrid', 'annotation'],
+  loadBalancerDsrDispatch: ['opt', 'ipip'],
+  loadBalancerAcceleration: ['disabled', 'native', 'best-effort'],
   serviceNoBackendResponse: ['reject', 'drop'],
   defaultLbServiceIpam: ['lbipam', 'none'],
   logLevel: ['debug', 'info', 'warn', 'error'],
@@ -122,6 +140,23 @@ const PREFIX_LISTS: readonly string[] = ['hostFirewallAdminCidrs', 'serviceCidrs
 
 const isSizes = (v: unknown): boolean =>
   v !== null && typeof v === 'object' && !Array.isArray(v) && Object.values(v).every((n) => Number.isInteger(n) && n > 0);
+
+/** First and last port; undefined if it is no range. */
+function parsePortRange(text: string): { readonly min: number; readonly max: number } | undefined {
+  const [, min = 0, max = 0] = (/^(\d{1,5}),(\d{1,5})$/.exec(text) ?? []).map(Number);
+  return min > 0 && min <= max && max <= 65_535 ? { min, max } : undefined;
+}
+
+export const nodePortsOf = (c: Pick<OperatorConfig, 'nodePortRange'>): { readonly min: number; readonly max: number } =>
+  parsePortRange(c.nodePortRange) ?? { min: 30_000, max: 32_767 };
+
+/** Values that are fine alone and cannot work together. */
+function conflicts(c: OperatorConfig): string[] {
+  const out: string[] = [];
+  if (c.loadBalancerDsrDispatch === 'ipip' && c.routingMode === 'tunnel')
+    out.push('loadBalancerDsrDispatch: ipip needs routingMode native; in a tunnel the option (opt) is used');
+  return out;
+}
 
 function problemOf(key: string, value: unknown): string | undefined {
   const sample = (DEFAULTS as unknown as Record<string, unknown>)[key];
@@ -135,6 +170,9 @@ function problemOf(key: string, value: unknown): string | undefined {
   if (typeof sample === 'object') return isSizes(value) ? undefined : 'must be an object of numbers';
   if (typeof value !== typeof sample) return `must be a ${typeof sample}`;
   if (key === 'maglevTableSize' && !maglevSizes.includes(value as never)) return `must be one of ${maglevSizes.join(', ')}`;
+  if (key === 'nodePortRange' && parsePortRange(value as string) === undefined) return 'must be two ports, like 30000,32767';
+  if (key === 'loadBalancerDsrDispatch' && value === 'geneve')
+    return 'geneve is not there: nodes are joined by VXLAN or native routing; use opt';
   const choices = CHOICES[key];
   if (choices !== undefined && !choices.includes(value as string)) return `must be one of ${choices.join(', ')}`;
   return undefined;
@@ -149,6 +187,8 @@ export function parseConfig(document: unknown, env: NodeJS.ProcessEnv): Result<O
     const p = problemOf(k, v);
     return p === undefined ? [] : [`${k}: ${p}`];
   });
+  const config = { ...DEFAULTS, ...(document as Partial<OperatorConfig>) };
+  if (problems.length === 0) problems.push(...conflicts(config));
   if (problems.length > 0) {
     return fail({
       code: 'operator/config-invalid',
@@ -161,7 +201,7 @@ export function parseConfig(document: unknown, env: NodeJS.ProcessEnv): Result<O
     ...(env.POD_NAMESPACE ? { podNamespace: env.POD_NAMESPACE } : {}),
     ...(env.POD_IP ? { advertiseAddress: env.POD_IP } : {}),
   };
-  return ok(Object.freeze({ ...DEFAULTS, ...(document as Partial<OperatorConfig>), ...fromEnv }));
+  return ok(Object.freeze({ ...config, ...fromEnv }));
 }
 
 /** Reads the file named by `--config`; a missing flag means defaults. */

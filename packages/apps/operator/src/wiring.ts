@@ -153,9 +153,13 @@ function nodeServerDeps(
       connected: (node, hello) => {
         loop().raiseRevision(hello.revision);
         p.rollout.hello(node, hello);
+        p.compiler.pathMtus.hear(node, hello.pathMtu, hello.toldPathMtu);
         // at once: the stream compares what the node holds with what it should hold right after this
         dispatcher().refresh(node, { revision: loop().revision(), epoch: epoch() });
         loop().mark();
+      },
+      heartbeat: (node, beat) => {
+        if (p.compiler.pathMtus.hear(node, beat.pathMtu)) loop().mark();
       },
       disconnected: (node) => p.rollout.disconnected(node),
       ack: (node, ack) => {

@@ -104,6 +104,20 @@ describe('configuration', () => {
     }
   });
 
+  test.each([
+    [{ loadBalancerDsrDispatch: 'geneve' }, 'loadBalancerDsrDispatch: geneve is not there'],
+    [{ loadBalancerDsrDispatch: 'ipip' }, 'loadBalancerDsrDispatch: ipip needs routingMode native'],
+    [{ nodePortRange: '32767,30000' }, 'nodePortRange: must be two ports'],
+    [{ loadBalancerMode: 'ipvs' }, 'loadBalancerMode: must be one of snat, dsr, hybrid, annotation'],
+  ])('%j is refused', (document, why) => {
+    const r = parseConfig(document, {});
+    expect(r.ok ? '' : r.error.message).toContain(why);
+  });
+
+  test('IPIP with native routing, and other node ports, are fine', () => {
+    expect(parseConfig({ loadBalancerDsrDispatch: 'ipip', routingMode: 'native', nodePortRange: '20000,22767' }, {}).ok).toBe(true);
+  });
+
   test('the environment names the pod', () => {
     const r = parseConfig({}, { POD_NAME: 'op-1', POD_IP: 'fd00::1' });
     expect(r.ok && r.value.podName).toBe('op-1');

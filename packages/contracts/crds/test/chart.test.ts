@@ -118,6 +118,14 @@ describe('values', () => {
     ['hostFirewall.adminCidrs={office}', 'adminCidrs'],
     ['hostFirewall.adminPorts={0}', 'adminPorts'],
     ['defaultLBServiceIPAM=nodeipam', 'defaultLBServiceIPAM'],
+    ['loadBalancer.mode=ipvs', 'mode'],
+    ['loadBalancer.dsrDispatch=geneve', 'geneve is not there'],
+    ['loadBalancer.dsrDispatch=ipip', 'ipip needs routingMode native'],
+    ['loadBalancer.acceleration=generic', 'acceleration'],
+    ['maglev.tableSize=1000', 'tableSize'],
+    ['nodePort.range=30000-32767', 'range'],
+    ['nodePort.range=32767\\,30000', 'is not a first and a last port'],
+    ['kubeProxyReplacementHealthzBindAddr=10256', 'kubeProxyReplacementHealthzBindAddr'],
     ['enableIPv4Masquerade=yes', 'enableIPv4Masquerade'],
   ])('%s is refused', async (set, named) => {
     const r = await template('--set', set);
@@ -129,7 +137,10 @@ describe('values', () => {
     const r = await template(
       '--set',
       'ipv6.enabled=false,routingMode=native,MTU=9000,redis.url=redis://r:1,cluster.id=3,policyEnforcementMode=always,' +
-        'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000,services.serviceCidrs={10.96.0.0/12}',
+        'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000,services.serviceCidrs={10.96.0.0/12},' +
+        'loadBalancer.algorithm=maglev,loadBalancer.mode=hybrid,loadBalancer.dsrDispatch=ipip,loadBalancer.acceleration=best-effort,' +
+        'maglev.tableSize=251,nodePort.range=20000\\,22767,socketLB.hostNamespaceOnly=true,' +
+        'kubeProxyReplacementHealthzBindAddr=0.0.0.0:10256',
     );
     const config = JSON.parse(String(dig(one(documents(r.out), 'ConfigMap', 'axoneme-config'), 'data', 'config.json')));
     expect(config).toEqual({
@@ -142,6 +153,14 @@ describe('values', () => {
       serviceCidrs: ['10.96.0.0/12'],
       allowedExternalCidrs: [],
       serviceNoBackendResponse: 'reject',
+      loadBalancerAlgorithm: 'maglev',
+      loadBalancerMode: 'hybrid',
+      loadBalancerDsrDispatch: 'ipip',
+      loadBalancerAcceleration: 'best-effort',
+      maglevTableSize: 251,
+      nodePortRange: '20000,22767',
+      socketLbHostNamespaceOnly: true,
+      healthzBindAddress: '0.0.0.0:10256',
       policyEnforcementMode: 'always',
       ipv4PodCidrs: ['10.244.0.0/16'],
       ipv6PodCidrs: [],

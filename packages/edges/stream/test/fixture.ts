@@ -157,6 +157,8 @@ export class Agent {
       epoch: 1,
       features: [],
       datapath: undefined,
+      pathMtu: 0,
+      toldPathMtu: 0,
     };
   }
   async commit(c: ReceivedCommit): Promise<Result<AckBody>> {
@@ -186,7 +188,7 @@ export async function startAgent(agent: Agent, o: AgentOptions): Promise<Agent> 
     nodeName: agent.nodeName,
     hello: (full) => agent.hello(full),
     commit: (c) => agent.commit(c),
-    heartbeat: () => ({ revision: agent.revision, rssBytes: 1, health: [] }),
+    heartbeat: () => ({ revision: agent.revision, rssBytes: 1, health: [], pathMtu: 0 }),
     endpoints: o.endpoints,
     tls: () => o.tls,
     reports: {

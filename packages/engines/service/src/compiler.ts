@@ -5,6 +5,7 @@ import type { BackendSet } from './backends.ts';
 import { type Conflict, createClaims } from './claims.ts';
 import { type CompiledService, compileService, type ServiceContent } from './compile.ts';
 import type { CompileContext } from './context.ts';
+import { createDsrRoom } from './dsr-room.ts';
 import { createGuard } from './guard.ts';
 import { type CompiledHostPorts, createHostPorts } from './host-ports.ts';
 import { type HostPortPod, type NodeInput, type ServiceConfig, type ServiceInput, type SliceInput, serviceDefaults } from './inputs.ts';
@@ -15,6 +16,8 @@ export interface ServiceSnapshot {
   readonly slices: readonly SliceInput[];
   readonly nodes?: readonly NodeInput[] | undefined;
   readonly pods?: readonly HostPortPod[] | undefined;
+  /** Largest packet of a pod that every node takes; 0: not known. */
+  readonly pathMtu?: number | undefined;
 }
 
 export interface ServiceTable {
@@ -31,7 +34,12 @@ const exists = (s: CompiledService): boolean => s.frontends.length > 0 || s.watc
 export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = serviceDefaults): ServiceTable {
   const claims = createClaims();
   for (const s of snapshot.services) claims.put(s);
-  const ctx: CompileContext = { claims, config, guard: createGuard(snapshot.nodes ?? [], config) };
+  const ctx: CompileContext = {
+    claims,
+    config,
+    guard: createGuard(snapshot.nodes ?? [], config),
+    dsrRoom: createDsrRoom(snapshot.pathMtu ?? 0, config),
+  };
   const services = new Map<ObjectKey, CompiledService>();
   const sets = new Map<bigint, BackendSet>();
   const tables = new Map<bigint, BackendSet>();
@@ -74,6 +82,7 @@ export interface ServiceChanges {
   readonly removedNodes?: readonly NodeName[] | undefined;
   readonly pods?: readonly HostPortPod[] | undefined;
   readonly removedPods?: readonly ObjectKey[] | undefined;
+  readonly pathMtu?: number | undefined;
 }
 
 /** Difference to the table before the update; sets first, so that none is pointed at before it exists. */
@@ -181,7 +190,7 @@ function createInputs(config: ServiceConfig) {
   const nodes = new Map<NodeName, NodeInput>();
   /** Services with addresses that the guard has a say in. */
   const guarded = new Set<ObjectKey>();
-  let ctx: CompileContext = { claims, config, guard: createGuard([], config) };
+  let ctx: CompileContext = { claims, config, guard: createGuard([], config), dsrRoom: createDsrRoom(0, config) };
 
   const dropSlice = (key: ObjectKey, dirty: Dirty): void => {
     const old = slices.get(key);
@@ -221,6 +230,11 @@ function createInputs(config: ServiceConfig) {
     ctx = { ...ctx, guard };
     for (const key of guarded) dirty.services.add(key);
   };
+  const setPathMtu = (pathMtu: number, dirty: Dirty): void => {
+    const dsrRoom = createDsrRoom(pathMtu, config);
+    if (dsrRoom.text !== ctx.dsrRoom.text) for (const key of held.keys()) dirty.services.add(key);
+    ctx = { ...ctx, dsrRoom };
+  };
   return {
     claims,
     nodes: nodes as ReadonlyMap<NodeName, NodeInput>,
@@ -231,6 +245,7 @@ function createInputs(config: ServiceConfig) {
       for (const key of c.removedServices ?? []) if (held.has(key)) setService(key, undefined, dirty);
       for (const s of c.services ?? []) setService(s.key, s, dirty);
       if (c.nodes !== undefined || c.removedNodes !== undefined) setNodes(c, dirty);
+      if (c.pathMtu !== undefined) setPathMtu(c.pathMtu, dirty);
       for (const key of c.removedPods ?? []) for (const k of pods.drop(key)) dirty.pods.add(k);
       for (const p of c.pods ?? []) for (const k of pods.put(p)) dirty.pods.add(k);
       return dirty;

@@ -51,6 +51,19 @@ export interface FrontendPlan {
   /** For clients of the outside too. */
   readonly external: boolean;
   readonly serviceId: number;
+  /** Clients of the outside are answered by the backend's node itself. */
+  readonly dsr?: boolean;
+}
+
+/** Refused where it cannot work. */
+function isDsr(plan: FrontendPlan, s: ServiceInput, { config, dsrRoom }: CompileContext, refuse: Refuse): boolean {
+  const { port } = plan;
+  if (!plan.external || port === undefined) return false;
+  const forwarding = s.forwarding ?? (config.forwarding === 'hybrid' ? (port.protocol === 'TCP' ? 'dsr' : 'snat') : config.forwarding);
+  if (forwarding !== 'dsr') return false;
+  const why = dsrRoom.refused(ipFamily(plan.ip));
+  if (why !== undefined) refuse(`SNAT instead of DSR: ${why}`);
+  return why === undefined;
 }
 
 const anyAddress = { 4: '0.0.0.0' as IpAddr, 6: '::' as IpAddr } as const;
@@ -62,7 +75,11 @@ export function planFrontends(service: ServiceInput, ctx: CompileContext, refuse
   const numberless = service.ports.filter((p) => ctx.claims.serviceId(service.key, p) === undefined);
   for (const p of numberless) refuse(`port ${p.port}/${p.protocol} has no number of its own`);
   const plans = planKinds(service, ctx, refuse);
-  return plans.filter((p) => p.port === undefined || !numberless.includes(p.port));
+  const once = new Set<string>();
+  const served = plans.filter((p) => p.port === undefined || !numberless.includes(p.port));
+  const out = served.map((p) => (isDsr(p, service, ctx, (why) => void once.add(why)) ? { ...p, dsr: true } : p));
+  for (const why of once) refuse(why);
+  return out;
 }
 
 function planKinds(service: ServiceInput, ctx: CompileContext, refuse: Refuse): FrontendPlan[] {
@@ -164,8 +181,7 @@ function flagsOf(plan: FrontendPlan, s: ServiceInput, config: ServiceConfig, ran
   if (s.affinitySeconds > 0) flags |= frontendFlags.affinity;
   if (!plan.external) return flags;
   if (s.externalLocal) flags |= frontendFlags.outLocal;
-  const forwarding = s.forwarding ?? (config.forwarding === 'hybrid' ? (port.protocol === 'TCP' ? 'dsr' : 'snat') : config.forwarding);
-  return forwarding === 'dsr' ? flags | frontendFlags.dsr : flags;
+  return plan.dsr === true ? flags | frontendFlags.dsr : flags;
 }
 
 export function frontendOf(

@@ -111,6 +111,8 @@ export interface ServiceConfig {
   readonly algorithm: Algorithm;
   readonly maglevSize: number;
   readonly forwarding: 'snat' | 'dsr' | 'hybrid';
+  /** How the address of a Service travels with DSR: it needs room in the packet. */
+  readonly dsrDispatch: 'opt' | 'ipip';
   /** What clients of a Service without backends see. */
   readonly noBackend: 'reject' | 'drop';
   /** Prefixes of the cluster that no Service may take addresses of, besides the blocks of nodes. */
@@ -124,6 +126,7 @@ export const serviceDefaults: ServiceConfig = {
   algorithm: 'random',
   maglevSize: 16381,
   forwarding: 'snat',
+  dsrDispatch: 'opt',
   noBackend: 'reject',
   clusterCidrs: [],
   allowedExternalCidrs: [],

@@ -40,6 +40,8 @@ export interface Datapath {
   readonly socket: NetlinkSocket;
   /** Undefined until configured. */
   readonly network: NodeNetwork | undefined;
+  /** Largest packet of a pod, as far as this node knows, and what the operator said of the others; 0: nothing yet. */
+  pathMtu(): { readonly own: number; readonly told: number };
   /** Rows of the endpoint table that are no pods. */
   hostRows(): readonly Row[];
   /** Brings node objects and rows to `view`; `fill` writes the pods' rows before any program is attached or swapped. Throws; may be called again. */
@@ -135,7 +137,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
     throw new AppError({ code: 'agent/no-map', message: `the datapath has no map ${name}` });
   };
   const writeNodeRows = (v: NodeView, n: NodeNetwork): void => {
-    const ports = masqueradePorts(readSysctl(['net', 'ipv4', 'ip_local_port_range']));
+    const ports = masqueradePorts(readSysctl(['net', 'ipv4', 'ip_local_port_range']), v.nodePorts);
     const row = nodeConfigRow(v, n, { ports, enforced: hostEnforced(map('subject')), netnsCookie });
     const config_ = map('node_config');
     if (!config_.lookup(row.key)?.equals(row.value)) {
@@ -183,6 +185,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
     get network() {
       return network;
     },
+    pathMtu: () => ({ own: Math.min(network?.mtu ?? 0, 0xffff), told: view?.pathMtu ?? 0 }),
     hostRows: () => (view && network ? hostRows(view, network) : []),
     configure,
     attachPod(hostIfname, ifindex) {

@@ -1,5 +1,5 @@
 // What `node/config` and `routes` say, read once into the shape the datapath works with. Pure; called by wiring when those blobs change.
-import { NodeConfig, Routes, RoutingMode } from '@axoneme/proto';
+import { Acceleration, NodeConfig, Routes, RoutingMode } from '@axoneme/proto';
 import { familyOf } from '../endpoints/address.ts';
 import { createAddresses } from '../endpoints/addresses.ts';
 
@@ -27,9 +27,23 @@ export interface NodeView {
   readonly router4: string;
   readonly router6: string;
   readonly remotes: readonly RemoteNode[];
+  /** Inclusive. */
+  readonly nodePorts: { readonly min: number; readonly max: number };
+  /** What every node takes in one piece, if that is less than this node could send; 0: no limit but its own. */
+  readonly pathMtu: number;
+  /** Sockets of pods are left alone. */
+  readonly podServices: boolean;
+  readonly dsrIpip: boolean;
+  readonly acceleration: 'disabled' | 'native' | 'best-effort';
 }
 
 export const vxlanPortDefault = 8472;
+export const nodePortsDefault = { min: 30_000, max: 32_767 } as const;
+
+const accelerations: Readonly<Partial<Record<Acceleration, NodeView['acceleration']>>> = {
+  [Acceleration.ACCELERATION_NATIVE]: 'native',
+  [Acceleration.ACCELERATION_BEST_EFFORT]: 'best-effort',
+};
 
 export const primary = (view: Pick<NodeView, 'addresses'>, family: 4 | 6): string =>
   view.addresses.find((a) => familyOf(a) === family) ?? '';
@@ -57,5 +71,10 @@ export function readNodeView(config: Buffer | undefined, routes: Buffer | undefi
     remotes: remotes
       .filter((n) => n.nodeName !== c.nodeName)
       .map((n) => ({ name: n.nodeName, blocks: n.podCidrs, addresses: n.addresses })),
+    nodePorts: c.nodePortMax === 0 ? nodePortsDefault : { min: c.nodePortMin, max: c.nodePortMax },
+    pathMtu: c.pathMtu,
+    podServices: c.podServices,
+    dsrIpip: c.dsrIpip,
+    acceleration: accelerations[c.acceleration] ?? 'disabled',
   };
 }

@@ -32,14 +32,35 @@ export interface PortRange {
   readonly max: number;
 }
 
+const portMin = 16384;
 const portMax = 65535;
 const rangeMin = 4096;
 
-/** Ports above the node's ephemeral ports, or below the NodePort range when too few are left there. `local`: ip_local_port_range. */
-export function masqueradePorts(local: string | undefined): PortRange {
-  const [, high = 60999] = (local ?? '').split(/\s+/).map(Number);
-  return portMax - high >= rangeMin ? { min: high + 1, max: portMax } : { min: 16384, max: 29999 };
+/** Of `ranges` what is outside of `taken`. */
+const without = (ranges: readonly PortRange[], taken: PortRange): PortRange[] =>
+  ranges
+    .flatMap((r) => [
+      { min: r.min, max: Math.min(r.max, taken.min - 1) },
+      { min: Math.max(r.min, taken.max + 1), max: r.max },
+    ])
+    .filter((r) => r.min <= r.max);
+
+const sizeOf = (r: PortRange): number => r.max - r.min + 1;
+
+/**
+ * The highest ports that neither sockets of the node nor Services may have, if they are enough; else the longest run of such ports.
+ * `local`: ip_local_port_range.
+ */
+export function masqueradePorts(local: string | undefined, nodePorts: PortRange): PortRange {
+  const [low = 32768, high = 60999] = (local ?? '').split(/\s+/).filter(Boolean).map(Number);
+  const free = without(without([{ min: portMin, max: portMax }], { min: low, max: high }), nodePorts);
+  const longest = [...free].sort((a, b) => sizeOf(b) - sizeOf(a))[0];
+  return free.findLast((r) => sizeOf(r) >= rangeMin) ?? longest ?? { min: portMin, max: 29_999 };
 }
+
+/** Largest packet of a pod of this node that reaches every other one in one piece. */
+export const pathMtu = (view: Pick<NodeView, 'pathMtu'>, n: Pick<NodeNetwork, 'mtu'>): number =>
+  Math.min(view.pathMtu === 0 ? n.mtu : view.pathMtu, n.mtu, 0xffff);
 
 /** `enforced`: the node is a subject of policy. `netnsCookie`: of this agent's own namespace, which is the node's. */
 export function nodeConfigRow(
@@ -52,6 +73,8 @@ export function nodeConfigRow(
     (view.masquerade4 ? NodeFlag.masquerade4 : 0) |
     (view.masquerade6 ? NodeFlag.masquerade6 : 0) |
     (view.policyAudit ? NodeFlag.audit : 0) |
+    (view.podServices ? NodeFlag.podServices : 0) |
+    (view.dsrIpip ? NodeFlag.dsrIpip : 0) |
     (enforced ? NodeFlag.hostPolicy : 0);
   const value = nodeConfig.encode({
     nodeIp4: bytes(primary(view, 4), 4),
@@ -68,9 +91,9 @@ export function nodeConfigRow(
     vxlanPort: view.vxlanPort,
     snatMin: ports.min,
     snatMax: ports.max,
-    nodePortMin: 30_000,
-    nodePortMax: 32_767,
-    pathMtu: 0,
+    nodePortMin: view.nodePorts.min,
+    nodePortMax: view.nodePorts.max,
+    pathMtu: pathMtu(view, n),
     netnsCookie,
     eventSample: 0,
     dropSample: 0,

@@ -15,6 +15,7 @@ export interface HandlerDeps {
   readonly apply: Apply;
   readonly objects: { readonly running: () => ObjectSet; readonly builtin: ObjectSet };
   readonly health: () => readonly ComponentHealth[];
+  readonly pathMtu: () => { readonly own: number; readonly told: number };
   readonly log: Log;
 }
 
@@ -46,6 +47,8 @@ export function createSyncHandlers(d: HandlerDeps): SyncHandlers {
         builtin: Object.fromEntries(d.objects.builtin),
         stored: Object.fromEntries(stored()),
       },
+      pathMtu: d.pathMtu().own,
+      toldPathMtu: d.pathMtu().told,
     }),
     async commit(c) {
       const done = await d.apply.commit(c);
@@ -54,6 +57,11 @@ export function createSyncHandlers(d: HandlerDeps): SyncHandlers {
       d.log.debug('commit applied', { revision, upserts: c.upserts.length, removes: c.removes.length, applyUs });
       return ok({ heldDigest, tables: d.apply.occupancy(), applyUs, running: Object.fromEntries(d.objects.running()) });
     },
-    heartbeat: () => ({ revision: d.apply.revision, rssBytes: process.memoryUsage.rss(), health: [...d.health()] }),
+    heartbeat: () => ({
+      revision: d.apply.revision,
+      rssBytes: process.memoryUsage.rss(),
+      health: [...d.health()],
+      pathMtu: d.pathMtu().own,
+    }),
   };
 }

@@ -1,7 +1,7 @@
 // Blob artifacts: what a node's agent keeps in user space. Called by the compiler.
 import { blobTables } from '@axoneme/datapath';
-import { NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
-import type { OperatorConfig } from '../config.ts';
+import { Acceleration, NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
+import { nodePortsOf, type OperatorConfig } from '../config.ts';
 import type { NodeAddresses } from './addresses.ts';
 import { type Artifact, blobArtifact } from './artifacts.ts';
 import type { PlacedPod } from './pod-part.ts';
@@ -16,7 +16,15 @@ export function workloadArtifact(p: PlacedPod): Artifact {
   return blobArtifact(workloadArtifactName(namespace, name), blobTables.workload.name, blob);
 }
 
-export function nodeConfigArtifact(node: NodeAddresses, c: OperatorConfig): Artifact {
+const accelerations: Readonly<Record<OperatorConfig['loadBalancerAcceleration'], Acceleration>> = {
+  disabled: Acceleration.ACCELERATION_UNSPECIFIED,
+  native: Acceleration.ACCELERATION_NATIVE,
+  'best-effort': Acceleration.ACCELERATION_BEST_EFFORT,
+};
+
+/** `pathMtu`: what other nodes take, if that is less than this one could send; else 0. */
+export function nodeConfigArtifact(node: NodeAddresses, c: OperatorConfig, pathMtu: number): Artifact {
+  const nodePorts = nodePortsOf(c);
   const blob = NodeConfig.encode({
     nodeName: node.name,
     podCidrs: [...node.podCidrs],
@@ -28,6 +36,13 @@ export function nodeConfigArtifact(node: NodeAddresses, c: OperatorConfig): Arti
     nodeAddresses: [...node.addresses],
     vxlanPort: c.vxlanPort,
     policyAudit: c.policyAuditMode,
+    nodePortMin: nodePorts.min,
+    nodePortMax: nodePorts.max,
+    pathMtu,
+    podServices: c.socketLbHostNamespaceOnly,
+    dsrIpip: c.loadBalancerDsrDispatch === 'ipip',
+    acceleration: accelerations[c.loadBalancerAcceleration],
+    healthzBindAddress: c.healthzBindAddress,
   }).finish();
   return blobArtifact(NODE_CONFIG, blobTables.node_config_blob.name, blob);
 }

@@ -19,6 +19,7 @@ import { type Artifact, type ArtifactStore, createArtifactStore } from './artifa
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact, workloadArtifactName } from './blobs.ts';
 import { createLooks, type LookInput, type Looks } from './looks.ts';
 import type { Moment } from './numbers.ts';
+import { createPathMtus, type PathMtus } from './path-mtu.ts';
 import { createPodAddresses, type PodAddresses } from './pod-addresses.ts';
 import { createPodPart, type PlacedPod, type PodChange } from './pod-part.ts';
 import { createPodViews, type PodView } from './pods.ts';
@@ -80,6 +81,8 @@ export interface Compiler {
   /** Node of a pseudo identity; its subject has an artifact of another name. */
   hostOf(id: IdentityId): string | undefined;
   readonly artifacts: ArtifactStore;
+  /** What nodes say about the size of packets; a change is in `nodeConfig` at once, in Services with the next compile. */
+  readonly pathMtus: Pick<PathMtus, 'hear'>;
   /** `node/config` is per node: same name, own content. */
   nodeConfig(node: string): Artifact | undefined;
   /** Services and host ports that are others on this node. */
@@ -167,6 +170,31 @@ function createLooksMemo(): (input: LookInput) => Looks {
   };
 }
 
+/** `node/config` of every node with a block; made anew when others take smaller packets. */
+function createNodeConfigs(config: OperatorConfig, mtus: PathMtus) {
+  const held = new Map<string, { readonly node: NodeAddresses; readonly limit: number; readonly artifact: Artifact }>();
+  const make = (node: NodeAddresses): Artifact => {
+    const limit = mtus.limit(node.name);
+    const artifact = nodeConfigArtifact(node, config, limit);
+    held.set(node.name, { node, limit, artifact });
+    return artifact;
+  };
+  return {
+    place(nodes: readonly NodeAddresses[]): void {
+      held.clear();
+      for (const n of nodes) if (n.podCidrs.length > 0) make(n);
+    },
+    get(name: string): Artifact | undefined {
+      const h = held.get(name);
+      return h === undefined || h.limit === mtus.limit(name) ? h?.artifact : make(h.node);
+    },
+    body(digest: Digest): ArtifactBody | undefined {
+      for (const { artifact } of held.values()) if (artifact.digest === digest) return artifact.body;
+      return undefined;
+    },
+  };
+}
+
 const nobody: ReadonlySet<IdentityId> = new Set();
 const noneJudged = () => ({ policies: new Set<string>(), pods: new Set<string>(), nodes: false });
 
@@ -178,7 +206,8 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const addresses = createAddressPart(store);
   const podPart = createPodPart(views);
   const podAddresses = createPodAddresses(store);
-  const nodeConfigs = new Map<string, Artifact>();
+  const pathMtus = createPathMtus();
+  const nodeConfigs = createNodeConfigs(config, pathMtus);
   let apiServers: IpcacheInput['apiServers'] = new Set();
   let podNames = createPodNames([]);
   /** Of all compiles since the dispatcher asked. */
@@ -192,8 +221,8 @@ export function createCompiler(config: OperatorConfig): Compiler {
 
   const placeNodes = (tables: Tables): void => {
     nodes = nodeAddresses(tables, config.routingMode === 'tunnel');
-    nodeConfigs.clear();
-    for (const n of nodes) if (n.podCidrs.length > 0) nodeConfigs.set(n.name, nodeConfigArtifact(n, config));
+    pathMtus.keep(nodes.map((n) => n.name));
+    nodeConfigs.place(nodes);
   };
   const looksOf = createLooksMemo();
   const prefixes = createPrefixMemo();
@@ -239,12 +268,12 @@ export function createCompiler(config: OperatorConfig): Compiler {
   return {
     artifacts: store,
     units: policy.units,
-    nodeConfig: (node) => nodeConfigs.get(node),
+    pathMtus,
+    nodeConfig: nodeConfigs.get,
     ownServices: services.own,
     body(name, digest) {
       if (name !== NODE_CONFIG) return store.body(name, digest) ?? services.body(name, digest);
-      for (const a of nodeConfigs.values()) if (a.digest === digest) return a.body;
-      return undefined;
+      return nodeConfigs.body(digest);
     },
     podViews: (tables) => views.list(tables),
     takeSubjectChanges: policy.takeSubjectChanges,
@@ -276,7 +305,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
         judged.pods.add(key);
       }
       for (const key of dirty.get('endpoints') ?? []) endpoints.add(key);
-      serviceTable = services.update(tables, dirty, nodes);
+      serviceTable = services.update(tables, dirty, nodes, pathMtus.smallest());
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
       policy.update({ tables, dirty, pods: changes, nodes, at: at ?? { revision, settled: revision - 1 } });
       return finish(changes.size > 0);

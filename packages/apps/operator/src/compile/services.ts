@@ -30,7 +30,8 @@ import { backendsArtifact, frontendsArtifact, maglevArtifact, sourceArtifact } f
 export type CompiledServices = ReadonlyMap<string, CompiledService>;
 
 export interface ServicePart extends Pick<NodeArtifacts, 'own' | 'body'> {
-  update(tables: Tables, dirty: Dirty, nodes: readonly NodeAddresses[]): CompiledServices;
+  /** `pathMtu`: largest packet of a pod that every node takes; 0: not known. */
+  update(tables: Tables, dirty: Dirty, nodes: readonly NodeAddresses[], pathMtu?: number): CompiledServices;
 }
 
 const prefixes = (texts: readonly string[]): Cidr[] =>
@@ -44,7 +45,8 @@ export function serviceConfig(c: OperatorConfig): ServiceConfig {
     ...serviceDefaults,
     algorithm: c.loadBalancerAlgorithm,
     maglevSize: c.maglevTableSize,
-    forwarding: c.loadBalancerMode,
+    forwarding: c.loadBalancerMode === 'annotation' ? 'snat' : c.loadBalancerMode,
+    dsrDispatch: c.loadBalancerDsrDispatch,
     noBackend: c.serviceNoBackendResponse,
     clusterCidrs: prefixes([...c.ipv4PodCidrs, ...c.ipv6PodCidrs, ...c.serviceCidrs]),
     allowedExternalCidrs: prefixes(c.allowedExternalCidrs),
@@ -101,6 +103,7 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
   const maglev = createMaglevTables();
   const own = createNodeArtifacts();
   const takeNodes = createNodeFeed();
+  let lastPathMtu = 0;
   // contents are immutable and shared by nodes
   const memo = new WeakMap<ServiceContent, Artifact>();
   const artifactOf = (name: string, content: ServiceContent): Artifact => {
@@ -138,10 +141,12 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
   return {
     own: own.own,
     body: own.body,
-    update(tables, dirty, nodes) {
+    update(tables, dirty, nodes, pathMtu = 0) {
       const nodeChanges = takeNodes(tables, dirty, nodes);
-      if (!['services', 'slices', 'pods'].some((t) => dirty.has(t as 'pods')) && nodeChanges.nodes === undefined) return compiler.services;
-      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges });
+      const same = nodeChanges.nodes === undefined && pathMtu === lastPathMtu;
+      if (same && !['services', 'slices', 'pods'].some((t) => dirty.has(t as 'pods'))) return compiler.services;
+      lastPathMtu = pathMtu;
+      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, pathMtu });
       putShared(delta);
       putOwn(delta, nodeChanges.removedNodes ?? []);
       return compiler.services;

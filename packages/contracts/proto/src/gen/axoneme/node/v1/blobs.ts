@@ -13,6 +13,24 @@ export const protobufFileName = "axoneme/node/v1/blobs.proto";
 
 /** Blob artifacts: desired state the agent keeps in user space, one message per artifact. */
 
+export const Acceleration = {
+  ACCELERATION_UNSPECIFIED: 0,
+  /** ACCELERATION_NATIVE - XDP on the node's devices; a node where that cannot be attached says so and does not serve. */
+  ACCELERATION_NATIVE: 1,
+  /** ACCELERATION_BEST_EFFORT - XDP where it can be attached. */
+  ACCELERATION_BEST_EFFORT: 2,
+  UNRECOGNIZED: -1,
+} as const;
+
+export type Acceleration = typeof Acceleration[keyof typeof Acceleration];
+
+export namespace Acceleration {
+  export type ACCELERATION_UNSPECIFIED = typeof Acceleration.ACCELERATION_UNSPECIFIED;
+  export type ACCELERATION_NATIVE = typeof Acceleration.ACCELERATION_NATIVE;
+  export type ACCELERATION_BEST_EFFORT = typeof Acceleration.ACCELERATION_BEST_EFFORT;
+  export type UNRECOGNIZED = typeof Acceleration.UNRECOGNIZED;
+}
+
 export const RoutingMode = {
   ROUTING_MODE_UNSPECIFIED: 0,
   ROUTING_MODE_VXLAN: 1,
@@ -55,6 +73,18 @@ export interface NodeConfig {
   vxlanPort: number;
   /** What policy would drop on this node passes, and is told. */
   policyAudit: boolean;
+  /** Ports of nodes that Services may have: no source port is taken from them. 0 and 0: 30000 to 32767. */
+  nodePortMin: number;
+  nodePortMax: number;
+  /** Largest packet of a pod that every node takes in one piece, if that is less than this node's own; 0: its own. */
+  pathMtu: number;
+  /** Sockets of pods are left alone: their packets to Services are translated one by one. */
+  podServices: boolean;
+  /** DSR by encapsulation in IP; otherwise by IPv4 option and IPv6 destination option. */
+  dsrIpip: boolean;
+  acceleration: Acceleration;
+  /** `address:port` that answers whether this node serves at all; port alone: every address. Empty: nobody answers. */
+  healthzBindAddress: string;
 }
 
 /** Artifact `routes`: where the other nodes' blocks are. */
@@ -196,6 +226,13 @@ function createBaseNodeConfig(): NodeConfig {
     nodeAddresses: [],
     vxlanPort: 0,
     policyAudit: false,
+    nodePortMin: 0,
+    nodePortMax: 0,
+    pathMtu: 0,
+    podServices: false,
+    dsrIpip: false,
+    acceleration: 0,
+    healthzBindAddress: "",
   };
 }
 
@@ -230,6 +267,27 @@ export const NodeConfig: MessageFns<NodeConfig> = {
     }
     if (message.policyAudit !== false) {
       writer.uint32(80).bool(message.policyAudit);
+    }
+    if (message.nodePortMin !== 0) {
+      writer.uint32(88).uint32(message.nodePortMin);
+    }
+    if (message.nodePortMax !== 0) {
+      writer.uint32(96).uint32(message.nodePortMax);
+    }
+    if (message.pathMtu !== 0) {
+      writer.uint32(104).uint32(message.pathMtu);
+    }
+    if (message.podServices !== false) {
+      writer.uint32(112).bool(message.podServices);
+    }
+    if (message.dsrIpip !== false) {
+      writer.uint32(120).bool(message.dsrIpip);
+    }
+    if (message.acceleration !== 0) {
+      writer.uint32(128).int32(message.acceleration);
+    }
+    if (message.healthzBindAddress !== "") {
+      writer.uint32(138).string(message.healthzBindAddress);
     }
     return writer;
   },
@@ -327,6 +385,62 @@ export const NodeConfig: MessageFns<NodeConfig> = {
             message.policyAudit = reader.bool();
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.nodePortMin = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.nodePortMax = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.pathMtu = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.podServices = reader.bool();
+            continue;
+          }
+          case 15: {
+            if (tag !== 120) {
+              break;
+            }
+
+            message.dsrIpip = reader.bool();
+            continue;
+          }
+          case 16: {
+            if (tag !== 128) {
+              break;
+            }
+
+            message.acceleration = reader.int32() as any;
+            continue;
+          }
+          case 17: {
+            if (tag !== 138) {
+              break;
+            }
+
+            message.healthzBindAddress = reader.string();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -354,6 +468,13 @@ export const NodeConfig: MessageFns<NodeConfig> = {
     message.nodeAddresses = object.nodeAddresses?.map((e) => e) || [];
     message.vxlanPort = object.vxlanPort ?? 0;
     message.policyAudit = object.policyAudit ?? false;
+    message.nodePortMin = object.nodePortMin ?? 0;
+    message.nodePortMax = object.nodePortMax ?? 0;
+    message.pathMtu = object.pathMtu ?? 0;
+    message.podServices = object.podServices ?? false;
+    message.dsrIpip = object.dsrIpip ?? false;
+    message.acceleration = object.acceleration ?? 0;
+    message.healthzBindAddress = object.healthzBindAddress ?? "";
     return message;
   },
 };

@@ -73,7 +73,12 @@ export interface Hello {
   epoch: number;
   features: string[];
   /** Set by agents with feature `objects`. */
-  datapath: DatapathFacts | undefined;
+  datapath:
+    | DatapathFacts
+    | undefined;
+  /** Largest packet of a pod that this node can send to another one, 0 = not known yet; and what the last `node/config` said about that. */
+  pathMtu: number;
+  toldPathMtu: number;
 }
 
 export interface Hello_HeldEntry {
@@ -186,6 +191,8 @@ export interface AgentHeartbeat {
   revision: number;
   rssBytes: number;
   health: ComponentHealth[];
+  /** Largest packet of a pod that this node can send to another one; 0 = not known yet. */
+  pathMtu: number;
 }
 
 export interface ComponentHealth {
@@ -715,6 +722,8 @@ function createBaseHello(): Hello {
     epoch: 0,
     features: [],
     datapath: undefined,
+    pathMtu: 0,
+    toldPathMtu: 0,
   };
 }
 
@@ -749,6 +758,12 @@ export const Hello: MessageFns<Hello> = {
     }
     if (message.datapath !== undefined) {
       DatapathFacts.encode(message.datapath, writer.uint32(82).fork()).join();
+    }
+    if (message.pathMtu !== 0) {
+      writer.uint32(88).uint32(message.pathMtu);
+    }
+    if (message.toldPathMtu !== 0) {
+      writer.uint32(96).uint32(message.toldPathMtu);
     }
     return writer;
   },
@@ -849,6 +864,22 @@ export const Hello: MessageFns<Hello> = {
             message.datapath = DatapathFacts.decode(reader, reader.uint32());
             continue;
           }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.pathMtu = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.toldPathMtu = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -888,6 +919,8 @@ export const Hello: MessageFns<Hello> = {
     message.datapath = (object.datapath !== undefined && object.datapath !== null)
       ? DatapathFacts.fromPartial(object.datapath)
       : undefined;
+    message.pathMtu = object.pathMtu ?? 0;
+    message.toldPathMtu = object.toldPathMtu ?? 0;
     return message;
   },
 };
@@ -2192,7 +2225,7 @@ export const Nack: MessageFns<Nack> = {
 };
 
 function createBaseAgentHeartbeat(): AgentHeartbeat {
-  return { revision: 0, rssBytes: 0, health: [] };
+  return { revision: 0, rssBytes: 0, health: [], pathMtu: 0 };
 }
 
 export const AgentHeartbeat: MessageFns<AgentHeartbeat> = {
@@ -2205,6 +2238,9 @@ export const AgentHeartbeat: MessageFns<AgentHeartbeat> = {
     }
     for (const v of message.health) {
       ComponentHealth.encode(v!, writer.uint32(26).fork()).join();
+    }
+    if (message.pathMtu !== 0) {
+      writer.uint32(32).uint32(message.pathMtu);
     }
     return writer;
   },
@@ -2246,6 +2282,14 @@ export const AgentHeartbeat: MessageFns<AgentHeartbeat> = {
             message.health.push(ComponentHealth.decode(reader, reader.uint32()));
             continue;
           }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.pathMtu = reader.uint32();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2266,6 +2310,7 @@ export const AgentHeartbeat: MessageFns<AgentHeartbeat> = {
     message.revision = object.revision ?? 0;
     message.rssBytes = object.rssBytes ?? 0;
     message.health = object.health?.map((e) => ComponentHealth.fromPartial(e)) || [];
+    message.pathMtu = object.pathMtu ?? 0;
     return message;
   },
 };
