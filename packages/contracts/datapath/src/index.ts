@@ -5,5 +5,6 @@ export { type Codec, decodeAll, encodeAll } from './codec.ts';
 export * from './display.ts';
 export * from './drops.ts';
 export * from './gen/index.ts';
+export * from './lb-rows.ts';
 export { u32Index, u32Value } from './scalar.ts';
 export * from './tables.ts';

@@ -7,8 +7,16 @@
 // maglevTable(members, M), createMaglevTables(): tables of sets, one per list of addresses; lookupHash(flow): the datapath's hash
 // `Frontend.setIn` is 0n and `countIn` 0 when a service has no backends; the frontend row stays, so that clients are refused, not routed.
 // Slot index of a backend is its position in `BackendSet.backends`.
+// A stand-alone balancer: readBalancerSpec(object) → spec or problems; compileBalancer(spec, down) → as compileAll; planProbes, judgeHealth,
+// explainBalancer.
 export * from './backend-state.ts';
 export { type Backend, type BackendSet, backendIdOf } from './backends.ts';
+export * from './balancer/compile-balancer.ts';
+export * from './balancer/explain.ts';
+export { durationText, type Problem } from './balancer/fields.ts';
+export * from './balancer/health.ts';
+export { type ReadSpec, readBalancerSpec } from './balancer/read-spec.ts';
+export * from './balancer/spec.ts';
 export type { Conflict } from './claims.ts';
 export {
   backendsArtifactName,
