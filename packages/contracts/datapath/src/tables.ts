@@ -9,6 +9,8 @@ import {
   endpointIfKey,
   endpointIfValue,
   endpointKey,
+  endpointNetnsKey,
+  endpointNetnsValue,
   endpointValue,
   flow4Key,
   flow6Key,
@@ -90,6 +92,7 @@ export const tables = {
   ipcache: table('ipcache', ipcacheKey, ipcacheValue, { rank: 7, writer: 'operator', bumps: Generation.flows }),
   endpoint: table('endpoint', endpointKey, endpointValue, { writer: 'agent', bumps: Generation.flows }),
   endpoint_if: table('endpoint_if', endpointIfKey, endpointIfValue, { writer: 'agent', bumps: Generation.flows }),
+  endpoint_netns: table('endpoint_netns', endpointNetnsKey, endpointNetnsValue, { writer: 'agent' }),
   node_config: table('node_config', u32Index, nodeConfig, { writer: 'agent', bumps: Generation.flows }),
   l2_announce: table('l2_announce', l2AnnounceKey, l2AnnounceValue, { writer: 'agent' }),
   generation: table('generation', u32Index, u32Value, { writer: 'agent' }),
@@ -114,6 +117,7 @@ export const blobTables = {
   routes: { kind: 'blob', name: 'routes', rank: 102 },
   object: { kind: 'blob', name: 'object', rank: 103 },
   datapath: { kind: 'blob', name: 'datapath', rank: 104 },
+  l2: { kind: 'blob', name: 'l2', rank: 105 },
 } as const satisfies Record<string, BlobTable>;
 
 /** The operator's kernel tables in upsert order. */

@@ -23,7 +23,17 @@ export {
   WatchPolicyResponse,
 } from './gen/axoneme/admin/v1/admin.ts';
 export * as blobsv1 from './gen/axoneme/node/v1/blobs.ts';
-export { Acceleration, DatapathSet, NodeConfig, NodeRoute, Routes, RoutingMode, Workload } from './gen/axoneme/node/v1/blobs.ts';
+export {
+  Acceleration,
+  DatapathSet,
+  L2Lease,
+  L2Leases,
+  NodeConfig,
+  NodeRoute,
+  Routes,
+  RoutingMode,
+  Workload,
+} from './gen/axoneme/node/v1/blobs.ts';
 export type { MessageFns } from './gen/axoneme/node/v1/node.ts';
 export * as nodev1 from './gen/axoneme/node/v1/node.ts';
 export {
@@ -38,6 +48,8 @@ export {
   FlowSample,
   Hello,
   KernelFacts,
+  LeaseGrant,
+  LeaseRequest,
   Nack,
   NodeProtocolServiceDefinition,
   OperatorHeartbeat,

@@ -4,7 +4,7 @@ export { type ClientTls, operatorServerName } from './client/channel.ts';
 export type { AnswerHandler } from './client/relay-stream.ts';
 export type { ReportBody, ReportHandlers, ReportLink } from './client/report-stream.ts';
 export * from './client/sync-client.ts';
-export type { AckBody, SyncHandlers, SyncStreamConfig } from './client/sync-stream.ts';
+export type { AckBody, LeaseHandlers, SyncHandlers, SyncStreamConfig } from './client/sync-stream.ts';
 export type { AdminHandlers } from './server/admin.ts';
 export type { ArtifactSource } from './server/encoder.ts';
 export {

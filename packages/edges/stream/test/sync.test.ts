@@ -343,3 +343,74 @@ describe('which operator', () => {
     await until(() => agent.client.link().connected, 'accepted');
   });
 });
+
+describe('leave to announce', () => {
+  test('is asked for on the clock of the node, given by the operator for a time, and may be refused', async () => {
+    const store = new Store();
+    const asked: string[] = [];
+    let validMs = 0;
+    const grant = (node: string): number => {
+      asked.push(node);
+      return validMs;
+    };
+    const server = await world.operator(store, { deps: { grant } });
+    server.hub.setDesired(name('l1'), new Map(), at(1));
+    let ask: ((askedMs: number) => void) | undefined;
+    const until_: number[] = [];
+    const leases = {
+      start: (fn: (askedMs: number) => void) => {
+        ask = fn;
+      },
+      granted: (ms: number) => until_.push(ms),
+    };
+    const agent = new Agent('l1');
+    await startAgent(agent, {
+      endpoints: () => [`127.0.0.1:${server.ports().node}`],
+      tls: await world.nodeTls('l1'),
+      signal: world.stop.signal,
+      deps: { leases },
+    });
+    await until(() => ask !== undefined, 'the stream is there');
+    ask?.(1000);
+    await until(() => asked.length === 1, 'the question arrives');
+    validMs = 3000;
+    ask?.(1500);
+    await until(() => until_.length === 1, 'the answer arrives');
+    expect([asked, until_]).toEqual([['l1', 'l1'], [4500]]);
+  });
+
+  test('what a node holds is known when it has said so, and not while a commit is on its way', async () => {
+    const store = new Store();
+    const digest = store.put('l2/leases', 'one');
+    const server = await world.operator(store);
+    server.hub.setDesired(name('l2'), store.desired('l2/leases'), at(1));
+    const agent = new Agent('l2');
+    let release = (): void => undefined;
+    const gate = new Promise<void>((r) => {
+      release = r;
+    });
+    const commit = agent.commit.bind(agent);
+    let reached = false;
+    agent.commit = async (c) => {
+      reached = true;
+      await gate;
+      return commit(c);
+    };
+    expect(server.hub.holding(name('l2'), 'l2/leases')).toBeUndefined();
+    await agentOf(server, 'l2', agent);
+    await until(() => reached, 'the commit is with the node');
+    expect(server.hub.holding(name('l2'), 'l2/leases')).toBeUndefined();
+    // back to what it held before, while the commit is still with it
+    server.hub.setDesired(name('l2'), new Map(), at(2));
+    expect(server.hub.holding(name('l2'), 'l2/leases')).toBeUndefined();
+    server.hub.setDesired(name('l2'), store.desired('l2/leases'), at(3));
+    release();
+    await until(() => server.hub.holding(name('l2'), 'l2/leases')?.digest === digest, 'it holds it');
+    server.hub.setDesired(name('l2'), new Map(), at(4));
+    expect(server.hub.holding(name('l2'), 'l2/leases')).toBeUndefined();
+    await until(() => server.hub.holding(name('l2'), 'l2/leases') !== undefined, 'it says what it holds');
+    expect(server.hub.holding(name('l2'), 'l2/leases')).toEqual({ digest: undefined });
+    agent.client.reconnect();
+    expect(server.hub.holding(name('l3'), 'l2/leases')).toBeUndefined();
+  });
+});

@@ -34,6 +34,16 @@ export interface SyncHandlers {
   heartbeat(): AgentHeartbeat;
   /** A message of the operator came, whatever it says. */
   heard?(): void;
+  /** Absent on nodes that announce nothing. */
+  readonly leases?: LeaseHandlers;
+}
+
+/** What may be announced is so only for a while, and asked for again and again. */
+export interface LeaseHandlers {
+  /** Calls `ask` whenever it is time to, with the clock of now, until the signal aborts: the stream is over. */
+  start(ask: (askedMs: number) => void, signal: AbortSignal): void;
+  /** The answer to what was asked then: until when, on the same clock. */
+  granted(untilMs: number): void;
 }
 
 export interface SyncStreamConfig {
@@ -97,6 +107,7 @@ export async function runSyncStream(client: Client, d: SyncStreamDeps, config: S
     if (signal.aborted) return onAbort();
     signal.addEventListener('abort', onAbort);
     guarded(() => say({ $case: 'hello', value: d.handlers.hello(false) }));
+    d.handlers.leases?.start((askedMs) => say({ $case: 'lease', value: { askedMs } }), over.signal);
 
     void (async () => {
       while (!over.signal.aborted) {
@@ -151,6 +162,7 @@ function createTaker(
     else if (m.$case === 'remove') assembler.remove(m.value.name);
     else if (m.$case === 'commit') commit(m.value);
     else if (m.$case === 'heartbeat') d.beat(m.value);
+    else if (m.$case === 'lease') d.handlers.leases?.granted(m.value.askedMs + m.value.validMs);
     else {
       d.welcomed(m.value);
       if (m.value.needHeld) enqueue(async () => say({ $case: 'hello', value: d.handlers.hello(true) }));

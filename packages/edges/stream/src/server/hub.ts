@@ -49,6 +49,8 @@ export interface HubEvents {
 export interface HubDeps {
   readonly artifacts: ArtifactSource;
   readonly freshness: () => Freshness;
+  /** A node asks to go on announcing its addresses: for how many milliseconds from when it asked; 0 is no answer. */
+  readonly grant?: (node: NodeName) => number;
   readonly events: HubEvents;
   readonly clock: Clock;
   readonly log: Log;
@@ -96,6 +98,8 @@ export interface Hub {
   forget(node: NodeName): void;
   status(): readonly NodeLink[];
   link(node: NodeName): NodeLink | undefined;
+  /** What a connected node holds under a name; undefined while that is not certain, or not what it should hold: a commit is on its way. */
+  holding(node: NodeName, name: string): { readonly digest: Digest | undefined } | undefined;
   totals(): HubTotals;
 }
 
@@ -241,6 +245,7 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
             r.heartbeat = beat;
             d.events.heartbeat?.(node, beat);
           },
+          lease: () => d.grant?.(node) ?? 0,
           sent(count) {
             for (const sum of [r.sent, total]) add(sum, count);
           },
@@ -294,6 +299,11 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
     link(node) {
       const r = records.get(node);
       return r === undefined ? undefined : linkOf(node, r);
+    },
+    holding(node, name) {
+      const r = records.get(node);
+      if (r?.session === undefined || !r.state.heldKnown() || r.state.lag().has(name) || r.session.sends(name)) return undefined;
+      return { digest: r.state.held(name) };
     },
     totals: () => ({
       connected: [...records.values()].filter((r) => r.session !== undefined).length,

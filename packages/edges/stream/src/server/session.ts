@@ -27,6 +27,8 @@ export interface SessionEvents {
   ack(ack: Ack): void;
   nack(nack: Nack): void;
   heartbeat(beat: AgentHeartbeat): void;
+  /** The node wants to go on announcing; for how many milliseconds, 0 is no answer. */
+  lease(): number;
   /** Bytes of any message; `artifactBytes` of them carried artifacts. */
   sent(count: { readonly bytes: number } | { readonly artifacts: number; readonly artifactBytes: number }): void;
   closed(reason: string): void;
@@ -52,6 +54,8 @@ export interface Session {
   close(error: AppError): void;
   /** A commit the node has not answered yet. */
   outstanding(): Position | undefined;
+  /** Whether a commit that may be about this artifact is on its way, or what the node holds is not known. */
+  sends(name: string): boolean;
 }
 
 interface Progress {
@@ -221,6 +225,7 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
     const c = answered(ack.revision);
     if (c === undefined) return;
     nackBackoff.reset();
+    partial = undefined;
     d.state.applied(c.changes);
     if (ack.heldDigest.length > 0 && !ack.heldDigest.equals(c.heldDigest)) {
       d.log.warn('node holds something else than expected', { node: d.node, revision: c.revision });
@@ -258,6 +263,10 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
     if (!p.asked) d.events.greeted(hello);
     pump();
   };
+  const onLease = (askedMs: number): void => {
+    const validMs = d.events.lease();
+    if (validMs > 0) tell({ $case: 'lease', value: { askedMs, validMs } });
+  };
   const onMessage = ({ message: m }: SyncRequest): void => {
     if (p.closed) return;
     p.quietBeats = 0;
@@ -265,6 +274,7 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
     if (m.$case === 'hello') onHello(m.value);
     else if (m.$case === 'ack') onAck(m.value);
     else if (m.$case === 'nack') onNack(m.value);
+    else if (m.$case === 'lease') onLease(m.value.askedMs);
     else d.events.heartbeat(m.value);
   };
 
@@ -288,5 +298,7 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
     },
     close: end,
     outstanding: () => p.inflight,
+    // after a partial refusal it may hold what it said no to
+    sends: (name) => !p.ready || p.writing || partial !== undefined || p.inflight?.changes.has(name) === true,
   };
 }

@@ -98,6 +98,21 @@ export interface NodeRoute {
   addresses: string[];
 }
 
+/** Artifact `l2/leases`: addresses this node announces on its local network while the leader lets it (LeaseGrant). */
+export interface L2Leases {
+  leases: L2Lease[];
+  /** How often the agent asks to go on, milliseconds. */
+  renewMs: number;
+}
+
+export interface L2Lease {
+  address: string;
+  /** Regular expressions over names of devices, one of which must match; none: every device of the node. */
+  interfaces: string[];
+  /** Counts owners of the address. */
+  epoch: number;
+}
+
 /** Artifact `node/datapath`: the eBPF objects this node runs. Without it a node runs the objects of its own image. */
 export interface DatapathSet {
   /** SHA-256 (hex) of each object by its name; the bytes are artifact `object/<sha256>`, or in the agent's image. */
@@ -613,6 +628,152 @@ export const NodeRoute: MessageFns<NodeRoute> = {
   },
 };
 
+function createBaseL2Leases(): L2Leases {
+  return { leases: [], renewMs: 0 };
+}
+
+export const L2Leases: MessageFns<L2Leases> = {
+  encode(message: L2Leases, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.leases) {
+      L2Lease.encode(v!, writer.uint32(10).fork()).join();
+    }
+    if (message.renewMs !== 0) {
+      writer.uint32(16).uint32(message.renewMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): L2Leases {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseL2Leases();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.leases.push(L2Lease.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.renewMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<L2Leases>): L2Leases {
+    return L2Leases.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<L2Leases>): L2Leases {
+    const message = createBaseL2Leases();
+    message.leases = object.leases?.map((e) => L2Lease.fromPartial(e)) || [];
+    message.renewMs = object.renewMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseL2Lease(): L2Lease {
+  return { address: "", interfaces: [], epoch: 0 };
+}
+
+export const L2Lease: MessageFns<L2Lease> = {
+  encode(message: L2Lease, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    for (const v of message.interfaces) {
+      writer.uint32(18).string(v!);
+    }
+    if (message.epoch !== 0) {
+      writer.uint32(24).int64(message.epoch);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): L2Lease {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseL2Lease();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.interfaces.push(reader.string());
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.epoch = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<L2Lease>): L2Lease {
+    return L2Lease.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<L2Lease>): L2Lease {
+    const message = createBaseL2Lease();
+    message.address = object.address ?? "";
+    message.interfaces = object.interfaces?.map((e) => e) || [];
+    message.epoch = object.epoch ?? 0;
+    return message;
+  },
+};
+
 function createBaseDatapathSet(): DatapathSet {
   return { objects: {}, schemaDigest: "" };
 }
@@ -766,6 +927,17 @@ export type DeepPartial<T> = T extends Builtin ? T
   : T extends { $case: string; value: unknown } ? { $case: T["$case"]; value?: DeepPartial<T["value"]> }
   : T extends {} ? { [K in keyof T]?: DeepPartial<T[K]> }
   : Partial<T>;
+
+function longToNumber(int64: { toString(): string }): number {
+  const num = globalThis.Number(int64.toString());
+  if (num > globalThis.Number.MAX_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is larger than Number.MAX_SAFE_INTEGER");
+  }
+  if (num < globalThis.Number.MIN_SAFE_INTEGER) {
+    throw new globalThis.Error("Value is smaller than Number.MIN_SAFE_INTEGER");
+  }
+  return num;
+}
 
 export interface MessageFns<T> {
   encode(message: T, writer?: BinaryWriter): BinaryWriter;

@@ -41,10 +41,13 @@ export interface SignResponse {
 }
 
 export interface SyncRequest {
-  message: { $case: "hello"; value: Hello } | { $case: "ack"; value: Ack } | { $case: "nack"; value: Nack } | {
-    $case: "heartbeat";
-    value: AgentHeartbeat;
-  } | undefined;
+  message:
+    | { $case: "hello"; value: Hello }
+    | { $case: "ack"; value: Ack }
+    | { $case: "nack"; value: Nack }
+    | { $case: "heartbeat"; value: AgentHeartbeat }
+    | { $case: "lease"; value: LeaseRequest }
+    | undefined;
 }
 
 export interface SyncResponse {
@@ -54,6 +57,7 @@ export interface SyncResponse {
     | { $case: "remove"; value: Remove }
     | { $case: "commit"; value: Commit }
     | { $case: "heartbeat"; value: OperatorHeartbeat }
+    | { $case: "lease"; value: LeaseGrant }
     | undefined;
 }
 
@@ -211,6 +215,18 @@ export interface OperatorHeartbeat {
 export interface OperatorHeartbeat_InputAgeMsEntry {
   key: string;
   value: number;
+}
+
+/** An agent that announces addresses on its local network asks for leave to go on. Only the leader answers, and not always. */
+export interface LeaseRequest {
+  /** The agent's own clock when it asked, milliseconds; it comes back with the answer. */
+  askedMs: number;
+}
+
+/** What artifact `l2/leases` names may be announced until `asked_ms` + `valid_ms` of the agent's clock. */
+export interface LeaseGrant {
+  askedMs: number;
+  validMs: number;
 }
 
 export interface ReportRequest {
@@ -482,6 +498,9 @@ export const SyncRequest: MessageFns<SyncRequest> = {
       case "heartbeat":
         AgentHeartbeat.encode(message.message.value, writer.uint32(34).fork()).join();
         break;
+      case "lease":
+        LeaseRequest.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
     }
     return writer;
   },
@@ -531,6 +550,14 @@ export const SyncRequest: MessageFns<SyncRequest> = {
             message.message = { $case: "heartbeat", value: AgentHeartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.message = { $case: "lease", value: LeaseRequest.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -573,6 +600,12 @@ export const SyncRequest: MessageFns<SyncRequest> = {
         }
         break;
       }
+      case "lease": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "lease", value: LeaseRequest.fromPartial(object.message.value) };
+        }
+        break;
+      }
     }
     return message;
   },
@@ -599,6 +632,9 @@ export const SyncResponse: MessageFns<SyncResponse> = {
         break;
       case "heartbeat":
         OperatorHeartbeat.encode(message.message.value, writer.uint32(42).fork()).join();
+        break;
+      case "lease":
+        LeaseGrant.encode(message.message.value, writer.uint32(50).fork()).join();
         break;
     }
     return writer;
@@ -657,6 +693,14 @@ export const SyncResponse: MessageFns<SyncResponse> = {
             message.message = { $case: "heartbeat", value: OperatorHeartbeat.decode(reader, reader.uint32()) };
             continue;
           }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.message = { $case: "lease", value: LeaseGrant.decode(reader, reader.uint32()) };
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -702,6 +746,12 @@ export const SyncResponse: MessageFns<SyncResponse> = {
       case "heartbeat": {
         if (object.message?.value !== undefined && object.message?.value !== null) {
           message.message = { $case: "heartbeat", value: OperatorHeartbeat.fromPartial(object.message.value) };
+        }
+        break;
+      }
+      case "lease": {
+        if (object.message?.value !== undefined && object.message?.value !== null) {
+          message.message = { $case: "lease", value: LeaseGrant.fromPartial(object.message.value) };
         }
         break;
       }
@@ -2547,6 +2597,128 @@ export const OperatorHeartbeat_InputAgeMsEntry: MessageFns<OperatorHeartbeat_Inp
     const message = createBaseOperatorHeartbeat_InputAgeMsEntry();
     message.key = object.key ?? "";
     message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseLeaseRequest(): LeaseRequest {
+  return { askedMs: 0 };
+}
+
+export const LeaseRequest: MessageFns<LeaseRequest> = {
+  encode(message: LeaseRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.askedMs !== 0) {
+      writer.uint32(8).int64(message.askedMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeaseRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeaseRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.askedMs = longToNumber(reader.int64());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LeaseRequest>): LeaseRequest {
+    return LeaseRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LeaseRequest>): LeaseRequest {
+    const message = createBaseLeaseRequest();
+    message.askedMs = object.askedMs ?? 0;
+    return message;
+  },
+};
+
+function createBaseLeaseGrant(): LeaseGrant {
+  return { askedMs: 0, validMs: 0 };
+}
+
+export const LeaseGrant: MessageFns<LeaseGrant> = {
+  encode(message: LeaseGrant, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.askedMs !== 0) {
+      writer.uint32(8).int64(message.askedMs);
+    }
+    if (message.validMs !== 0) {
+      writer.uint32(16).uint32(message.validMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): LeaseGrant {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseLeaseGrant();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 8) {
+              break;
+            }
+
+            message.askedMs = longToNumber(reader.int64());
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.validMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<LeaseGrant>): LeaseGrant {
+    return LeaseGrant.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<LeaseGrant>): LeaseGrant {
+    const message = createBaseLeaseGrant();
+    message.askedMs = object.askedMs ?? 0;
+    message.validMs = object.validMs ?? 0;
     return message;
   },
 };
