@@ -151,4 +151,80 @@ int bench_wrap(struct __sk_buff *skb)
 	return TC_ACT_UNSPEC;
 }
 
+/* ---- at the driver --------------------------------------------------------------------------------------- */
+
+struct xdp_bench_state {
+	__u8 head[HEAD];
+	__u32 length; /* of the frame: what a program put in front is taken away again */
+	__u32 walk;   /* as above */
+	__u32 stride;
+	__u32 at;
+	__u32 v6;
+	__u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, struct xdp_bench_state);
+	__uint(max_entries, 1);
+} xdp_bench_state SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, 1);
+} xdp_wrapped SEC(".maps");
+
+SEC("xdp.frags")
+int floor_xdp_pass(struct xdp_md *ctx)
+{
+	return XDP_PASS;
+}
+
+SEC("xdp.frags")
+int floor_xdp_tx(struct xdp_md *ctx)
+{
+	return XDP_TX;
+}
+
+SEC("xdp.frags")
+int bench_xdp_wrap(struct xdp_md *ctx)
+{
+	__u32 zero = 0, walk;
+	struct xdp_bench_state *b = bpf_map_lookup_elem(&xdp_bench_state, &zero);
+	__u64 *to, *from;
+	void *data;
+
+	if (!b)
+		return XDP_ABORTED;
+	if (ctx->data_end - ctx->data != b->length &&
+	    bpf_xdp_adjust_head(ctx, (int)(ctx->data_end - ctx->data) - (int)b->length))
+		return XDP_ABORTED;
+	data = (void *)(long)ctx->data;
+	if (data + HEAD > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	to = data;
+	from = (__u64 *)b->head;
+#pragma unroll
+	for (int i = 0; i < HEAD / 8; i++)
+		to[i] = from[i];
+	walk = b->walk;
+	if (walk) {
+		__be16 port;
+
+		b->at += b->stride;
+		if (b->at >= walk)
+			b->at -= walk;
+		port = bpf_htons(1024 + b->at);
+		if (b->v6)
+			*(__be16 *)(data + ETH_HEADER + IP6_HEADER) = port;
+		else
+			*(__be16 *)(data + ETH_HEADER + IP4_HEADER) = port;
+	}
+	bpf_tail_call(ctx, &xdp_wrapped, 0);
+	return XDP_ABORTED;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
