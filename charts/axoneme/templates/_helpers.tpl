@@ -56,6 +56,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "serviceNoBackendResponse" $v.services.noBackendResponse
   "lbIpamEnabled" $v.lbIPAM.enabled
   "defaultLbServiceIpam" $v.defaultLBServiceIPAM
+  "nodeIpamEnabled" $v.nodeIPAM.enabled
+  "l2AnnouncementsEnabled" $v.l2announcements.enabled
+  "l2LeaseDuration" $v.l2announcements.leaseDuration
+  "l2LeaseRetryPeriod" $v.l2announcements.leaseRetryPeriod
   "mapSizes" $v.agent.mapSizes
   "logLevel" $v.logLevel
 }}

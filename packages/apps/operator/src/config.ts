@@ -65,7 +65,14 @@ export interface OperatorConfig {
   /** Whether Services are given addresses of CiliumLoadBalancerIPPools. */
   readonly lbIpamEnabled: boolean;
   /** Who gives addresses to Services without class. */
-  readonly defaultLbServiceIpam: 'lbipam' | 'none';
+  readonly defaultLbServiceIpam: 'lbipam' | 'nodeipam' | 'none';
+  /** Whether Services of class `io.cilium/node` are given addresses of nodes. */
+  readonly nodeIpamEnabled: boolean;
+  /** Whether nodes answer for addresses of Services on their local network. */
+  readonly l2AnnouncementsEnabled: boolean;
+  /** How long a node may announce after it asked. */
+  readonly l2LeaseDuration: string;
+  readonly l2LeaseRetryPeriod: string;
   /** Rows per map that agents are configured with; maps that are not named have their own default. */
   readonly mapSizes: Readonly<Record<string, number>>;
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
@@ -116,6 +123,10 @@ const DEFAULTS: OperatorConfig = {
   allowedExternalCidrs: [],
   lbIpamEnabled: true,
   defaultLbServiceIpam: 'lbipam',
+  nodeIpamEnabled: false,
+  l2AnnouncementsEnabled: false,
+  l2LeaseDuration: '3s',
+  l2LeaseRetryPeriod: '1s',
   mapSizes: {},
   logLevel: 'info',
   podName: os.hostname(),
@@ -131,7 +142,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   loadBalancerDsrDispatch: ['opt', 'ipip'],
   loadBalancerAcceleration: ['disabled', 'native', 'best-effort'],
   serviceNoBackendResponse: ['reject', 'drop'],
-  defaultLbServiceIpam: ['lbipam', 'none'],
+  defaultLbServiceIpam: ['lbipam', 'nodeipam', 'none'],
   logLevel: ['debug', 'info', 'warn', 'error'],
   datapathRollout: ['all', 'one-by-one'],
 };
@@ -150,11 +161,24 @@ function parsePortRange(text: string): { readonly min: number; readonly max: num
 export const nodePortsOf = (c: Pick<OperatorConfig, 'nodePortRange'>): { readonly min: number; readonly max: number } =>
   parsePortRange(c.nodePortRange) ?? { min: 30_000, max: 32_767 };
 
+const UNIT_MS: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+
+/** As Cilium writes durations: 3s, 1m30s, 500ms. NaN for other texts. */
+export function durationMs(text: string): number {
+  if (!/^(\d+(\.\d+)?(ms|s|m))+$/.test(text)) return Number.NaN;
+  return [...text.matchAll(/(\d+(?:\.\d+)?)(ms|s|m)/g)].reduce((sum, [, n, unit]) => sum + Number(n) * (UNIT_MS[unit ?? ''] ?? 0), 0);
+}
+
+const DURATIONS: readonly string[] = ['l2LeaseDuration', 'l2LeaseRetryPeriod'];
+
 /** Values that are fine alone and cannot work together. */
 function conflicts(c: OperatorConfig): string[] {
   const out: string[] = [];
   if (c.loadBalancerDsrDispatch === 'ipip' && c.routingMode === 'tunnel')
     out.push('loadBalancerDsrDispatch: ipip needs routingMode native; in a tunnel the option (opt) is used');
+  const retry = durationMs(c.l2LeaseRetryPeriod);
+  if (retry < 100 || retry * 2 > durationMs(c.l2LeaseDuration))
+    out.push('l2LeaseRetryPeriod: must be at least 100ms and at most half of l2LeaseDuration');
   return out;
 }
 
@@ -170,6 +194,7 @@ function problemOf(key: string, value: unknown): string | undefined {
   if (typeof sample === 'object') return isSizes(value) ? undefined : 'must be an object of numbers';
   if (typeof value !== typeof sample) return `must be a ${typeof sample}`;
   if (key === 'maglevTableSize' && !maglevSizes.includes(value as never)) return `must be one of ${maglevSizes.join(', ')}`;
+  if (DURATIONS.includes(key) && Number.isNaN(durationMs(value as string))) return 'must be a duration, like 3s';
   if (key === 'nodePortRange' && parsePortRange(value as string) === undefined) return 'must be two ports, like 30000,32767';
   if (key === 'loadBalancerDsrDispatch' && value === 'geneve')
     return 'geneve is not there: nodes are joined by VXLAN or native routing; use opt';

@@ -6,6 +6,7 @@ import { clusterPolicyBody } from './cluster-policy.ts';
 import { endpointBody } from './endpoint.ts';
 import { identityBody } from './identity.ts';
 import { invariantBody } from './invariant.ts';
+import { l2AnnouncementPolicyBody } from './l2-announcement-policy.ts';
 import { loadBalancerPoolBody } from './load-balancer-pool.ts';
 import { nodeBody } from './node.ts';
 import { policyBody } from './policy.ts';
@@ -14,7 +15,7 @@ import { policyBody } from './policy.ts';
 export interface CrdResource {
   readonly group: 'cilium.io' | 'axoneme.io' | 'policy.networking.k8s.io';
   /** The one that is stored. */
-  readonly version: 'v2' | 'v1alpha1' | 'v1alpha2';
+  readonly version: 'v2' | 'v2alpha1' | 'v1alpha1' | 'v1alpha2';
   readonly plural: string;
   readonly kind: string;
   readonly namespaced: boolean;
@@ -61,6 +62,7 @@ export const crdResources = {
   nodes: of('CiliumNode', 'ciliumnodes', false),
   cidrGroups: of('CiliumCIDRGroup', 'ciliumcidrgroups', false),
   loadBalancerPools: of('CiliumLoadBalancerIPPool', 'ciliumloadbalancerippools', false),
+  l2AnnouncementPolicies: { ...of('CiliumL2AnnouncementPolicy', 'ciliuml2announcementpolicies', false), version: 'v2alpha1' },
   invariants: { ...of('ReachabilityInvariant', 'reachabilityinvariants', false), group: 'axoneme.io', version: 'v1alpha1' },
   adminPolicies: { ...of('AdminNetworkPolicy', 'adminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
   baselinePolicies: { ...of('BaselineAdminNetworkPolicy', 'baselineadminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
@@ -191,6 +193,16 @@ export const crdDefinitions: readonly CrdDefinition[] = [
     statusSubresource: true,
     required: ['metadata', 'spec'],
     body: loadBalancerPoolBody,
+  },
+  {
+    resource: crdResources.l2AnnouncementPolicies,
+    singular: 'ciliuml2announcementpolicy',
+    shortNames: ['l2announcement'],
+    categories: ['cilium'],
+    columns: [age],
+    statusSubresource: true,
+    required: ['metadata'],
+    body: l2AnnouncementPolicyBody,
   },
   {
     resource: crdResources.invariants,

@@ -12,6 +12,7 @@ import { type ClusterNetworkPolicy, clusterNetworkPolicy } from './cluster-polic
 import { type CiliumEndpoint, ciliumEndpoint } from './endpoint.ts';
 import { type CiliumIdentity, ciliumIdentity } from './identity.ts';
 import { type ReachabilityInvariant, reachabilityInvariant } from './invariant.ts';
+import { type CiliumL2AnnouncementPolicy, ciliumL2AnnouncementPolicy } from './l2-announcement-policy.ts';
 import { type CiliumLoadBalancerIPPool, ciliumLoadBalancerIPPool } from './load-balancer-pool.ts';
 import { type CiliumNode, ciliumNode } from './node.ts';
 import {
@@ -90,6 +91,8 @@ export const parseCiliumNode = (v: unknown): Result<CiliumNode> => parseWith(cil
 export const parseCiliumCIDRGroup = (v: unknown): Result<CiliumCIDRGroup> => parseWith(ciliumCIDRGroup, 'CiliumCIDRGroup', v);
 export const parseCiliumLoadBalancerIPPool = (v: unknown): Result<CiliumLoadBalancerIPPool> =>
   parseWith(ciliumLoadBalancerIPPool, 'CiliumLoadBalancerIPPool', v);
+export const parseCiliumL2AnnouncementPolicy = (v: unknown): Result<CiliumL2AnnouncementPolicy> =>
+  parseWith(ciliumL2AnnouncementPolicy, 'CiliumL2AnnouncementPolicy', v);
 export const parseReachabilityInvariant = (v: unknown): Result<ReachabilityInvariant> =>
   parseWith(reachabilityInvariant, 'ReachabilityInvariant', v);
 export const parseAdminNetworkPolicy = (v: unknown): Result<AdminNetworkPolicy> => parseWith(adminNetworkPolicy, 'AdminNetworkPolicy', v);

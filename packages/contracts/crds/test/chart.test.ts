@@ -61,7 +61,7 @@ test('rendering twice gives the same bytes, CRDs included, and no secret', async
   const [a, b] = [await template('--include-crds'), await template('--include-crds')];
   expect(a.out).toBe(b.out);
   expect(documents(a.out).some((o) => o.kind === 'Secret' || o.kind === 'Job')).toBe(false);
-  expect(documents(a.out).filter((o) => o.kind === 'CustomResourceDefinition').length).toBe(11);
+  expect(documents(a.out).filter((o) => o.kind === 'CustomResourceDefinition').length).toBe(12);
 });
 
 /** Every path in values.yaml down to the leaves; objects that Kubernetes or the user owns count as leaves. */
@@ -117,7 +117,8 @@ describe('values', () => {
     ['agent.maxUnavailable=200%', 'maxUnavailable'],
     ['hostFirewall.adminCidrs={office}', 'adminCidrs'],
     ['hostFirewall.adminPorts={0}', 'adminPorts'],
-    ['defaultLBServiceIPAM=nodeipam', 'defaultLBServiceIPAM'],
+    ['defaultLBServiceIPAM=cloud', 'defaultLBServiceIPAM'],
+    ['l2announcements.leaseDuration=3', 'leaseDuration'],
     ['loadBalancer.mode=ipvs', 'mode'],
     ['loadBalancer.dsrDispatch=geneve', 'geneve is not there'],
     ['loadBalancer.dsrDispatch=ipip', 'ipip needs routingMode native'],
@@ -140,7 +141,8 @@ describe('values', () => {
         'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000,services.serviceCidrs={10.96.0.0/12},' +
         'loadBalancer.algorithm=maglev,loadBalancer.mode=hybrid,loadBalancer.dsrDispatch=ipip,loadBalancer.acceleration=best-effort,' +
         'maglev.tableSize=251,nodePort.range=20000\\,22767,socketLB.hostNamespaceOnly=true,' +
-        'kubeProxyReplacementHealthzBindAddr=0.0.0.0:10256',
+        'kubeProxyReplacementHealthzBindAddr=0.0.0.0:10256,nodeIPAM.enabled=true,l2announcements.enabled=true,' +
+        'l2announcements.leaseDuration=2s,l2announcements.leaseRetryPeriod=500ms',
     );
     const config = JSON.parse(String(dig(one(documents(r.out), 'ConfigMap', 'axoneme-config'), 'data', 'config.json')));
     expect(config).toEqual({
@@ -178,6 +180,10 @@ describe('values', () => {
       datapathRollout: 'one-by-one',
       defaultLbServiceIpam: 'lbipam',
       lbIpamEnabled: true,
+      nodeIpamEnabled: true,
+      l2AnnouncementsEnabled: true,
+      l2LeaseDuration: '2s',
+      l2LeaseRetryPeriod: '500ms',
       hostFirewallAdminCidrs: ['203.0.113.0/24'],
       hostFirewallAdminPorts: [22],
       mapSizes: { policy: 1000 },
@@ -238,6 +244,16 @@ describe('objects', () => {
   test('without LB-IPAM the operator may not write to Services', async () => {
     const r = await template('--set', 'lbIPAM.enabled=false');
     expect(JSON.stringify(dig(one(documents(r.out), 'ClusterRole', 'axoneme-operator'), 'rules'))).not.toContain('services/status');
+  });
+
+  test('other Leases than its own are open to the operator only for announcements', async () => {
+    const leases = (all: Rendered[]): string[][] =>
+      (one(all, 'Role', 'axoneme-operator').rules as { resources: string[]; resourceNames?: string[]; verbs: string[] }[])
+        .filter((r) => r.resources.includes('leases') && r.resourceNames === undefined)
+        .map((r) => r.verbs);
+    expect(leases(rendered)).toEqual([['create']]);
+    const on = documents((await template('--set', 'l2announcements.enabled=true')).out);
+    expect(leases(on)).toEqual([['create'], ['get', 'list', 'watch', 'update', 'delete']]);
   });
 
   test('the operator may read what it watches and write nothing of a user but status', () => {

@@ -1,5 +1,11 @@
 import { describe, expect, test } from '@jest/globals';
-import { parseCiliumEndpoint, parseCiliumIdentity, parseCiliumLoadBalancerIPPool, parseCiliumNode } from '../src/index.ts';
+import {
+  parseCiliumEndpoint,
+  parseCiliumIdentity,
+  parseCiliumL2AnnouncementPolicy,
+  parseCiliumLoadBalancerIPPool,
+  parseCiliumNode,
+} from '../src/index.ts';
 
 describe('kinds the operator writes', () => {
   test('identity', () => {
@@ -51,4 +57,22 @@ test('a pool of load balancer addresses', () => {
   expect(parseCiliumLoadBalancerIPPool(o)).toEqual({ ok: true, value: o });
   expect(parseCiliumLoadBalancerIPPool({ ...o, spec: { allowFirstLastIPs: 'maybe' } }).ok).toBe(false);
   expect(parseCiliumLoadBalancerIPPool({ ...o, spec: { cidrs: [] } }).ok).toBe(false);
+});
+
+test('an announcement policy keeps its form', () => {
+  const o = {
+    apiVersion: 'cilium.io/v2alpha1',
+    kind: 'CiliumL2AnnouncementPolicy',
+    metadata: { name: 'blue' },
+    spec: {
+      serviceSelector: { matchLabels: { 'io.kubernetes.service.namespace': 'default' } },
+      nodeSelector: { matchExpressions: [{ key: 'node-role.kubernetes.io/control-plane', operator: 'DoesNotExist' }] },
+      interfaces: ['^eth[0-9]+'],
+      externalIPs: true,
+      loadBalancerIPs: true,
+    },
+  };
+  expect(parseCiliumL2AnnouncementPolicy(o)).toEqual({ ok: true, value: o });
+  expect(parseCiliumL2AnnouncementPolicy({ ...o, spec: { interfaces: 'eth0' } }).ok).toBe(false);
+  expect(parseCiliumL2AnnouncementPolicy({ ...o, spec: { devices: [] } }).ok).toBe(false);
 });
