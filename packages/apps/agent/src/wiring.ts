@@ -6,7 +6,7 @@ import { SCHEMA_DIGEST } from '@axoneme/datapath';
 import { AppError, describeError, err, type Log, ok, systemClock } from '@axoneme/std';
 import { createSyncClient, type SyncClient } from '@axoneme/stream';
 import { createHealthRegistry, createMetrics, createTelemetryServer } from '@axoneme/telemetry';
-import { type ApplyDeps, type BlobChange, createApply } from './apply/apply.ts';
+import { type Apply, type ApplyDeps, type BlobChange, createApply } from './apply/apply.ts';
 import { createNodeIdentity } from './bootstrap/identity.ts';
 import { createTrust } from './bootstrap/trust.ts';
 import { createCollector } from './collect.ts';
@@ -20,6 +20,7 @@ import { assertAlone, type CniHandler, createCniServer } from './endpoints/cni-s
 import { createEndpointManager, type EndpointManager } from './endpoints/manager.ts';
 import { createRegistry } from './endpoints/registry.ts';
 import { createWorkloads, type Workloads, workloadPrefix } from './endpoints/workloads.ts';
+import { createHealthChecks, type HealthChecks, healthPrefix } from './health-checks/checks.ts';
 import { createHostGuard } from './host/guard.ts';
 import { operatorReachable } from './host/reach.ts';
 import { type AgentMetrics, createAgentMetrics, kernelLost } from './metrics.ts';
@@ -46,12 +47,13 @@ const stopGraceMs = 5_000;
 const burstArtifacts = 50;
 
 /** Node configuration and routes arrive as blobs; both together make the view. */
-function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workloads: Workloads, log: Log) {
+function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workloads: Workloads, checks: HealthChecks, log: Log) {
   const blobs = new Map<string, Buffer>();
   const configure = (): void => {
     try {
       const view = readNodeView(blobs.get('node/config'), blobs.get('routes'));
       if (view === undefined) return;
+      checks.healthz(view.healthzAddress ?? '');
       endpoints.setView(view);
       datapath.configure(view, () => endpoints.fillRows());
       endpoints.restore();
@@ -65,6 +67,7 @@ function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workload
       // taken over before the commit
       if (concernsObjects(name)) continue;
       if (name.startsWith(workloadPrefix)) workloads.set(name, blob);
+      else if (name.startsWith(healthPrefix)) checks.set(name, blob);
       else if (blob === undefined) blobs.delete(name);
       else blobs.set(name, blob);
     }
@@ -106,6 +109,13 @@ function createObjects(datapath: Datapath, builtin: BuiltinObjects, endpoints: (
       }
     },
   };
+}
+
+/** What load balancers in front of the nodes are told. */
+function whyNotServing(apply: Apply, datapath: Datapath): string | undefined {
+  if (!apply.complete) return 'waiting for an operator';
+  const health = datapath.health();
+  return health.state === 'ok' ? undefined : health.reason;
 }
 
 function createCniHandler(endpoints: EndpointManager, metrics: AgentMetrics): CniHandler {
@@ -197,7 +207,9 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
         log.debug('cni configuration not written yet', { reason: describeError(e) });
       }
     };
-    apply.onBlobs(createViewFeed(datapath, endpoints, workloads, log));
+    const checks = createHealthChecks(clock, log, () => whyNotServing(apply, datapath));
+    closers.push(() => checks.stop());
+    apply.onBlobs(createViewFeed(datapath, endpoints, workloads, checks, log));
     apply.start();
     installBinary(cni);
 
@@ -209,6 +221,10 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       clock,
       log,
     });
+    const components = (): { name: string; state: string; reason: string }[] => [
+      ...health.components().map((c) => ({ name: c.name, state: c.health.state, reason: c.health.state === 'ok' ? '' : c.health.reason })),
+      ...checks.components(),
+    ];
     const status = (): object => ({
       node: config.nodeName,
       build,
@@ -220,10 +236,8 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       endpoints: endpoints.list().length,
       tables: apply.occupancy(),
       hostPolicy: guard.status(),
-      components: health.components(),
+      components: components(),
     });
-    const components = (): { name: string; state: string; reason: string }[] =>
-      health.components().map((c) => ({ name: c.name, state: c.health.state, reason: c.health.state === 'ok' ? '' : c.health.reason }));
     const handlers = createSyncHandlers({
       nodeName: config.nodeName,
       build,

@@ -20,7 +20,7 @@ const rows = (p: ReturnType<typeof packRows>): ArtifactContent => ({
   values: Buffer.from(p.values),
   blob: none,
 });
-const blob = (table: string, bytes: Uint8Array): ArtifactContent => ({ table, keys: none, values: none, blob: Buffer.from(bytes) });
+export const blob = (table: string, bytes: Uint8Array): ArtifactContent => ({ table, keys: none, values: none, blob: Buffer.from(bytes) });
 
 /** Ingress of the server: UDP to its port from `peers`, anything else denied. */
 export const serverPolicy = (peers: readonly number[]): ArtifactContent =>

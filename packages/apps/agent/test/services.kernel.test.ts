@@ -1,11 +1,13 @@
 // Services of a node with a real agent: rows by commits, pods by CNI, sockets of pods and of the node.
 import { LbFlag, type LbFrontendValue, packRows } from '@axoneme/datapath';
+import { HealthCheck } from '@axoneme/proto';
+import type { NodeName } from '@axoneme/std';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { family, IP, PROTO } from '../../../../bpf/tests/names.ts';
 import { createMan, type Man } from '../../../../bpf/tests/sockets.ts';
 import type { ArtifactContent } from '../src/store/artifact-file.ts';
 import { build, createNode, createOperator, createPod, type TestOperator, type TestPod, until } from './harness.ts';
-import { client, stranger, workload, world } from './scenario.ts';
+import { blob, client, stranger, workload, world } from './scenario.ts';
 
 const node = createNode();
 const pods: TestPod[] = [];
@@ -141,6 +143,42 @@ test('L6-a: a commit that takes a backend away ends the sockets that are connect
   }
   expect(performance.now() - before).toBeLessThan(2000);
   expect(node.log()).toContain('UDP sockets to removed backends ended');
+});
+
+test('health checks are answered on ports of their own, beside the ports of Services, and follow them', async () => {
+  const check = (port: number, localEndpoints: number): ArtifactContent =>
+    blob('health', HealthCheck.encode({ namespace: 'default', service: 'web', port, localEndpoints }).finish());
+  const ask = async (host: string, port: number): Promise<readonly [number, string | null, unknown] | string> => {
+    const r = await fetch(`http://${family(host) === 6 ? `[${host}]` : host}:${port}/`).catch((e: Error) =>
+      String((e.cause as NodeJS.ErrnoException).code),
+    );
+    return typeof r === 'string' ? r : [r.status, r.headers.get('x-load-balancing-endpoint-weight'), await r.json()];
+  };
+  const says = (localEndpoints: number) => ({ service: { namespace: 'default', name: 'web' }, localEndpoints });
+  const port = (n: number): ArtifactContent => frontends(every, n, 2n, 1, LbFlag.reject | LbFlag.nodePort | LbFlag.external);
+  await operator.push(node.name, { 'health/default/web': check(31_000, 2), 'service/default/web-node': port(30_080) });
+  for (const own of [node.address4, node.address6]) expect(await ask(own, 31_000)).toEqual([200, '2', says(2)]);
+
+  await operator.push(node.name, { 'health/default/web': check(31_000, 0) });
+  expect(await ask(node.address4, 31_000)).toEqual([503, '0', says(0)]);
+  await operator.push(node.name, { 'health/default/web': check(31_001, 1) });
+  expect(await until(async () => typeof (await ask(node.address4, 31_001)) !== 'string', 'the other port')).toBe(true);
+  expect(await ask(node.address4, 31_000)).toBe('ECONNREFUSED');
+
+  // a program of the node was there first: told, and tried again
+  await host.serve('somebody', 31_002, []);
+  await operator.push(node.name, { 'health/default/web': check(31_002, 1) });
+  const complaint = async (): Promise<string> => {
+    for await (const line of operator.server.relay(node.name as NodeName, 'status', 0)) {
+      const { components } = JSON.parse(line) as { components: { name: string; reason: string }[] };
+      return components.find((c) => c.name === 'service default/web')?.reason ?? '';
+    }
+    return 'no answer';
+  };
+  await until(async () => (await complaint()) === 'health check port 31002 cannot be had on this node: EADDRINUSE', 'a complaint');
+  await operator.push(node.name, { 'health/default/web': null });
+  expect(await complaint()).toBe('');
+  expect(await ask(node.address4, 31_001)).toBe('ECONNREFUSED');
 });
 
 test('the last backend goes: refused at once', async () => {

@@ -1,6 +1,7 @@
 // What nodes are given of Services: the same for all where nothing differs, their own where something does.
 import { type Row, type TableName, unpackRows } from '@axoneme/datapath';
 import { ipFromBytes } from '@axoneme/model';
+import { HealthCheck } from '@axoneme/proto';
 import { describe, expect, test } from '@jest/globals';
 import { projectPod } from '../src/world/project.ts';
 import { addNode, createLab, type Lab, labConfig } from './lab.ts';
@@ -53,6 +54,56 @@ function createCluster(config: object = {}): Lab {
   return lab;
 }
 const both = '10.244.1.5,10.244.2.5';
+
+describe('health checks', () => {
+  const answers = (lab: Lab): Record<string, number | undefined> =>
+    Object.fromEntries(
+      [...lab.given].map(([node, names]) => {
+        const digest = names.get('health/shop/web');
+        const body = digest === undefined ? undefined : lab.compiler.body('health/shop/web', digest as never);
+        return [node, body && HealthCheck.decode(body.blob).localEndpoints];
+      }),
+    );
+  const balanced = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: 31_000 };
+
+  test('every node is told what it has of a Service that load balancers ask for, and follows pods', () => {
+    const lab = createCluster();
+    addNode(lab.world, 'node-3', 3);
+    put(lab, balanced);
+    lab.compile();
+    expect(answers(lab)).toEqual({ 'node-1': 1, 'node-2': 1, 'node-3': 0 });
+    putSlice(lab, { '10.244.1.5': 'node-1', '10.244.1.6': 'node-1', '10.244.3.5': 'node-3' });
+    lab.compile();
+    expect(answers(lab)).toEqual({ 'node-1': 2, 'node-2': 0, 'node-3': 1 });
+    const { blob } = lab.compiler.body('health/shop/web', lab.given.get('node-1')!.get('health/shop/web') as never)!;
+    expect(HealthCheck.decode(blob)).toEqual({ namespace: 'shop', service: 'web', port: 31_000, localEndpoints: 2 });
+    put(lab, { ...balanced, externalTrafficPolicy: 'Cluster' });
+    lab.compile();
+    expect(answers(lab)).toEqual({ 'node-1': undefined, 'node-2': undefined, 'node-3': undefined });
+    put(lab, balanced);
+    lab.compile();
+    lab.world.remove('services', 'shop/web');
+    lab.compile();
+    expect(answers(lab)).toEqual({ 'node-1': undefined, 'node-2': undefined, 'node-3': undefined });
+  });
+
+  test('a node whose last backend terminates gets traffic and is not asked for more', () => {
+    const lab = createCluster();
+    put(lab, balanced);
+    lab.world.set('slices', 'shop/web-1', {
+      metadata: meta('web-1', { labels: { 'kubernetes.io/service-name': 'web' } }),
+      addressType: 'IPv4',
+      ports: [{ name: '', protocol: 'TCP', port: 8080 }],
+      endpoints: [
+        { addresses: ['10.244.1.5'], nodeName: 'node-1', conditions: { ready: false, serving: true, terminating: true } },
+        { addresses: ['10.244.2.5'], nodeName: 'node-2' },
+      ],
+    });
+    lab.compile();
+    expect(frontends(lab, 'node-1')[0]).toBe('0.0.0.0:30080 10.244.2.5 10.244.1.5');
+    expect(answers(lab)).toEqual({ 'node-1': 0, 'node-2': 1 });
+  });
+});
 
 describe('nodes', () => {
   test('a plain Service is one artifact for all', () => {

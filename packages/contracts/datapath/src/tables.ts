@@ -117,6 +117,7 @@ export const blobTables = {
   routes: { kind: 'blob', name: 'routes', rank: 102 },
   object: { kind: 'blob', name: 'object', rank: 103 },
   datapath: { kind: 'blob', name: 'datapath', rank: 104 },
+  health: { kind: 'blob', name: 'health', rank: 106 },
   l2: { kind: 'blob', name: 'l2', rank: 105 },
 } as const satisfies Record<string, BlobTable>;
 

@@ -26,6 +26,7 @@ export * as blobsv1 from './gen/axoneme/node/v1/blobs.ts';
 export {
   Acceleration,
   DatapathSet,
+  HealthCheck,
   L2Lease,
   L2Leases,
   NodeConfig,

@@ -14,7 +14,7 @@ export const hostSubjectArtifact = (node: string): string => `subject/host/${nod
 export const ipcacheArtifact = (id: IdentityId): string => `ipcache/${id}`;
 
 const everywhereNames: ReadonlySet<string> = new Set(['routes', 'ipcache/nodes', 'ipcache/cidr', 'addr_class']);
-const everywherePrefixes: readonly string[] = ['service/', 'source/', 'backends/', 'maglev/'];
+const everywherePrefixes: readonly string[] = ['service/', 'source/', 'health/', 'backends/', 'maglev/'];
 
 /** Artifacts that every node holds. Services join them until a node's clients are known. */
 export const isEverywhere = (name: string): boolean => everywhereNames.has(name) || everywherePrefixes.some((p) => name.startsWith(p));

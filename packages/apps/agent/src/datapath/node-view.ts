@@ -35,6 +35,10 @@ export interface NodeView {
   readonly podServices: boolean;
   readonly dsrIpip: boolean;
   readonly acceleration: 'disabled' | 'native' | 'best-effort';
+  /** `address:port` that says whether this node serves. */
+  readonly healthzAddress?: string;
+  /** No pods and no cluster: the node translates what comes from outside and nothing else. */
+  readonly balancer?: boolean;
 }
 
 export const vxlanPortDefault = 8472;
@@ -76,5 +80,6 @@ export function readNodeView(config: Buffer | undefined, routes: Buffer | undefi
     podServices: c.podServices,
     dsrIpip: c.dsrIpip,
     acceleration: accelerations[c.acceleration] ?? 'disabled',
+    healthzAddress: c.healthzBindAddress,
   };
 }

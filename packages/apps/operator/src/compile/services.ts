@@ -24,6 +24,7 @@ import type { OperatorConfig } from '../config.ts';
 import type { Dirty, Tables } from '../world/world.ts';
 import type { NodeAddresses } from './addresses.ts';
 import type { Artifact, ArtifactStore } from './artifacts.ts';
+import { healthArtifact, healthArtifactName } from './health-checks.ts';
 import { createNodeArtifacts, type NodeArtifacts } from './node-artifacts.ts';
 import { backendsArtifact, frontendsArtifact, maglevArtifact, sourceArtifact } from './service-rows.ts';
 
@@ -122,9 +123,13 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
       else if (store.has(sourceArtifactName(s.key))) store.remove(sourceArtifactName(s.key));
       if (s.frontends.length > 0) store.put(artifactOf(name, s));
       else if (store.has(name)) store.remove(name);
+      const health = healthArtifact(s.key, s);
+      if (health !== undefined) store.put(health);
+      else if (store.has(healthArtifactName(s.key))) store.remove(healthArtifactName(s.key));
     }
     for (const key of delta.removed)
-      for (const name of [serviceArtifactName(key), sourceArtifactName(key)]) if (store.has(name)) store.remove(name);
+      for (const name of [serviceArtifactName(key), sourceArtifactName(key), healthArtifactName(key)])
+        if (store.has(name)) store.remove(name);
     for (const id of delta.removedTables) store.remove(maglevArtifactName(id, size));
     for (const id of delta.removedSets) store.remove(backendsArtifactName(id));
   };
@@ -134,6 +139,7 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
       for (const [key, content] of contents) {
         const name = serviceArtifactName(key);
         own.set(node, name, content === undefined ? undefined : artifactOf(name, content));
+        own.set(node, healthArtifactName(key), content === undefined ? undefined : healthArtifact(key, content));
       }
     for (const p of delta.removedHostPorts) own.set(p.node, hostPortArtifactName(p.key), undefined);
     for (const p of delta.changedHostPorts) own.set(p.node, hostPortArtifactName(p.key), frontendsArtifact(hostPortArtifactName(p.key), p));

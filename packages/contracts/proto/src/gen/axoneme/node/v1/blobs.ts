@@ -15,7 +15,7 @@ export const protobufFileName = "axoneme/node/v1/blobs.proto";
 
 export const Acceleration = {
   ACCELERATION_UNSPECIFIED: 0,
-  /** ACCELERATION_NATIVE - XDP on the node's devices; a node where that cannot be attached says so and does not serve. */
+  /** ACCELERATION_NATIVE - XDP on the node's devices; a node where that cannot be attached says so. */
   ACCELERATION_NATIVE: 1,
   /** ACCELERATION_BEST_EFFORT - XDP where it can be attached. */
   ACCELERATION_BEST_EFFORT: 2,
@@ -85,6 +85,15 @@ export interface NodeConfig {
   acceleration: Acceleration;
   /** `address:port` that answers whether this node serves at all; port alone: every address. Empty: nobody answers. */
   healthzBindAddress: string;
+}
+
+/** Artifact `health/<namespace>/<service>`: what this node answers on the port that load balancers ask. */
+export interface HealthCheck {
+  namespace: string;
+  service: string;
+  port: number;
+  /** Backends on this node that are ready. */
+  localEndpoints: number;
 }
 
 /** Artifact `routes`: where the other nodes' blocks are. */
@@ -490,6 +499,97 @@ export const NodeConfig: MessageFns<NodeConfig> = {
     message.dsrIpip = object.dsrIpip ?? false;
     message.acceleration = object.acceleration ?? 0;
     message.healthzBindAddress = object.healthzBindAddress ?? "";
+    return message;
+  },
+};
+
+function createBaseHealthCheck(): HealthCheck {
+  return { namespace: "", service: "", port: 0, localEndpoints: 0 };
+}
+
+export const HealthCheck: MessageFns<HealthCheck> = {
+  encode(message: HealthCheck, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.service !== "") {
+      writer.uint32(18).string(message.service);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    if (message.localEndpoints !== 0) {
+      writer.uint32(32).uint32(message.localEndpoints);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): HealthCheck {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseHealthCheck();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.service = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.localEndpoints = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<HealthCheck>): HealthCheck {
+    return HealthCheck.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<HealthCheck>): HealthCheck {
+    const message = createBaseHealthCheck();
+    message.namespace = object.namespace ?? "";
+    message.service = object.service ?? "";
+    message.port = object.port ?? 0;
+    message.localEndpoints = object.localEndpoints ?? 0;
     return message;
   },
 };
