@@ -15,6 +15,8 @@ AXO_TYPE(endpoint_key);
 AXO_TYPE(endpoint_value);
 AXO_TYPE(endpoint_if_key);
 AXO_TYPE(endpoint_if_value);
+AXO_TYPE(endpoint_netns_key);
+AXO_TYPE(endpoint_netns_value);
 AXO_TYPE(lb_frontend_key);
 AXO_TYPE(lb_frontend_value);
 AXO_TYPE(lb_slot_key);

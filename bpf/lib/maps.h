@@ -39,6 +39,7 @@ AXO_MAP_TABLE(lb_source, BPF_MAP_TYPE_LPM_TRIE, struct lb_source_key, struct lb_
 AXO_MAP_TABLE(l2_announce, BPF_MAP_TYPE_HASH, struct l2_announce_key, struct l2_announce_value, 4096, AXO_RO_GROW);
 AXO_MAP_TABLE(endpoint, BPF_MAP_TYPE_HASH, struct endpoint_key, struct endpoint_value, 4096, AXO_RO_GROW);
 AXO_MAP_TABLE(endpoint_if, BPF_MAP_TYPE_HASH, struct endpoint_if_key, struct endpoint_if_value, 4096, AXO_RO_GROW);
+AXO_MAP_TABLE(endpoint_netns, BPF_MAP_TYPE_HASH, struct endpoint_netns_key, struct endpoint_netns_value, 4096, AXO_RO_GROW);
 AXO_MAP_TABLE(generation, BPF_MAP_TYPE_ARRAY, __u32, __u32, 1024, AXO_RO);
 AXO_MAP_TABLE(node_config, BPF_MAP_TYPE_ARRAY, __u32, struct node_config, 1, AXO_RO);
 

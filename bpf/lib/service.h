@@ -96,6 +96,14 @@ inline_always struct lb_frontend_value *find_frontend(struct lb_frontend_key *ke
 	return NULL;
 }
 
+/* The backends that this client may have. */
+struct choice {
+	__u64 set;
+	__u32 count;
+	__u32 service_id;
+	__u32 affinity_s; /* 0 = none */
+};
+
 struct search {
 	struct lb_slot_key key;
 	const struct lb_affinity_value *wanted;
@@ -125,9 +133,60 @@ inline_always bool still_member(const struct lb_affinity_value *now, __u64 set, 
 	return s.found;
 }
 
-inline_always bool choose_slot(struct peer *p, const struct lb_frontend_value *front, struct lb_affinity_value *chosen)
+struct own_search {
+	struct lb_slot_key key;
+	const __u8 *addr;
+	bool found;
+};
+
+static long search_own(__u32 index, void *at)
 {
-	struct lb_slot_key key = { .set = front->set_in, .index = bpf_get_prandom_u32() % front->count_in };
+	struct own_search *s = at;
+	struct lb_slot_value *slot;
+
+	s->key.index = index;
+	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
+	s->found = slot && same16(slot->addr, s->addr);
+	return s->found;
+}
+
+/* Whether the client is one of the backends. */
+call_only bool is_own(__u64 set, __u32 count, __u8 family, __u64 netns)
+{
+	struct endpoint_netns_key key = { .cookie = netns };
+	struct endpoint_netns_value *pod = bpf_map_lookup_elem(&endpoint_netns, &key);
+	__u8 addr[16] = {};
+	struct own_search s = { .key = { .set = set }, .addr = addr };
+
+	if (!pod)
+		return false;
+	if (family == 6)
+		copy16(addr, pod->ip6);
+	else
+		*(__u32 *)addr = *(__u32 *)pod->ip4;
+	if (zero16(addr))
+		return false;
+	bpf_loop(count, search_own, &s, 0);
+	return s.found;
+}
+
+/* Backends of a local redirect may want to reach what was there before: the original backends, or the address itself. */
+inline_always bool choice_of(const struct lb_frontend_value *front, const struct peer *p, __u64 netns, struct choice *c)
+{
+	c->set = front->set_in;
+	c->count = front->count_in;
+	c->service_id = front->service_id;
+	c->affinity_s = front->flags & AXO_LB_AFFINITY ? front->affinity_s : 0;
+	if (likely(!(front->flags & AXO_LB_SKIP_OWN)) || !is_own(c->set, c->count, p->family, netns))
+		return true;
+	c->set = front->set_out;
+	c->count = front->count_out;
+	return c->set;
+}
+
+inline_always bool choose_slot(struct peer *p, const struct choice *c, struct lb_affinity_value *chosen)
+{
+	struct lb_slot_key key = { .set = c->set, .index = bpf_get_prandom_u32() % c->count };
 	struct lb_slot_value *slot = bpf_map_lookup_elem(&lb_slot, &key);
 
 	if (!slot || slot->family != p->family)
@@ -140,11 +199,11 @@ inline_always bool choose_slot(struct peer *p, const struct lb_frontend_value *f
 }
 
 /* The backend this client had a while ago, or one by lot. */
-call_only bool choose(struct peer *p, const struct lb_frontend_value *front, __u64 netns)
+call_only bool choose(struct peer *p, const struct choice *c, __u64 netns)
 {
-	struct lb_affinity_key key = { .service_id = front->service_id, .family = p->family, .proto = p->proto, .scope = AXO_AFFINITY_NETNS };
-	struct lb_affinity_value chosen = { .set = front->set_in };
-	bool sticky = front->flags & AXO_LB_AFFINITY;
+	struct lb_affinity_key key = { .service_id = c->service_id, .family = p->family, .proto = p->proto, .scope = AXO_AFFINITY_NETNS };
+	struct lb_affinity_value chosen = { .set = c->set };
+	bool sticky = c->affinity_s;
 	struct lb_affinity_value *had;
 
 	if (sticky) {
@@ -152,11 +211,11 @@ call_only bool choose(struct peer *p, const struct lb_frontend_value *front, __u
 		chosen.last_ns = bpf_ktime_get_ns();
 		had = bpf_map_lookup_elem(&lb_affinity, &key);
 		/* signed: another CPU may have written a moment later */
-		if (had && (__s64)(chosen.last_ns - had->last_ns) < (__s64)(front->affinity_s * SECOND)) {
+		if (had && (__s64)(chosen.last_ns - had->last_ns) < (__s64)(c->affinity_s * SECOND)) {
 			struct lb_affinity_value last = *had;
 
-			if (still_member(&last, front->set_in, front->count_in)) {
-				had->set = front->set_in;
+			if (still_member(&last, c->set, c->count)) {
+				had->set = c->set;
 				had->last_ns = chosen.last_ns;
 				copy16(p->addr, last.addr);
 				p->port = last.port;
@@ -164,7 +223,7 @@ call_only bool choose(struct peer *p, const struct lb_frontend_value *front, __u
 			}
 		}
 	}
-	if (!choose_slot(p, front, &chosen))
+	if (!choose_slot(p, c, &chosen))
 		return false;
 	if (sticky)
 		bpf_map_update_elem(&lb_affinity, &key, &chosen, BPF_ANY);
@@ -191,18 +250,19 @@ call_only int service_translate(struct peer *p, const struct client *c)
 	struct lb_frontend_key key = { .port = p->port, .proto = p->proto, .family = p->family };
 	struct lb_sock_value was = { .port = p->port, .family = p->family };
 	struct lb_frontend_value *front;
+	struct choice choice;
 
 	copy16(key.addr, p->addr);
 	copy16(was.addr, p->addr);
 	/* again only while a set is being replaced */
 	for (int i = 0; i < SLOT_TRIES; i++) {
 		front = find_frontend(&key, c->netns);
-		if (!front)
+		if (!front || !choice_of(front, p, c->netns, &choice))
 			return SERVICE_NONE;
-		if (!front->count_in)
+		if (!choice.count)
 			return front->flags & AXO_LB_REJECT ? SERVICE_REFUSED : SERVICE_SILENT;
 		was.service_id = front->service_id;
-		if (choose(p, front, c->netns)) {
+		if (choose(p, &choice, c->netns)) {
 			remember(p, &was, c->cookie);
 			return SERVICE_CHOSEN;
 		}

@@ -124,6 +124,17 @@ struct endpoint_if_value {
 	__u8 ip6[16];
 };
 
+/* Addresses of a pod of this node, by the cookie of its network namespace: what a socket hook knows of its client. */
+struct endpoint_netns_key {
+	__u64 cookie;
+};
+
+struct endpoint_netns_value {
+	__u8 ip6[16];
+	__u8 ip4[4]; /* zero = none */
+	__u8 pad[4];
+};
+
 /* ---- services -------------------------------------------------------------------------------------------- */
 
 struct lb_frontend_key {
@@ -147,6 +158,7 @@ struct lb_frontend_key {
 #define AXO_LB_OUT_LOCAL 1024         /* clients from outside: never SNAT, never leave the node */
 #define AXO_LB_AFFINITY 2048
 #define AXO_LB_EXTERNAL 4096          /* clients from outside may use it */
+#define AXO_LB_SKIP_OWN 8192          /* who is in `set_in` itself has `set_out`, or without one no service at all */
 
 struct lb_frontend_value {
 	__u64 set_out; /* for clients outside the cluster */
@@ -501,6 +513,8 @@ AXO_SIZE(endpoint_key, 20);
 AXO_SIZE(endpoint_value, 24);
 AXO_SIZE(endpoint_if_key, 4);
 AXO_SIZE(endpoint_if_value, 40);
+AXO_SIZE(endpoint_netns_key, 8);
+AXO_SIZE(endpoint_netns_value, 24);
 AXO_SIZE(lb_frontend_key, 20);
 AXO_SIZE(lb_frontend_value, 40);
 AXO_SIZE(lb_slot_key, 16);

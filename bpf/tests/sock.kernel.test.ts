@@ -1,6 +1,6 @@
 // Services at the socket, with real sockets: a process inside the cgroup connects and sends to service addresses.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { build, createLab, type Lab } from './kit.ts';
+import { bpf, build, createLab, dp, type Lab } from './kit.ts';
 import { createCgroup, createMan, type Man, putService } from './sockets.ts';
 
 let lab: Lab;
@@ -61,4 +61,51 @@ test('addresses that are no service, and processes outside the cgroup, are left 
   expect(await man.act('tcp', '127.0.0.1', port)).toMatchObject({ text: 'direct', peer: `127.0.0.1 ${port}` });
   expect(await man.act('tcp', '127.96.0.1', 80)).toMatchObject({ text: 'one' });
   expect(await stranger.act('tcp', '127.96.0.1', 80)).toEqual({ error: 'ECONNREFUSED' });
+});
+
+describe.each([
+  ['IPv4', '10.96.0.9', '127.0.0.1'],
+  ['IPv6', 'fd96::9', '::1'],
+])('a local redirect, %s', (_name, vip, own) => {
+  let direct: number;
+  const put = async (flags: number): Promise<void> => {
+    const { localRedirect, reject } = dp.LbFlag;
+    const [near, far] = [await stranger.serve('near'), await stranger.serve('far')];
+    direct = await stranger.serve('direct');
+    // the original backends first: the row of the frontend, written last, is that of the redirect
+    putService(lab, { vip, port: 80, set: 21n, backends: [[own, far]] });
+    putService(lab, { vip, port: 80, set: 20n, setOut: 21n, backends: [[own, near]], flags: localRedirect | reject | flags });
+    putService(lab, { vip: own, port: direct, set: 20n, setOut: 0n, backends: [[own, near]], flags: localRedirect | flags });
+  };
+  const ip6 = new Uint8Array(16);
+  ip6[15] = 1;
+  const pod = () => lab.put(dp.tables.endpoint_netns, { cookie: bpf.netnsCookie() }, { ip4: new Uint8Array([127, 0, 0, 1]), ip6 });
+  const another = { ip4: new Uint8Array([10, 0, 0, 1]), ip6: new Uint8Array(16).fill(7) };
+  const nobody = () => lab.put(dp.tables.endpoint_netns, { cookie: bpf.netnsCookie() }, another);
+  const kinds = ['tcp', 'udp', 'connected'] as const;
+
+  test('every client has the pods of the node, these pods too', async () => {
+    await put(0);
+    for (const who of [nobody, pod]) {
+      who();
+      for (const kind of kinds) {
+        expect(await man.act(kind, vip, 80)).toMatchObject({ text: 'near' });
+        expect(await man.act(kind, own, direct)).toMatchObject({ text: 'near' });
+      }
+    }
+  });
+
+  test('with skipRedirectFromBackend the pods have what was there before', async () => {
+    await put(dp.LbFlag.skipOwn);
+    nobody();
+    for (const kind of kinds) {
+      expect(await man.act(kind, vip, 80)).toMatchObject({ text: 'near' });
+      expect(await man.act(kind, own, direct)).toMatchObject({ text: 'near' });
+    }
+    pod();
+    for (const kind of kinds) {
+      expect(await man.act(kind, vip, 80)).toMatchObject({ text: 'far' });
+      expect(await man.act(kind, own, direct)).toMatchObject({ text: 'direct' });
+    }
+  });
 });

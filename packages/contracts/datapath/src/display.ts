@@ -154,6 +154,11 @@ const renderers: Renderers = {
     ipv6: v.ip6.some((b) => b !== 0) ? (addressText(v.ip6, 6) ?? null) : null,
     ...endpoint(v),
   }),
+  endpoint_netns: (k, v) => ({
+    cookie: handleText(k.cookie),
+    ipv4: v.ip4.some((b) => b !== 0) ? (addressText(v.ip4, 4) ?? null) : null,
+    ipv6: v.ip6.some((b) => b !== 0) ? (addressText(v.ip6, 6) ?? null) : null,
+  }),
   node_config: (_k, v) => ({
     nodeIpv4: addressText(v.nodeIp4, 4) ?? null,
     nodeIpv6: addressText(v.nodeIp6, 6) ?? null,

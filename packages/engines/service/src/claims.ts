@@ -18,6 +18,8 @@ export interface Claims {
   /** Number of a port of a Service: affinity and source ranges are kept under it, so that no two ports ever have the same. */
   serviceId(key: ObjectKey, port: ServicePort): number | undefined;
   isNodePort(port: number, protocol: PortProtocol): boolean;
+  /** One of the Services that ask for the address, whatever became of it. */
+  claimant(ip: IpAddr): ObjectKey | undefined;
   /** Addresses, ports of them and ports of nodes with a claimant that did not get it, ascending by text. */
   conflicts(): readonly Conflict[];
 }
@@ -154,6 +156,7 @@ export function createClaims(): Claims {
       );
     },
     isNodePort: (port, protocol) => places.has(nodePlace(port, protocol)),
+    claimant: (ip) => [...(places.get(ip)?.claimants.values() ?? [])].sort(stronger)[0]?.key,
     conflicts: () =>
       [...places]
         .filter(([at]) => !at.startsWith('id '))

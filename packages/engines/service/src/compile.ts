@@ -1,12 +1,13 @@
 // One Service × its EndpointSlices → frontends and backend sets, and what differs on which node. Pure core of compileAll and of the incremental
 // compiler. Nodes are no input: a compiled Service says what it is for the facts of any node, so that nodes come and go without a compile.
 import { type Cidr, type IpFamily, ipFamily, labelsFromMap, matchesSelector, type ObjectKey } from '@axoneme/model';
-import { canonicalJson, hash64 } from '@axoneme/std';
+import { canonicalJson, hash64, type NodeName } from '@axoneme/std';
 import { selectServing } from './backend-state.ts';
 import { type BackendSet, type Candidate, candidatesOf, createSet, localOf, nearOf, type Place } from './backends.ts';
 import type { CompileContext } from './context.ts';
-import { type Frontend, type FrontendPlan, frontendOf, planFrontends } from './frontends.ts';
+import { type Frontend, type FrontendPlan, frontendFlags, frontendOf, planFrontends } from './frontends.ts';
 import type { NodeInput, ServiceConfig, ServiceInput, ServicePort, SliceInput } from './inputs.ts';
+import type { PortRedirect } from './redirects.ts';
 
 /** What a Service is on a node. */
 export interface ServiceContent {
@@ -73,7 +74,7 @@ const nothing: ServiceContent = sealContent([], []);
 export function compileService(service: ServiceInput, slices: readonly SliceInput[], ctx: CompileContext): CompiledService {
   const remarks = [...service.remarks, ...slices.flatMap((s) => s.remarks.map((r) => `${s.key}: ${r}`))];
   const plans = planFrontends(service, ctx, (text) => void remarks.push(text));
-  const recipe = createRecipe(service, slices, plans, ctx.config);
+  const recipe = createRecipe(service, slices, plans, ctx);
   const contents = recipe.places.map((p) => recipe.at(p));
   const general = isRestricted(service) ? nothing : contents[0]!;
   const { sets, tables, sources } = gather(service, contents);
@@ -136,7 +137,13 @@ interface Recipe {
 }
 
 /** Contents by place, each made once: nodes of one zone, or without local backends, share theirs. */
-function createRecipe(service: ServiceInput, slices: readonly SliceInput[], plans: readonly FrontendPlan[], config: ServiceConfig): Recipe {
+function createRecipe(
+  service: ServiceInput,
+  slices: readonly SliceInput[],
+  plans: readonly FrontendPlan[],
+  { config, redirects }: CompileContext,
+): Recipe {
+  const redirected = redirects.portsOf(service);
   const pools = new Map<string, readonly Candidate[]>();
   const poolOf: Pools = (port, family) => {
     const at = `${family} ${port.name} ${port.protocol}`;
@@ -153,6 +160,8 @@ function createRecipe(service: ServiceInput, slices: readonly SliceInput[], plan
     if (service.near === 'node') for (const n of e.hintNodes) nodes.add(n);
     if (service.near !== 'any') for (const z of e.hintZones) zones.add(z);
   }
+  const led = plans.length === 0 ? [] : [...redirected.values()].flatMap((r) => [...r.byNode.keys()]);
+  for (const node of led) nodes.add(node);
   const made = new Map<string, ServiceContent>();
   return {
     nodes,
@@ -162,11 +171,11 @@ function createRecipe(service: ServiceInput, slices: readonly SliceInput[], plan
       ...[...zones].sort().map((zone) => ({ node: '', zone })),
       ...[...nodes].sort().map((node) => ({ node, zone: '' })),
     ],
-    facts: nodes.size + zones.size === 0 ? null : endpoints.map((e) => [e.addresses, e.node, e.hintNodes, e.hintZones]),
+    facts: nodes.size + zones.size === 0 ? null : [endpoints.map((e) => [e.addresses, e.node, e.hintNodes, e.hintZones]), led],
     place: (n) => ({ node: nodes.has(n.name) ? n.name : '', zone: zones.has(n.zone) ? n.zone : '' }),
     at(place) {
       const text = `${place.node} ${place.zone}`;
-      const content = made.get(text) ?? contentAt(place, service, plans, poolOf, config);
+      const content = made.get(text) ?? contentAt(place, service, plans, poolOf, config, redirected);
       made.set(text, content);
       return content;
     },
@@ -179,6 +188,7 @@ function contentAt(
   plans: readonly FrontendPlan[],
   poolOf: Pools,
   config: ServiceConfig,
+  redirected: ReadonlyMap<string, PortRedirect>,
 ): ServiceContent {
   const sets = new Map<bigint, BackendSet>();
   const made = new Map<string, BackendSet | undefined>();
@@ -196,6 +206,16 @@ function contentAt(
     const { port } = plan;
     if (port === undefined) return frontendOf(plan, service, config, undefined, undefined);
     const family = ipFamily(plan.ip);
+    const redirect = plan.kind === 'cluster-ip' ? redirected.get(`${port.port}/${port.protocol}`) : undefined;
+    const pods = redirect?.byNode.get(place.node as NodeName)?.filter((c) => ipFamily(c.ip) === family) ?? [];
+    if (redirect !== undefined && pods.length > 0) {
+      const led = createSet(port.protocol, pods)!;
+      sets.set(led.id, led);
+      if (!redirect.skipOwn) return frontendOf(plan, service, config, led, led, frontendFlags.localRedirect);
+      // the original backends, for the pods themselves
+      const original = setOf(port, family, service.internalLocal);
+      return frontendOf(plan, service, config, led, original, frontendFlags.localRedirect | frontendFlags.skipOwn);
+    }
     const inside = setOf(port, family, service.internalLocal);
     return frontendOf(plan, service, config, inside, plan.external ? setOf(port, family, service.externalLocal) : inside);
   });

@@ -8,7 +8,17 @@ import type { CompileContext } from './context.ts';
 import { createDsrRoom } from './dsr-room.ts';
 import { createGuard } from './guard.ts';
 import { type CompiledHostPorts, createHostPorts } from './host-ports.ts';
-import { type HostPortPod, type NodeInput, type ServiceConfig, type ServiceInput, type SliceInput, serviceDefaults } from './inputs.ts';
+import {
+  type HostPortPod,
+  type NodeInput,
+  type RedirectInput,
+  type RedirectPod,
+  type ServiceConfig,
+  type ServiceInput,
+  type SliceInput,
+  serviceDefaults,
+} from './inputs.ts';
+import { type CompiledRedirect, createRedirects, type RedirectWorld } from './redirects.ts';
 import { createUses } from './uses.ts';
 
 export interface ServiceSnapshot {
@@ -16,6 +26,9 @@ export interface ServiceSnapshot {
   readonly slices: readonly SliceInput[];
   readonly nodes?: readonly NodeInput[] | undefined;
   readonly pods?: readonly HostPortPod[] | undefined;
+  readonly redirects?: readonly RedirectInput[] | undefined;
+  /** Those of namespaces with redirects. */
+  readonly redirectPods?: readonly RedirectPod[] | undefined;
   /** Largest packet of a pod that every node takes; 0: not known. */
   readonly pathMtu?: number | undefined;
 }
@@ -23,6 +36,7 @@ export interface ServiceSnapshot {
 export interface ServiceTable {
   readonly services: ReadonlyMap<ObjectKey, CompiledService>;
   readonly hostPorts: ReadonlyMap<ObjectKey, CompiledHostPorts>;
+  readonly redirects: ReadonlyMap<ObjectKey, CompiledRedirect>;
   readonly sets: ReadonlyMap<bigint, BackendSet>;
   /** Sets that need a Maglev table. */
   readonly tables: ReadonlyMap<bigint, BackendSet>;
@@ -34,11 +48,16 @@ const exists = (s: CompiledService): boolean => s.frontends.length > 0 || s.watc
 export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = serviceDefaults): ServiceTable {
   const claims = createClaims();
   for (const s of snapshot.services) claims.put(s);
+  const index = createRedirects();
+  const touched = { redirects: new Set<ObjectKey>(), services: new Set<ObjectKey>() };
+  for (const r of snapshot.redirects ?? []) index.put(r, touched);
+  for (const p of snapshot.redirectPods ?? []) index.putPod(p, touched);
   const ctx: CompileContext = {
     claims,
     config,
     guard: createGuard(snapshot.nodes ?? [], config),
     dsrRoom: createDsrRoom(snapshot.pathMtu ?? 0, config),
+    redirects: index,
   };
   const services = new Map<ObjectKey, CompiledService>();
   const sets = new Map<bigint, BackendSet>();
@@ -60,8 +79,22 @@ export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = se
     hostPorts.set(p.key, compiled);
     for (const set of compiled.sets) sets.set(set.id, set);
   }
-  return { services, hostPorts, sets, tables };
+  const apiServers = new Set(
+    snapshot.slices.filter((x) => x.service === API_SERVER).flatMap((x) => x.endpoints.flatMap((e) => e.addresses)),
+  );
+  const world: RedirectWorld = {
+    ...ctx,
+    service: (key) => snapshot.services.find((s) => s.key === key),
+    isApiServer: (ip) => apiServers.has(ip),
+  };
+  const redirects = new Map<ObjectKey, CompiledRedirect>();
+  for (const r of snapshot.redirects ?? []) redirects.set(r.key, index.compile(r.key, world)!);
+  for (const r of redirects.values()) for (const set of r.sets) sets.set(set.id, set);
+  return { services, hostPorts, redirects, sets, tables };
 }
+
+/** Its backends are the API server. */
+const API_SERVER = 'default/kubernetes' as ObjectKey;
 
 /** What one node has, by service. */
 export function compileFor(table: ServiceTable, node: NodeInput): Map<ObjectKey, ServiceContent> {
@@ -82,6 +115,10 @@ export interface ServiceChanges {
   readonly removedNodes?: readonly NodeName[] | undefined;
   readonly pods?: readonly HostPortPod[] | undefined;
   readonly removedPods?: readonly ObjectKey[] | undefined;
+  readonly redirects?: readonly RedirectInput[] | undefined;
+  readonly removedRedirects?: readonly ObjectKey[] | undefined;
+  readonly redirectPods?: readonly RedirectPod[] | undefined;
+  readonly removedRedirectPods?: readonly ObjectKey[] | undefined;
   readonly pathMtu?: number | undefined;
 }
 
@@ -95,6 +132,8 @@ export interface ServiceDelta {
   readonly variants: ReadonlyMap<NodeName, ReadonlyMap<ObjectKey, ServiceContent | undefined>>;
   readonly changedHostPorts: readonly CompiledHostPorts[];
   readonly removedHostPorts: readonly CompiledHostPorts[];
+  /** By node: what local redirects of addresses are there; undefined: nothing any more. */
+  readonly redirects: ReadonlyMap<NodeName, ReadonlyMap<ObjectKey, ServiceContent | undefined>>;
   readonly removedTables: readonly bigint[];
   readonly removedSets: readonly bigint[];
 }
@@ -104,6 +143,7 @@ export interface ServiceCompiler {
   table(): ServiceTable;
   /** As they are now: changed by the next update. */
   readonly services: ReadonlyMap<ObjectKey, CompiledService>;
+  readonly redirects: ReadonlyMap<ObjectKey, CompiledRedirect>;
   conflicts(): readonly Conflict[];
 }
 
@@ -114,6 +154,7 @@ export function createServiceCompiler(config: ServiceConfig = serviceDefaults): 
   const inputs = createInputs(config);
   const services = new Map<ObjectKey, CompiledService>();
   const hostPorts = new Map<ObjectKey, CompiledHostPorts>();
+  const redirects = createRedirectTable();
   const sets = createUses();
   const tables = createUses();
   const variants = createVariants(inputs.nodes, services);
@@ -132,8 +173,15 @@ export function createServiceCompiler(config: ServiceConfig = serviceDefaults): 
     else hostPorts.set(key, next);
   };
   return {
-    table: () => ({ services: new Map(services), hostPorts: new Map(hostPorts), sets: sets.all(), tables: tables.all() }),
+    table: () => ({
+      services: new Map(services),
+      hostPorts: new Map(hostPorts),
+      redirects: new Map(redirects.all),
+      sets: sets.all(),
+      tables: tables.all(),
+    }),
     services,
+    redirects: redirects.all,
     conflicts: inputs.claims.conflicts,
     update(changes) {
       const dirty = inputs.take(changes);
@@ -157,6 +205,11 @@ export function createServiceCompiler(config: ServiceConfig = serviceDefaults): 
         if (next !== undefined) changedHostPorts.push(next);
         if (old !== undefined && old.node !== next?.node) removedHostPorts.push(old);
       }
+      for (const key of [...dirty.redirects].sort()) {
+        const next = inputs.compileRedirect(key);
+        sets.change(redirects.all.get(key)?.sets ?? [], next?.sets ?? []);
+        redirects.replace(key, next);
+      }
       const s = sets.take();
       const t = tables.take();
       return {
@@ -167,6 +220,7 @@ export function createServiceCompiler(config: ServiceConfig = serviceDefaults): 
         variants: variants.take(dirty.nodes),
         changedHostPorts,
         removedHostPorts,
+        redirects: redirects.take(dirty.nodes),
         removedTables: t.removed,
         removedSets: s.removed,
       };
@@ -174,8 +228,35 @@ export function createServiceCompiler(config: ServiceConfig = serviceDefaults): 
   };
 }
 
+/** Redirects of addresses, and what nodes must be told of them. */
+function createRedirectTable() {
+  const all = new Map<ObjectKey, CompiledRedirect>();
+  let out = new Map<NodeName, Map<ObjectKey, ServiceContent | undefined>>();
+  const tell = (node: NodeName, key: ObjectKey): void => {
+    const list = out.get(node) ?? new Map<ObjectKey, ServiceContent | undefined>();
+    out.set(node, list.set(key, all.get(key)?.byNode.get(node)));
+  };
+  return {
+    all: all as ReadonlyMap<ObjectKey, CompiledRedirect>,
+    replace(key: ObjectKey, next: CompiledRedirect | undefined): void {
+      const old = all.get(key);
+      if (old?.hash === next?.hash) return;
+      if (next === undefined) all.delete(key);
+      else all.set(key, next);
+      for (const node of new Set([...(old?.byNode.keys() ?? []), ...(next?.byNode.keys() ?? [])])) tell(node, key);
+    },
+    take(changedNodes: ReadonlySet<NodeName>): ServiceDelta['redirects'] {
+      for (const node of changedNodes) for (const r of all.values()) if (r.byNode.has(node)) tell(node, r.key);
+      const done = out;
+      out = new Map();
+      return done;
+    },
+  };
+}
+
 interface Dirty {
   readonly services: Set<ObjectKey>;
+  readonly redirects: Set<ObjectKey>;
   readonly pods: Set<ObjectKey>;
   /** New, or with another zone or other labels. */
   readonly nodes: Set<NodeName>;
@@ -190,7 +271,8 @@ function createInputs(config: ServiceConfig) {
   const nodes = new Map<NodeName, NodeInput>();
   /** Services with addresses that the guard has a say in. */
   const guarded = new Set<ObjectKey>();
-  let ctx: CompileContext = { claims, config, guard: createGuard([], config), dsrRoom: createDsrRoom(0, config) };
+  const redirects = createRedirects();
+  let ctx: CompileContext = { claims, config, guard: createGuard([], config), dsrRoom: createDsrRoom(0, config), redirects };
 
   const dropSlice = (key: ObjectKey, dirty: Dirty): void => {
     const old = slices.get(key);
@@ -199,14 +281,18 @@ function createInputs(config: ServiceConfig) {
     const siblings = slicesOf.get(old.service);
     siblings?.delete(key);
     if (siblings?.size === 0) slicesOf.delete(old.service);
-    dirty.services.add(old.service);
+    touchService(old.service, dirty);
+  };
+  const touchService = (key: ObjectKey, dirty: Dirty): void => {
+    dirty.services.add(key);
+    if (key === API_SERVER) for (const k of redirects.withAddress()) dirty.redirects.add(k);
   };
   const putSlice = (slice: SliceInput, dirty: Dirty): void => {
     dropSlice(slice.key, dirty);
     slices.set(slice.key, slice);
     const siblings = slicesOf.get(slice.service) ?? new Map<ObjectKey, SliceInput>();
     slicesOf.set(slice.service, siblings.set(slice.key, slice));
-    dirty.services.add(slice.service);
+    touchService(slice.service, dirty);
   };
   const setService = (key: ObjectKey, next: ServiceInput | undefined, dirty: Dirty): void => {
     const old = held.get(key);
@@ -215,6 +301,9 @@ function createInputs(config: ServiceConfig) {
     if (next !== undefined && next.externalIps.length + next.loadBalancerIps.length > 0) guarded.add(key);
     else guarded.delete(key);
     for (const k of next === undefined ? claims.drop(key) : claims.put(next)) dirty.services.add(k);
+    for (const s of [old, next])
+      for (const what of s === undefined ? [] : [key, ...s.clusterIps, ...s.loadBalancerIps, ...s.externalIps])
+        for (const k of redirects.asking(what)) dirty.redirects.add(k);
     for (const p of [...(old?.ports ?? []), ...(next?.ports ?? [])])
       if (p.nodePort !== 0) for (const k of pods.asking(p.nodePort, p.protocol)) dirty.pods.add(k);
   };
@@ -229,6 +318,7 @@ function createInputs(config: ServiceConfig) {
     if (guard.text === ctx.guard.text) return;
     ctx = { ...ctx, guard };
     for (const key of guarded) dirty.services.add(key);
+    for (const key of redirects.withAddress()) dirty.redirects.add(key);
   };
   const setPathMtu = (pathMtu: number, dirty: Dirty): void => {
     const dsrRoom = createDsrRoom(pathMtu, config);
@@ -239,7 +329,7 @@ function createInputs(config: ServiceConfig) {
     claims,
     nodes: nodes as ReadonlyMap<NodeName, NodeInput>,
     take(c: ServiceChanges): Dirty {
-      const dirty: Dirty = { services: new Set(), pods: new Set(), nodes: new Set() };
+      const dirty: Dirty = { services: new Set(), redirects: new Set(), pods: new Set(), nodes: new Set() };
       for (const key of c.removedSlices ?? []) dropSlice(key, dirty);
       for (const slice of c.slices ?? []) putSlice(slice, dirty);
       for (const key of c.removedServices ?? []) if (held.has(key)) setService(key, undefined, dirty);
@@ -248,6 +338,10 @@ function createInputs(config: ServiceConfig) {
       if (c.pathMtu !== undefined) setPathMtu(c.pathMtu, dirty);
       for (const key of c.removedPods ?? []) for (const k of pods.drop(key)) dirty.pods.add(k);
       for (const p of c.pods ?? []) for (const k of pods.put(p)) dirty.pods.add(k);
+      for (const key of c.removedRedirects ?? []) redirects.drop(key, dirty);
+      for (const r of c.redirects ?? []) redirects.put(r, dirty);
+      for (const key of c.removedRedirectPods ?? []) redirects.dropPod(key, dirty);
+      for (const p of c.redirectPods ?? []) redirects.putPod(p, dirty);
       return dirty;
     },
     compile(key: ObjectKey): CompiledService | undefined {
@@ -256,6 +350,12 @@ function createInputs(config: ServiceConfig) {
       const compiled = compileService(input, [...(slicesOf.get(key)?.values() ?? [])].sort(bySliceKey), ctx);
       return exists(compiled) ? compiled : undefined;
     },
+    compileRedirect: (key: ObjectKey): CompiledRedirect | undefined =>
+      redirects.compile(key, {
+        ...ctx,
+        service: (k) => held.get(k),
+        isApiServer: (ip) => [...(slicesOf.get(API_SERVER)?.values() ?? [])].some((x) => x.endpoints.some((e) => e.addresses.includes(ip))),
+      }),
     compilePod: (key: ObjectKey): CompiledHostPorts | undefined => pods.compile(key, claims.isNodePort, config),
   };
 }

@@ -19,6 +19,7 @@ export const frontendFlags = {
   outLocal: 1024,
   affinity: 2048,
   external: 4096,
+  skipOwn: 8192,
 } as const;
 
 export interface Frontend {
@@ -190,6 +191,7 @@ export function frontendOf(
   config: ServiceConfig,
   inside: BackendSet | undefined,
   outside: BackendSet | undefined,
+  moreFlags = 0,
 ): Frontend {
   const ranged = plan.kind === 'load-balancer' && plan.port !== undefined && service.restrictsSources;
   const maglev = plan.external && (service.algorithm ?? config.algorithm) === 'maglev';
@@ -207,7 +209,7 @@ export function frontendOf(
     maglevSize: maglev && countOut > 1 ? config.maglevSize : 0,
     serviceId: plan.serviceId,
     affinitySeconds: plan.port === undefined ? 0 : service.affinitySeconds,
-    flags: flagsOf(plan, service, config, ranged),
+    flags: flagsOf(plan, service, config, ranged) | moreFlags,
     sourceRanges: ranged,
   };
 }

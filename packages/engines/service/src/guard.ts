@@ -7,14 +7,19 @@ export interface AddressGuard {
   external(ip: IpAddr): string | undefined;
   /** Why it may not be a load balancer address. */
   loadBalancer(ip: IpAddr): string | undefined;
+  /** Why traffic to it may not be redirected to pods of some namespace. */
+  redirect(ip: IpAddr): string | undefined;
   isNode(ip: IpAddr): boolean;
   /** Equal for equal answers. */
   readonly text: string;
 }
 
+/** This network, loopback, multicast and what is above. */
+const unroutable = ['0.0.0.0/8', '127.0.0.0/8', '224.0.0.0/3', '::/127', '::ffff:0:0/96', 'ff00::/8'] as Cidr[];
+
 export function createGuard(
   nodes: Iterable<NodeInput>,
-  config: Pick<ServiceConfig, 'clusterCidrs' | 'allowedExternalCidrs'>,
+  config: Pick<ServiceConfig, 'clusterCidrs' | 'allowedExternalCidrs' | 'redirectCidrs'>,
 ): AddressGuard {
   const nodeIps = new Set<IpAddr>();
   const blocks = new Set<Cidr>(config.clusterCidrs);
@@ -34,6 +39,14 @@ export function createGuard(
     external(ip) {
       if (allowed.length > 0 && !allowed.some((c) => cidrContainsIp(c, ip))) return `${ip} is outside of the prefixes that are allowed`;
       if (allowed.length === 0 && nodeIps.has(ip)) return `${ip} is an address of a node`;
+      return own(ip);
+    },
+    redirect(ip) {
+      if (unroutable.some((c) => cidrContainsIp(c, ip))) return `${ip} is no address of anybody`;
+      if (nodeIps.has(ip)) return `${ip} is an address of a node`;
+      const { redirectCidrs } = config;
+      if (redirectCidrs.length > 0 && !redirectCidrs.some((c) => cidrContainsIp(c, ip)))
+        return `${ip} is outside of localRedirectPolicies.addressMatcherCIDRs`;
       return own(ip);
     },
     text: [[...nodeIps].sort(), [...blocks].sort(), allowed].join(' | '),

@@ -1,6 +1,6 @@
 // @axoneme/service: Services × EndpointSlices × nodes → frontends and content-addressed backend sets. Pure; called by the operator.
 //
-// readService(json), readEndpointSlice(json), readHostPorts(json)   plain objects → inputs; what is wrong becomes a remark
+// readService(json), readEndpointSlice(json), readHostPorts(json), readRedirect(json)   plain objects → inputs; what is wrong becomes a remark
 // compileAll(snapshot, config) → {services, hostPorts, sets, tables}   the truth
 // compileFor(table, node) → service → its content on this node
 // createServiceCompiler(config).update(changes) → difference, with `variants` by node; .table() equals compileAll
@@ -33,6 +33,8 @@ export * from './hashes.ts';
 export { type CompiledHostPorts, hostPortArtifactName } from './host-ports.ts';
 export * from './inputs.ts';
 export * from './maglev.ts';
+export { readRedirect } from './read-redirect.ts';
 export { PROXY_LABEL, readService } from './read-service.ts';
 export { readEndpointSlice, readHostPorts } from './read-slice.ts';
+export { type CompiledRedirect, redirectArtifactName } from './redirects.ts';
 export { selectorFromText } from './selector-text.ts';

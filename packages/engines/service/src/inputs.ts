@@ -1,5 +1,5 @@
 // What the engine needs of Services, EndpointSlices, nodes and pods. Made by the readers (read-*.ts), held by the compiler.
-import type { Cidr, IpAddr, ObjectKey, Port, PortProtocol, Selector } from '@axoneme/model';
+import type { Cidr, IpAddr, Labels, ObjectKey, Port, PortProtocol, Selector } from '@axoneme/model';
 import type { NodeName } from '@axoneme/std';
 
 export type FrontendKind = 'cluster-ip' | 'node-port' | 'load-balancer' | 'external-ip' | 'host-port' | 'local-redirect';
@@ -105,6 +105,35 @@ export interface HostPortPod {
   readonly ports: readonly HostPort[];
 }
 
+export type RedirectFrontend =
+  | { readonly kind: 'address'; readonly ip: IpAddr; readonly ports: readonly SlicePort[] }
+  /** `ports` undefined: all that pair with a backend port. */
+  | { readonly kind: 'service'; readonly service: ObjectKey; readonly ports: readonly SlicePort[] | undefined };
+
+/** A CiliumLocalRedirectPolicy. */
+export interface RedirectInput {
+  readonly key: ObjectKey;
+  readonly createdMs: number;
+  /** Undefined: not understood, see `problems`. */
+  readonly frontend: RedirectFrontend | undefined;
+  /** Pods of the policy's namespace. */
+  readonly selector: Selector | undefined;
+  readonly ports: readonly SlicePort[];
+  /** What the pods themselves send goes where it would go without the policy. */
+  readonly skipOwn: boolean;
+  readonly problems: readonly string[];
+}
+
+/** A pod that a redirect may lead to. */
+export interface RedirectPod {
+  readonly key: ObjectKey;
+  readonly namespace: string;
+  readonly node: NodeName;
+  readonly labels: Labels;
+  readonly addresses: readonly IpAddr[];
+  readonly ready: boolean;
+}
+
 export interface ServiceConfig {
   /** Serves Services with this label `service.kubernetes.io/service-proxy-name` only. */
   readonly proxyName: string;
@@ -119,6 +148,8 @@ export interface ServiceConfig {
   readonly clusterCidrs: readonly Cidr[];
   /** External IPs must be inside of one of these; empty: anywhere outside of the cluster. */
   readonly allowedExternalCidrs: readonly Cidr[];
+  /** Addresses of local redirects must be inside of one of these; empty: anywhere outside of the cluster. */
+  readonly redirectCidrs: readonly Cidr[];
 }
 
 export const serviceDefaults: ServiceConfig = {
@@ -130,4 +161,5 @@ export const serviceDefaults: ServiceConfig = {
   noBackend: 'reject',
   clusterCidrs: [],
   allowedExternalCidrs: [],
+  redirectCidrs: [],
 };

@@ -10,7 +10,7 @@ import type { ObjectHash, ObjectSet } from './objects.ts';
 const complete = 'complete';
 /** Maps the agent itself reads or writes. */
 const neededMaps = [
-  ...['policy', 'subject', 'addr_class', 'ipcache', 'endpoint', 'endpoint_if', 'generation', 'node_config'],
+  ...['policy', 'subject', 'addr_class', 'ipcache', 'endpoint', 'endpoint_if', 'endpoint_netns', 'generation', 'node_config'],
   ...['lb_frontend', 'lb_slot', 'lb_maglev', 'lb_source', 'lb_affinity', 'lb_sock', 'l2_announce'],
   ...['flow4', 'flow6', 'nat4', 'nat6', 'counters', 'drops', 'events', 'events_lost'],
 ];

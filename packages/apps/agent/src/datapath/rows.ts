@@ -5,6 +5,8 @@ import {
   endpointIfKey,
   endpointIfValue,
   endpointKey,
+  endpointNetnsKey,
+  endpointNetnsValue,
   endpointValue,
   macBytes,
   NodeFlag,
@@ -130,6 +132,8 @@ export interface PodInterface {
   /** Empty when the pod has none of the family. */
   readonly ipv4: string;
   readonly ipv6: string;
+  /** Of the pod's network namespace; 0 = unknown. */
+  readonly netnsCookie: bigint;
 }
 
 const podFlags = (p: PodInterface): number => (p.audit ? EndpointFlag.audit : 0);
@@ -155,4 +159,13 @@ export function podIfRow(p: PodInterface): Row {
     ip6: bytes(p.ipv6, 16),
   });
   return { key: podIfKey(p.ifindex), value: Buffer.from(value) };
+}
+
+export const podNetnsKey = (cookie: bigint): Buffer => Buffer.from(endpointNetnsKey.encode({ cookie }));
+
+/** None while the namespace is unknown. */
+export function podNetnsRows(p: PodInterface): Row[] {
+  if (p.netnsCookie === 0n) return [];
+  const value = Buffer.from(endpointNetnsValue.encode({ ip4: bytes(p.ipv4, 4), ip6: bytes(p.ipv6, 16) }));
+  return [{ key: podNetnsKey(p.netnsCookie), value }];
 }

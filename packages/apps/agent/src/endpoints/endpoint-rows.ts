@@ -1,12 +1,21 @@
-// Keeps the tables `endpoint` and `endpoint_if` equal to the endpoints of this node. Called by the endpoint manager.
+// Keeps the tables `endpoint`, `endpoint_if` and `endpoint_netns` equal to the endpoints of this node. Called by the endpoint manager.
 import { invariant } from '@axoneme/std';
-import { type PodInterface, podAddressKeys, podAddressRows, podIfKey, podIfRow, type Row } from '../datapath/rows.ts';
+import {
+  type PodInterface,
+  podAddressKeys,
+  podAddressRows,
+  podIfKey,
+  podIfRow,
+  podNetnsKey,
+  podNetnsRows,
+  type Row,
+} from '../datapath/rows.ts';
 import type { Table, Tables } from '../ports/tables.ts';
 
 export interface EndpointRows {
   /** Rows of one pod; replaces older values. */
   put(p: PodInterface): void;
-  remove(p: Pick<PodInterface, 'ipv4' | 'ipv6' | 'ifindex'>): void;
+  remove(p: Pick<PodInterface, 'ipv4' | 'ipv6' | 'ifindex' | 'netnsCookie'>): void;
   /** Same rows in both tables as these pods and `others` need, changing only differences. Returns how many were changed. */
   reconcile(pods: readonly PodInterface[], others: readonly Row[]): number;
   has(p: PodInterface): boolean;
@@ -48,17 +57,20 @@ export function createEndpointRows(tables: Tables): EndpointRows {
     put(p) {
       // who a device is must be known before anything is sent to its address
       write(table('endpoint_if'), [podIfRow(p)]);
+      write(table('endpoint_netns'), podNetnsRows(p));
       write(table('endpoint'), podAddressRows(p));
       tables.bumpGeneration();
     },
     remove(p) {
       table('endpoint').remove(Buffer.concat(podAddressKeys(p)));
       if (p.ifindex > 0) table('endpoint_if').remove(podIfKey(p.ifindex));
+      if (p.netnsCookie !== 0n) table('endpoint_netns').remove(podNetnsKey(p.netnsCookie));
       tables.bumpGeneration();
     },
     reconcile(pods, others) {
       const changed =
         reconcileTable(table('endpoint_if'), pods.map(podIfRow)) +
+        reconcileTable(table('endpoint_netns'), pods.flatMap(podNetnsRows)) +
         reconcileTable(table('endpoint'), [...pods.flatMap(podAddressRows), ...others]);
       if (changed > 0) tables.bumpGeneration();
       return changed;

@@ -9,6 +9,7 @@ import type { Addresses } from './addresses.ts';
 import { type Attachment, addResult, type CniRequest, cniCode } from './cni-types.ts';
 import { createEndpointRows } from './endpoint-rows.ts';
 import {
+  createNetnsCookies,
   createPodLink,
   createUnlinker,
   hostIfnameOf,
@@ -84,7 +85,13 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   const tell = (e: Endpoint, deleted = false): void => {
     for (const l of listeners) l(statusOf(e), deleted);
   };
-  const interfaceOf = (e: Endpoint): PodInterface => ({ ...e, identity: identityOf(e) ?? initIdentity, audit: workloads.audited(e) });
+  const cookies = createNetnsCookies();
+  const interfaceOf = (e: Endpoint): PodInterface => ({
+    ...e,
+    identity: identityOf(e) ?? initIdentity,
+    audit: workloads.audited(e),
+    netnsCookie: cookies.of(e),
+  });
   const linkSpec = (e: Endpoint, v: NodeView): PodLinkSpec => ({
     ...e,
     mtu: datapath.network?.mtu ?? 0,
@@ -176,7 +183,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   };
   const unplumb = (e: Endpoint): void => {
     const ifindex = e.ifindex || (getLink(datapath.socket, e.hostIfname)?.ifindex ?? 0);
-    rows.remove({ ...e, ifindex });
+    rows.remove({ ...e, ifindex, netnsCookie: cookies.forget(e) });
     removePodLink(datapath.socket, e.hostIfname);
     datapath.detachPod(e.hostIfname);
   };
@@ -190,7 +197,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   const removeEndpoint = async (e: Endpoint): Promise<void> => {
     try {
       const ifindex = e.ifindex || (getLink(datapath.socket, e.hostIfname)?.ifindex ?? 0);
-      rows.remove({ ...e, ifindex });
+      rows.remove({ ...e, ifindex, netnsCookie: cookies.forget(e) });
       await unlinker.remove(e.hostIfname);
       datapath.detachPod(e.hostIfname);
     } catch (error) {

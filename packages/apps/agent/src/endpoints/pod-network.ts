@@ -1,6 +1,7 @@
 // The pod's side of the network: a veth pair into its namespace, addresses, routes. Synchronous; the namespace is entered and left in one
 // go. Called by the endpoint manager.
 import { closeSync, existsSync, statSync } from 'node:fs';
+import { netnsCookie } from '@axoneme/bpf';
 import {
   addAddress,
   createVeth,
@@ -56,6 +57,37 @@ export function sameNetns(a: string, b: string): boolean {
   } catch {
     return false;
   }
+}
+
+export interface NetnsCookies {
+  /** 0 if the namespace is gone. */
+  of(e: { readonly id: number; readonly netns: string }): bigint;
+  /** Returns what it was, 0 if it was never asked for. */
+  forget(e: { readonly id: number }): bigint;
+}
+
+/** Cookies of namespaces: asked of each once. */
+export function createNetnsCookies(): NetnsCookies {
+  const known = new Map<number, bigint>();
+  const ask = (path: string): bigint => {
+    try {
+      return inNetns(path, netnsCookie);
+    } catch {
+      return 0n;
+    }
+  };
+  return {
+    of(e) {
+      const cookie = known.get(e.id) ?? ask(e.netns);
+      if (cookie !== 0n) known.set(e.id, cookie);
+      return cookie;
+    },
+    forget(e) {
+      const cookie = known.get(e.id) ?? 0n;
+      known.delete(e.id);
+      return cookie;
+    },
+  };
 }
 
 const families = (s: PodLinkSpec): { readonly address: string; readonly router: string; readonly bits: number; readonly all: string }[] =>

@@ -148,6 +148,7 @@ export const LbFlag = {
   outLocal: 1024,
   affinity: 2048,
   external: 4096,
+  skipOwn: 8192,
 } as const;
 
 /** `nat_value.action`. */

@@ -7,6 +7,8 @@ export * from './drop-value.ts';
 export * from './endpoint-if-key.ts';
 export * from './endpoint-if-value.ts';
 export * from './endpoint-key.ts';
+export * from './endpoint-netns-key.ts';
+export * from './endpoint-netns-value.ts';
 export * from './endpoint-value.ts';
 export * from './event.ts';
 export * from './flow-value.ts';

@@ -7,6 +7,7 @@ export const maps = {
   drops: { name: 'drops', type: 'percpuArray', key: 'u32', value: 'drop_value', maxEntries: 512, flags: 0 },
   endpoint: { name: 'endpoint', type: 'hash', key: 'endpoint_key', value: 'endpoint_value', maxEntries: 4096, flags: 129 },
   endpoint_if: { name: 'endpoint_if', type: 'hash', key: 'endpoint_if_key', value: 'endpoint_if_value', maxEntries: 4096, flags: 129 },
+  endpoint_netns: { name: 'endpoint_netns', type: 'hash', key: 'endpoint_netns_key', value: 'endpoint_netns_value', maxEntries: 4096, flags: 129 },
   events: { name: 'events', type: 'ringbuf', key: undefined, value: undefined, maxEntries: 4194304, flags: 0 },
   events_lost: { name: 'events_lost', type: 'percpuArray', key: 'u32', value: 'u64', maxEntries: 1, flags: 0 },
   flow4: { name: 'flow4', type: 'lruHash', key: 'flow4_key', value: 'flow_value', maxEntries: 262144, flags: 0 },
