@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // who: which backend answered, and which client did it see. Every answer is `NAME ADDRESS PORT`: the server's name, the peer it talks to.
-//   who serve NAME t80 u80 h8080 …   TCP, UDP, HTTP/1.1 on these ports, both families. SIGTERM: takes what has connected, listens no
-//                                    more, ends every HTTP connection with its next answer, ends when none is left or after 5 s.
+//   who serve NAME t80 u80 h8080 …   TCP, UDP, HTTP/1.1 on these ports, both families; NAME `-` is the name of the host. SIGTERM: takes
+//                                    what has connected, listens no more, ends every HTTP connection with its next answer, ends when
+//                                    none is left or after 5 s.
 //   who ask                          reads requests from standard input, answers each with one line, ends with its input:
 //       ID COUNT                     then COUNT lines `t|u ADDRESS PORT TIMEOUT_MS SOURCE_PORT` (0: any)
 //       answer: ID and a word a question: NAME/ADDRESS/PORT, or 0 silence, r refused, u unreachable, e error of its own
@@ -81,6 +82,7 @@ struct socket {
 
 static struct socket sockets[FDS_MAX];
 static const char *name;
+static char host[64];
 static int open_count;
 static volatile sig_atomic_t terminated;
 
@@ -224,6 +226,8 @@ static int serve(int argc, char **argv)
 	/* without SA_RESTART: epoll_wait returns */
 	sigaction(SIGTERM, &(struct sigaction){ .sa_handler = on_term }, NULL);
 	name = argv[0];
+	if (!strcmp(name, "-") && gethostname(host, sizeof(host) - 1) == 0)
+		name = host;
 	for (int i = 1; i < argc; i++)
 		for (int f = 0; f < 2; f++)
 			open_listener(f ? AF_INET6 : AF_INET, argv[i][0], atoi(argv[i] + 1));

@@ -1,0 +1,89 @@
+// Asks the cells of the matrix, as many at once as their clients can, and says where an answer is not what the rule expects.
+import { type Cell, cellText, type Expected, expectedOf, type NodePlace } from './rule.ts';
+import type { Stage } from './stage.ts';
+import type { Nothing, WhoAnswer } from './who.ts';
+
+const ANSWER_MS = 5000;
+const SILENCE_MS = 700;
+/** By the number of backends: that many lots miss one of them less often than once in ten million. */
+const lots = [2, 2, 26, 46];
+
+export interface Asked {
+  readonly cell: Cell;
+  readonly expected: Expected;
+  readonly answers: readonly (WhoAnswer | Nothing)[];
+}
+
+/** Addresses that the world has by a route, not by the node that is asked. */
+const isRouted = (c: Cell): boolean => c.asker.kind === 'outside' && (c.kind === 'LoadBalancer' || c.kind === 'ExternalIP');
+
+interface Manner {
+  /** Questions of a cell; otherwise as many as show all of its backends. */
+  readonly lots?: number;
+  readonly patienceMs?: number;
+}
+
+async function askNow(s: Stage, cells: readonly Cell[], how: Manner): Promise<Asked[]> {
+  const byClient = Map.groupBy(cells, (c) => c.asker);
+  const asked = await Promise.all(
+    [...byClient].map(async ([asker, list]): Promise<Asked[]> => {
+      const plan = list.map((cell) => {
+        const expected = expectedOf(s, cell);
+        const size = expected === 'nothing' ? 0 : expected.size;
+        const question = {
+          protocol: cell.protocol,
+          ...s.targetOf(cell),
+          timeoutMs: size === 0 ? SILENCE_MS : (how.patienceMs ?? ANSWER_MS),
+        };
+        return { cell, expected, questions: Array.from({ length: how.lots ?? lots[size] ?? 60 }, () => question) };
+      });
+      // silences together: they cost their patience once
+      plan.sort((a, b) => Number(b.expected === 'nothing') - Number(a.expected === 'nothing'));
+      const answers = [...(await s.clientOf(asker).ask(plan.flatMap((p) => p.questions)))];
+      return plan.map((p) => ({ cell: p.cell, expected: p.expected, answers: answers.splice(0, p.questions.length) }));
+    }),
+  );
+  return asked.flat();
+}
+
+/** Cells that need a route of the world are asked node by node. */
+export async function askCells(s: Stage, cells: readonly Cell[], how: Manner = {}): Promise<Asked[]> {
+  const routed = (n: NodePlace): Cell[] => cells.filter((c) => isRouted(c) && c.via === n);
+  const out: Asked[] = [];
+  let rest = cells.filter((c) => !isRouted(c));
+  for (const n of s.nodes) {
+    await s.routeBy(n);
+    out.push(...(await askNow(s, [...routed(n), ...rest], how)));
+    rest = [];
+  }
+  return out;
+}
+
+const show = (a: WhoAnswer | Nothing): string => (typeof a === 'string' ? a : `${a.backend} saw ${a.source}`);
+const counted = (all: readonly string[]): string => [...Map.groupBy(all, (x) => x)].map(([x, l]) => `${l.length} × ${x}`).join(', ');
+
+/** What is wrong with a cell, or nothing. */
+export function faultOf({ cell, expected, answers }: Asked): string | undefined {
+  if (expected === 'nothing') {
+    if (answers.every((a) => typeof a === 'string')) return undefined;
+    return `${cellText(cell)}: expected nobody to answer, got ${counted(answers.map(show))}`;
+  }
+  const good = answers.every((a) => typeof a !== 'string' && expected.get(a.backend)?.includes(a.source) === true);
+  const seen = new Set(answers.map((a) => (typeof a === 'string' ? '' : a.backend)));
+  if (good && [...expected.keys()].every((b) => seen.has(b))) return undefined;
+  const wanted = [...expected].map(([b, sources]) => `${b} saw ${sources.join(' or ')}`).join(', ');
+  return `${cellText(cell)}: expected ${wanted}; got ${counted(answers.map(show))}`;
+}
+
+const CONVERGE_MS = 20_000;
+const PATIENCE_MS = 500;
+
+/** Resolves when whoever must be answered has been answered once, or after a while: then the cells say what is wrong. */
+export async function converge(s: Stage, cells: readonly Cell[]): Promise<void> {
+  const end = performance.now() + CONVERGE_MS;
+  let open = cells.filter((c) => expectedOf(s, c) !== 'nothing');
+  while (open.length > 0 && performance.now() < end)
+    open = (await askCells(s, open, { lots: 1, patienceMs: PATIENCE_MS }))
+      .filter((a) => a.answers.some((x) => typeof x === 'string'))
+      .map((a) => a.cell);
+}
