@@ -2,12 +2,18 @@
 
 import { WORLD } from '@axoneme/sandbox';
 import { afterAll, describe, expect, test } from '@jest/globals';
+import { until } from '../fixture.ts';
 import { askCells, faultOf } from './judge.ts';
 import type { Asker, Cell, Kind } from './rule.ts';
 import { cellsOf, type Stage } from './stage.ts';
 
 const NAME = 'north-guard';
 const kinds: readonly Kind[] = ['NodePort', 'LoadBalancer'];
+
+interface PolicyJson {
+  readonly metadata: { readonly generation: number };
+  readonly status?: { readonly conditions?: readonly { type: string; status: string; observedGeneration: number }[] };
+}
 
 const onlyFrom = (cidrs: readonly string[]): string =>
   JSON.stringify({
@@ -26,14 +32,12 @@ export function describeGuard(stage: () => Stage): void {
     const enforce = async (cidrs: readonly string[]): Promise<void> => {
       const f = stage().fixture;
       await f.apply(onlyFrom(cidrs));
-      const { metadata } = await f.json<{ metadata: { generation: number } }>('get', 'cnp', NAME);
-      await f.kubectl(
-        'wait',
-        `cnp/${NAME}`,
-        `--for=jsonpath={.status.conditions[?(@.type=="Enforced")].observedGeneration}=${metadata.generation}`,
-        '--timeout=20s',
-      );
-      await f.kubectl('wait', `cnp/${NAME}`, '--for=condition=Enforced', '--timeout=20s');
+      await until('the policy is enforced', 20_000, async () => {
+        const { metadata, status } = await f.json<PolicyJson>('get', 'cnp', NAME);
+        return status?.conditions?.some((c) => c.type === 'Enforced' && c.status === 'True' && c.observedGeneration === metadata.generation)
+          ? true
+          : undefined;
+      });
     };
     const cells = (service: string, who: (a: Asker) => boolean): Cell[] => {
       const s = stage();
