@@ -2,6 +2,7 @@
 /* The node's own devices. Almost everything here is the node's traffic: it has to get out of the way quickly. */
 #include "lib/common.h"
 #include "lib/related.h"
+#include "lib/translate.h"
 
 /* Our own encapsulated packets, both directions. */
 inline_always bool is_tunnel(struct __sk_buff *skb, const struct packet *p)
@@ -149,15 +150,37 @@ static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u
 	return r == AXO_NEED_SLOW ? slow_flow(skb, s, AXO_HOOK_FROM_NETDEV) : r;
 }
 
+static __attribute__((noinline)) int from_netdev_fast(struct __sk_buff *skb)
+{
+	return fast_path(skb, AXO_HOOK_FROM_NETDEV);
+}
+
+static __attribute__((noinline)) int from_netdev_translate(struct __sk_buff *skb)
+{
+	return translate(skb, AXO_HOOK_FROM_NETDEV);
+}
+
 SEC("tc")
 int from_netdev(struct __sk_buff *skb)
 {
-	int r;
+	int r, t;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return TC_ACT_OK;
-	r = fast_path(skb, AXO_HOOK_FROM_NETDEV);
-	return r < 0 ? from_netdev_slow(skb, r == AXO_NO_FLOW) : r;
+	r = from_netdev_fast(skb);
+	if (r >= 0)
+		return r;
+	t = from_netdev_translate(skb);
+	if (t == AXO_NEED_SLOW)
+		t = translate_slow(skb, AXO_HOOK_FROM_NETDEV);
+	if (t == AXO_AGAIN) {
+		r = from_netdev_fast(skb);
+		if (r >= 0)
+			return r;
+	} else if (t != AXO_PASS) {
+		return t;
+	}
+	return from_netdev_slow(skb, r == AXO_NO_FLOW);
 }
 
 /*
@@ -248,8 +271,7 @@ static __attribute__((noinline)) int to_netdev_enforced(struct __sk_buff *skb, c
 	return r < 0 ? to_netdev_slow(skb) : r;
 }
 
-SEC("tc")
-int to_netdev(struct __sk_buff *skb)
+inline_always int to_netdev_untranslated(struct __sk_buff *skb)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 	const struct node_config *cfg = node();
@@ -277,6 +299,19 @@ int to_netdev(struct __sk_buff *skb)
 			return TC_ACT_OK;
 	}
 	return to_netdev_slow(skb);
+}
+
+SEC("tc")
+int to_netdev(struct __sk_buff *skb)
+{
+	bool judged = skb->mark == AXO_MARK;
+	int r = to_netdev_untranslated(skb);
+
+	/* after judgement: policy sees the program that answers */
+	if (r == TC_ACT_OK && unlikely(has_stack_backends()) && !judged &&
+	    (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6)) && stack_answer(skb))
+		return TC_ACT_SHOT;
+	return r;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -2,6 +2,7 @@
 /* Ingress of axo_vxlan: packets of other nodes for pods here, with the sender's identity in the VNI. */
 #include "lib/common.h"
 #include "lib/related.h"
+#include "lib/translate.h"
 
 static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __u32 missed)
 {
@@ -44,12 +45,32 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	return slow_flow(skb, s, AXO_HOOK_FROM_OVERLAY);
 }
 
+static __attribute__((noinline)) int from_overlay_fast(struct __sk_buff *skb)
+{
+	return fast_path(skb, AXO_HOOK_FROM_OVERLAY);
+}
+
+/* Answers to clients outside that this node has passed on. */
+static __attribute__((noinline)) int from_overlay_translate(struct __sk_buff *skb)
+{
+	return translate(skb, AXO_HOOK_FROM_OVERLAY);
+}
+
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
-	int r = fast_path(skb, AXO_HOOK_FROM_OVERLAY);
+	int r = from_overlay_fast(skb), t;
 
-	return r < 0 ? from_overlay_slow(skb, r == AXO_NO_FLOW) : r;
+	if (r >= 0)
+		return r;
+	if (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		t = from_overlay_translate(skb);
+		if (t == AXO_NEED_SLOW)
+			t = translate_slow(skb, AXO_HOOK_FROM_OVERLAY);
+		if (t != AXO_PASS)
+			return t;
+	}
+	return from_overlay_slow(skb, r == AXO_NO_FLOW);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -40,8 +40,6 @@ inline_always void set_macs(struct ethhdr *eth, const struct flow_value *v)
 	to[2] = from[2];
 }
 
-#define REWRITE_NO_PORTS 0x100 /* or-ed to proto: a later fragment */
-
 proven_alone int rewrite_flow(struct __sk_buff *skb, const struct flow_value *v, __u32 family, __u32 l4_off, __u32 proto)
 {
 	struct rewrite w = {
@@ -65,6 +63,30 @@ proven_alone int rewrite_flow(struct __sk_buff *skb, const struct flow_value *v,
 			*(__be32 *)w.addr = *(__be32 *)cfg->node_ip4;
 	}
 	return rewrite(skb, &w);
+}
+
+/* An answer of a service's backend, of a plain packet. AXO_OK, a drop reason, or AXO_NEED_SLOW: there is no such service any more. */
+proven_alone int rewrite_answer(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 proto)
+{
+	struct flow6_key key = { .proto = proto };
+	struct nat_value *row;
+	__u8 tcp_flags = 0;
+
+	if (family == 6) {
+		if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct ipv6hdr, saddr), key.saddr, 32))
+			return AXO_DROP_TRUNCATED;
+	} else if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct iphdr, saddr), key.saddr, 4) ||
+		   bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct iphdr, daddr), key.daddr, 4)) {
+		return AXO_DROP_TRUNCATED;
+	}
+	if (bpf_skb_load_bytes(skb, l4_off, &key.sport, 4))
+		return AXO_DROP_TRUNCATED;
+	if (key.proto == IPPROTO_TCP && bpf_skb_load_bytes(skb, l4_off + 13, &tcp_flags, 1))
+		return AXO_DROP_TRUNCATED;
+	row = nat_find(&key, family);
+	if (!row || !(row->flags & AXO_NAT_REPLY) || !nat_usable(row, 0, ticks(), family, key.proto, tcp_flags))
+		return AXO_NEED_SLOW;
+	return nat_rewrite(skb, row, family, l4_off, proto);
 }
 
 /* Ethernet and hop limit, by direct access. */
@@ -101,7 +123,8 @@ inline_always int send_neigh(struct __sk_buff *skb, const struct flow_value *v, 
 }
 
 /*
- * A TC action. Packets that are going up the stack are not touched. `l4_off` and `proto` are only for rewriting.
+ * A TC action. Packets that are going up the stack are not touched, but for a service's source that is put back. AXO_NEED_SLOW: the
+ * service has gone. `l4_off` and `proto` are only for rewriting.
  */
 inline_always int deliver(struct __sk_buff *skb, const struct flow_value *v, const __u32 hook, const __u8 family,
 			  __u32 l4_off, __u32 proto)
@@ -113,6 +136,12 @@ inline_always int deliver(struct __sk_buff *skb, const struct flow_value *v, con
 		return TC_ACT_OK;
 	if (hook == AXO_HOOK_TO_NETDEV) /* two conditions: of one, clang makes a frame three times as large */
 		return TC_ACT_OK;
+	if (unlikely(v->flags & AXO_FLOW_NAT)) {
+		int r = rewrite_answer(skb, family, l4_off, proto);
+
+		if (r)
+			return r == AXO_NEED_SLOW ? r : TC_ACT_SHOT;
+	}
 	if (unlikely(action == AXO_ACT_STACK)) {
 		if (hook == AXO_HOOK_FROM_OVERLAY && skb->pkt_type)
 			bpf_skb_change_type(skb, 0);

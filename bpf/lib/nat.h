@@ -6,9 +6,11 @@
 #include "common.h"
 #include "flow.h"
 #include "ipcache.h"
+#include "north.h"
 #include "parse.h"
 
 #define SNAT_TRIES 16
+#define REWRITE_NO_PORTS 0x100 /* or-ed to proto: a later fragment */
 
 struct rewrite {
 	__u8 addr[16];
@@ -86,6 +88,69 @@ inline_always int rewrite(struct __sk_buff *skb, const struct rewrite *w)
 			return AXO_DROP_CSUM_L4;
 	}
 	return bpf_skb_store_bytes(skb, port_at, &w->port, 2, 0) ? AXO_DROP_WRITE_ERROR : AXO_OK;
+}
+
+/* Both ends of a packet as a row of `nat4`/`nat6` says. `proto` may have REWRITE_NO_PORTS. AXO_OK or a drop reason. */
+proven_alone int nat_rewrite(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto)
+{
+	struct {
+		__be32 addr[8];
+		__be32 ports;
+	} was, now;
+	__u32 at = ETH_HEADER + (family == 6 ? 8 : 12);
+	__u32 sum_at = l4_off + checksum_offset(proto & 0xff);
+	__u64 zero_udp = (proto & 0xff) == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	__be16 sum = 1;
+	__s64 diff;
+
+	if (!v)
+		return AXO_DROP_NO_CONFIG;
+	if (family == 6) {
+		if (bpf_skb_load_bytes(skb, at, was.addr, 32))
+			return AXO_DROP_TRUNCATED;
+		__builtin_memcpy(now.addr, was.addr, 32);
+		if (v->flags & AXO_NAT_SRC)
+			copy16(now.addr, v->saddr);
+		if (v->flags & AXO_NAT_DST)
+			copy16(now.addr + 4, v->daddr);
+		diff = bpf_csum_diff(was.addr, 32, now.addr, 32, 0);
+		if (bpf_skb_store_bytes(skb, at, now.addr, 32, 0))
+			return AXO_DROP_WRITE_ERROR;
+	} else {
+		if (bpf_skb_load_bytes(skb, at, was.addr, 8))
+			return AXO_DROP_TRUNCATED;
+		now.addr[0] = v->flags & AXO_NAT_SRC ? *(__be32 *)v->saddr : was.addr[0];
+		now.addr[1] = v->flags & AXO_NAT_DST ? *(__be32 *)v->daddr : was.addr[1];
+		diff = bpf_csum_diff(was.addr, 8, now.addr, 8, 0);
+		if (bpf_l3_csum_replace(skb, ETH_HEADER + offsetof(struct iphdr, check), 0, diff, 0))
+			return AXO_DROP_CSUM_L3;
+		if (bpf_skb_store_bytes(skb, at, now.addr, 8, 0))
+			return AXO_DROP_WRITE_ERROR;
+	}
+	if (proto & REWRITE_NO_PORTS)
+		return AXO_OK;
+	if (bpf_skb_load_bytes(skb, l4_off, &was.ports, 4))
+		return AXO_DROP_TRUNCATED;
+	now.ports = was.ports;
+	if (v->flags & AXO_NAT_SRC)
+		((__be16 *)&now.ports)[0] = v->sport;
+	if (v->flags & AXO_NAT_DST)
+		((__be16 *)&now.ports)[1] = v->dport;
+	if ((proto & 0xff) == IPPROTO_SCTP) /* its sum is over the ports and not over the addresses */
+		return now.ports == was.ports ? AXO_OK : AXO_DROP_NAT_UNSUPPORTED;
+	if (zero_udp && family != 6 && bpf_skb_load_bytes(skb, sum_at, &sum, 2))
+		return AXO_DROP_TRUNCATED;
+	if (sum) {
+		if (bpf_l4_csum_replace(skb, sum_at, 0, diff, BPF_F_PSEUDO_HDR | zero_udp))
+			return AXO_DROP_CSUM_L4;
+		if (family == 6)
+			bpf_csum_update(skb, diff); /* as in rewrite() */
+	}
+	if (now.ports == was.ports)
+		return AXO_OK;
+	if (sum && bpf_l4_csum_replace(skb, sum_at, 0, bpf_csum_diff(&was.ports, 4, &now.ports, 4, 0), zero_udp))
+		return AXO_DROP_CSUM_L4;
+	return bpf_skb_store_bytes(skb, l4_off, &now.ports, 4, 0) ? AXO_DROP_WRITE_ERROR : AXO_OK;
 }
 
 /*

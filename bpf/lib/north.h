@@ -42,7 +42,7 @@ struct north {
 	/* asked: the rest begins as zero */
 	struct flow6_key key; /* the packet's; IPv4 in the first four bytes of each address */
 	__u32 now;
-	__u32 identity;       /* of the client: what a tunnel carries */
+	__u32 identity;       /* of a client inside: what a tunnel carries; others are `world` */
 	__u8 family;
 	__u8 tcp_flags;
 	__u8 client;          /* NORTH_OUTSIDE, NORTH_INSIDE, NORTH_HERE */
@@ -63,6 +63,7 @@ struct north {
 	__u32 count;
 	__u32 revision;
 	__u32 port_range;
+	__u32 port_lots;
 	__u32 port_start;
 	__u32 port_step;
 	__u16 port_first;
@@ -117,11 +118,18 @@ inline_always bool nat_expired(const struct nat_value *v, __u32 now)
 	return (__s32)(v->expires - now) < 0;
 }
 
-_Static_assert(AXO_NAT_SYN == AXO_FLOW_SYN >> 1 && AXO_NAT_CLOSING == AXO_FLOW_CLOSING >> 1, "states are shifted flow states");
+#define LIFE_HALF_CLOSED TICKS(60)
 
-inline_always __u32 nat_life(__u8 proto, __u8 flags)
+/* `both`: FIN or RST seen in both directions. */
+inline_always __u32 nat_life(__u8 proto, __u8 flags, bool both)
 {
-	return flow_life(proto, (flags & (AXO_NAT_SYN | AXO_NAT_CLOSING)) << 1);
+	if (proto != IPPROTO_TCP)
+		return flow_life(proto, 0);
+	if (flags & AXO_NAT_SYN)
+		return LIFE_SYN;
+	if (both)
+		return LIFE_CLOSING;
+	return flags & AXO_NAT_CLOSING ? LIFE_HALF_CLOSED : LIFE_TCP;
 }
 
 /* The tuple of the answer to what `v` makes of a packet. */
@@ -144,51 +152,109 @@ proven_alone int nat_prolong(struct nat_value *v, __u32 family, __u32 proto, __u
 {
 	struct flow6_key key;
 	struct nat_value *other;
-	__u8 flags;
+	__u8 flags, there;
 
 	if (!v)
 		return 0;
 	flags = v->flags;
 	if (tcp_flags & (TCP_FIN | TCP_RST))
-		flags = (flags | AXO_NAT_CLOSING) & ~AXO_NAT_SYN;
-	else if (!(tcp_flags & TCP_SYN))
+		flags |= AXO_NAT_CLOSING;
+	if (!(tcp_flags & TCP_SYN) || tcp_flags & TCP_RST)
 		flags &= ~AXO_NAT_SYN;
 	v->flags = flags;
-	v->expires = ticks() + nat_life(proto, flags);
-	if (flags & AXO_NAT_DSR)
-		return 0;
 	nat_other(&key, v, proto);
-	other = nat_find(&key, family);
-	if (!other || !((other->flags ^ flags) & AXO_NAT_REPLY))
+	other = flags & AXO_NAT_DSR ? NULL : nat_find(&key, family);
+	if (!other || !((other->flags ^ flags) & AXO_NAT_REPLY)) {
+		v->expires = ticks() + nat_life(proto, flags, tcp_flags & TCP_RST);
 		return 0;
-	/* SYN is taken away, CLOSING is added; the opener's SYN waits for the opener */
-	flags = (flags & AXO_NAT_CLOSING) | (other->flags & (v->flags | ~AXO_NAT_SYN));
-	other->flags = flags & AXO_NAT_CLOSING ? flags & ~AXO_NAT_SYN : flags;
-	other->expires = v->expires;
+	}
+	there = other->flags;
+	if (tcp_flags & TCP_RST)
+		there |= AXO_NAT_CLOSING;
+	if (!(flags & AXO_NAT_SYN))
+		there &= ~AXO_NAT_SYN;
+	other->flags = there;
+	v->expires = other->expires = ticks() + nat_life(proto, flags | (there & AXO_NAT_CLOSING), flags & there & AXO_NAT_CLOSING);
 	return 0;
 }
 
-/*
- * The row speaks for this packet as it is. A row back always does: it is the way of a flow that exists. Its state has
- * moved on if so.
- */
+/* The row speaks for this packet as it is. Its state has moved on if so. */
 inline_always bool nat_usable(struct nat_value *v, __u32 revision, __u32 now, __u8 family, __u8 proto, __u8 tcp_flags)
 {
 	__u32 life;
 
+	if (unlikely(nat_expired(v, now)))
+		return false;
+	/* a row back is the way of a flow that exists, whatever became of its service */
 	if (!(v->flags & AXO_NAT_REPLY)) {
-		if (unlikely(v->revision != revision) || unlikely(nat_expired(v, now)))
+		if (unlikely(v->revision != revision))
 			return false;
 		/* a SYN over anything but SYNs is a new connection */
 		if (unlikely((tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN && !(v->flags & AXO_NAT_SYN)))
 			return false;
 	}
-	life = nat_life(proto, v->flags);
+	life = nat_life(proto, v->flags, false);
 	if (unlikely((__s32)(v->expires - now) < (__s32)(life - life / 8)) ||
-	    (proto == IPPROTO_TCP && unlikely((tcp_flags & (TCP_FIN | TCP_RST) && !(v->flags & AXO_NAT_CLOSING)) ||
-					      (v->flags & AXO_NAT_SYN && !(tcp_flags & TCP_SYN)))))
+	    (proto == IPPROTO_TCP && unlikely(tcp_flags & (TCP_FIN | TCP_RST) || (v->flags & AXO_NAT_SYN && !(tcp_flags & TCP_SYN)))))
 		nat_prolong(v, family, proto, tcp_flags);
 	return true;
+}
+
+/*
+ * Addresses and ports no frontend has: what the node's own packets pay for services. One row per slot, whole tuples, good
+ * for one revision.
+ */
+#define NORTH_NOTHING_SLOTS 1024
+
+struct north_nothing {
+	__u8 addr[16];
+	__be16 port;
+	__u8 proto;
+	__u8 family;
+	__u32 revision;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct north_nothing);
+	__uint(max_entries, NORTH_NOTHING_SLOTS);
+} north_nothing SEC(".maps");
+
+call_only bool north_has_rows(const struct flow6_key *key, __u8 family)
+{
+	struct lb_frontend_key k = { .port = key->dport, .proto = key->proto, .family = family };
+
+	if (bpf_map_lookup_elem(&lb_frontend, &k))
+		return true;
+	copy16(k.addr, key->daddr);
+	if (bpf_map_lookup_elem(&lb_frontend, &k))
+		return true;
+	k.port = 0;
+	k.proto = 0;
+	return bpf_map_lookup_elem(&lb_frontend, &k);
+}
+
+/* A frontend may have this destination. */
+inline_always bool north_maybe(const struct flow6_key *key, __u8 family, __u32 revision)
+{
+	const __u32 *w = (const __u32 *)key->daddr;
+	__u32 slot = (w[0] ^ w[1] ^ w[2] ^ w[3] ^ (__u32)key->dport << 8 ^ key->proto) * 0x9e3779b1 >> 22;
+	struct north_nothing *known = bpf_map_lookup_elem(&north_nothing, &slot);
+
+	if (!known)
+		return true;
+	if (known->revision == revision && known->port == key->dport && known->proto == key->proto && known->family == family &&
+	    same16(known->addr, key->daddr))
+		return false;
+	if (north_has_rows(key, family))
+		return true;
+	copy16(known->addr, key->daddr);
+	known->port = key->dport;
+	known->proto = key->proto;
+	known->family = family;
+	known->revision = revision;
+	return false;
 }
 
 /* ---- frontends -------------------------------------------------------------------------------------------- */
@@ -391,6 +457,11 @@ proven_alone int north_choose(struct north *n)
 	return 1;
 }
 
+inline_always bool entry_dead(const struct flow_value *e, __u32 now)
+{
+	return !e || flow_expired(e, now);
+}
+
 /* ---- ports ------------------------------------------------------------------------------------------------ */
 
 /* A port that answers for itself: no source port. */
@@ -403,6 +474,20 @@ call_only bool north_port_taken(struct north *n, __u16 port)
 		return true;
 	copy16(k.addr, n->back_key.daddr);
 	return bpf_map_lookup_elem(&lb_frontend, &k);
+}
+
+/* Programs of the node and masquerade have their flows in the flow cache, in either direction. */
+call_only bool north_flow_has(struct north *n)
+{
+	struct flow6_key k = n->back_key;
+
+	if (!entry_dead(flow_find(&k, n->family), n->now))
+		return true;
+	copy16(k.saddr, n->back_key.daddr);
+	copy16(k.daddr, n->back_key.saddr);
+	k.sport = n->back_key.dport;
+	k.dport = n->back_key.sport;
+	return !entry_dead(flow_find(&k, n->family), n->now);
 }
 
 /* Insert the row back at n->back_key: whoever inserts first owns the port. */
@@ -418,6 +503,8 @@ call_only bool north_insert(struct north *n)
 			return false;
 		nat_delete(&n->back_key, n->family);
 	}
+	if (n->back.action != AXO_VIA_LOCAL && north_flow_has(n))
+		return false;
 	return !nat_write(&n->back_key, n->family, &n->back, BPF_NOEXIST);
 }
 
@@ -428,12 +515,12 @@ struct port_search {
 static long north_try_port(__u32 i, void *at)
 {
 	struct north *n = ((struct port_search *)at)->n;
-	__u32 offset = i < NORTH_PORT_LOTS ? bpf_get_prandom_u32() : n->port_start + i * n->port_step;
+	__u32 lots = n->port_lots, range = n->port_range;
 	__u16 port;
 
-	if (!n->port_range)
+	if (!lots || !range)
 		return 1;
-	port = n->port_first + offset % n->port_range;
+	port = n->port_first + (i < NORTH_PORT_LOTS ? bpf_get_prandom_u32() % lots : (n->port_start + i * n->port_step) % range);
 	if (north_port_taken(n, port))
 		return 0;
 	n->back_key.dport = bpf_htons(port);
@@ -442,12 +529,11 @@ static long north_try_port(__u32 i, void *at)
 }
 
 /* A free port of n->back_key.daddr towards the backend, `wish` if it can be had (0 = none). 0 or a drop reason. */
-proven_alone int north_reserve(struct north *n, __u32 first, __u32 last, __u32 wish)
+inline_always int north_reserve(struct north *n, __u32 first, __u32 last, __u32 wish)
 {
 	struct port_search s = { .n = n };
+	const struct node_config *cfg;
 
-	if (!n)
-		return AXO_DROP_NO_CONFIG;
 	if (wish) {
 		n->back_key.dport = wish;
 		if (north_insert(n))
@@ -460,7 +546,11 @@ proven_alone int north_reserve(struct north *n, __u32 first, __u32 last, __u32 w
 		return AXO_DROP_NAT_NO_MAPPING;
 	n->found = 0;
 	n->port_first = first;
-	n->port_range = last - first + 1;
+	n->port_range = n->port_lots = last - first + 1;
+	/* by lot first where programs of the node have no ports for their connections */
+	cfg = node();
+	if (cfg && first < cfg->node_port_min && cfg->node_port_min <= last)
+		n->port_lots = cfg->node_port_min - first;
 	n->port_start = bpf_get_prandom_u32();
 	n->port_step = bpf_get_prandom_u32() | 1;
 	bpf_loop(NORTH_PORT_TRIES, north_try_port, &s, 0);
@@ -488,12 +578,14 @@ inline_always void north_way(struct north *n, const struct node_config *cfg)
 		return;
 	if (n->client == NORTH_HERE || n->backend.kind != SIDE_REMOTE) {
 		row->action = AXO_VIA_LOCAL;
+		if (n->backend.kind == SIDE_HOST)
+			row->flags |= AXO_NAT_STACK;
 		return;
 	}
 	if (n->backend.tunnel_family && cfg->flags & AXO_NODE_TUNNEL && !(cfg->flags & AXO_NODE_BALANCER) &&
 	    !north_is_node(n->backend.identity)) {
 		row->action = AXO_VIA_TUNNEL;
-		row->ifindex_out = n->identity >= IDENTITY_CIDR ? IDENTITY_WORLD : n->identity;
+		row->ifindex_out = n->client == NORTH_OUTSIDE ? IDENTITY_WORLD : n->identity;
 		if (n->backend.tunnel_family == 6)
 			row->flags |= AXO_NAT_V6_HOP;
 		copy16(row->hop, n->backend.tunnel);
@@ -542,13 +634,16 @@ proven_alone int north_create(struct north *n)
 	__builtin_memset(&n->backend, 0, sizeof(n->backend));
 	resolve((void *)n->chosen.addr, n->family, &n->backend);
 
+	/* to another node it would come from one of the cluster's, who may say who its pods are */
+	if (n->key.proto == IPPROTO_UDP && cfg->vxlan_port && n->chosen.port == cfg->vxlan_port && n->backend.kind != SIDE_POD)
+		return AXO_DROP_ENCAP_PROHIBITED;
 	row->revision = back->revision = n->revision;
 	row->service_id = back->service_id = n->front.service_id;
 	row->backend_id = back->backend_id = n->chosen.backend_id;
 	row->set = back->set = n->chosen.set;
 	row->flags = AXO_NAT_DST | state;
 	back->flags = AXO_NAT_REPLY | AXO_NAT_SRC | state;
-	row->expires = back->expires = n->now + nat_life(n->key.proto, row->flags);
+	row->expires = back->expires = n->now + nat_life(n->key.proto, row->flags, false);
 	copy16(row->daddr, n->chosen.addr);
 	row->dport = n->chosen.port;
 	copy16(row->saddr, n->key.saddr);

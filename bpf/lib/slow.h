@@ -274,12 +274,13 @@ call_only int next_hop(struct __sk_buff *skb, struct slow *s, struct flow_value 
 call_only bool find_opener(struct slow *s, const struct flow_value *e, struct flow6_key *back)
 {
 	struct flow_value *opener;
-	bool current = false;
+	bool current = false, outside = false;
 
 	reverse_key(back, &s->p.key);
 	if (e && e->flags & AXO_FLOW_REPLY) {
 		s->reply = 1;
 		current = e->generation == s->generation;
+		outside = e->flags & AXO_FLOW_OUTSIDE;
 		if (e->flags & AXO_FLOW_DNAT) {
 			copy16(back->saddr, e->addr);
 			back->sport = e->port;
@@ -290,9 +291,16 @@ call_only bool find_opener(struct slow *s, const struct flow_value *e, struct fl
 		return false; /* it opened the flow itself */
 	}
 	opener = flow_find(back, s->p.family);
+	if (opener && opener->flags & AXO_FLOW_OUTSIDE)
+		outside = true;
 	if (entry_lives(opener, s->now) && !(opener->flags & AXO_FLOW_REPLY)) {
 		s->reply = 1;
 		current |= opener->generation == s->generation;
+	}
+	if (s->reply && outside) {
+		/* the address is the node's that passed the flow on, the flow is not */
+		s->dst.identity = s->story.dst_identity = IDENTITY_WORLD;
+		s->v.flags |= AXO_FLOW_OUTSIDE;
 	}
 	return current;
 }
@@ -376,6 +384,8 @@ inline_always int decide(struct __sk_buff *skb, struct slow *s, const struct flo
 		s->v.flags |= AXO_FLOW_REPLY;
 		s->story.flags |= AXO_EVENT_F_REPLY;
 	}
+	if (!s->reply && hook == AXO_HOOK_FROM_OVERLAY && s->src.identity == IDENTITY_WORLD)
+		s->v.flags |= AXO_FLOW_OUTSIDE;
 	/* an entry of this generation: the packet is here for its shape (fragment, options, hop limit) */
 	if (current || (e && e->generation == s->generation))
 		return 0;
@@ -383,6 +393,18 @@ inline_always int decide(struct __sk_buff *skb, struct slow *s, const struct flo
 	if (!r && hook == AXO_HOOK_FROM_OVERLAY && unlikely(in_transition(s)))
 		s->v.generation--;
 	return r;
+}
+
+/* An answer of a service's backend: its entry says so, and the packet becomes one of the service. 0 or a drop reason. */
+call_only int answer_of_service(struct __sk_buff *skb, struct slow *s)
+{
+	struct nat_value *row = nat_find(&s->p.key, s->p.family);
+
+	if (!row || !(row->flags & AXO_NAT_REPLY) || !nat_usable(row, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags))
+		return 0;
+	s->v.flags |= AXO_FLOW_NAT;
+	return nat_rewrite(skb, row, s->p.family, s->p.l4_off,
+			   s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0));
 }
 
 /* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
@@ -406,6 +428,11 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	v->expires = s->now + flow_life(s->p.key.proto, v->flags);
 	v->packets++;
 	v->bytes += s->p.length;
+	if (s->reply && hook != AXO_HOOK_TO_POD && hook != AXO_HOOK_TO_NETDEV && !s->p.key.kind) {
+		r = answer_of_service(skb, s);
+		if (r)
+			return refuse(s, r, hook == AXO_HOOK_FROM_POD);
+	}
 	flow_write(&s->p.key, s->p.family, v, BPF_ANY);
 	if ((!s->rejudged && !s->reply) || s->story.flags & AXO_EVENT_F_SHADOW) {
 		s->story.type = AXO_EVENT_VERDICT;
@@ -414,6 +441,7 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 			s->story.nat_port = v->port;
 		emit(&s->p, &s->story);
 	}
+	v->flags &= ~AXO_FLOW_NAT; /* done */
 	proto = s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0);
 	if (s->p.family == 6)
 		return deliver(skb, v, hook, 6, s->p.l4_off, proto);

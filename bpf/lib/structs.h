@@ -261,9 +261,10 @@ struct lb_sock_value {
 #define AXO_NAT_DST 2     /* the destination becomes daddr, dport */
 #define AXO_NAT_SRC 4     /* the source becomes saddr, sport */
 #define AXO_NAT_SYN 8     /* TCP, nothing but SYNs so far */
-#define AXO_NAT_CLOSING 16
+#define AXO_NAT_CLOSING 16 /* FIN or RST seen in this direction */
 #define AXO_NAT_DSR 32    /* the backend's node answers the client by itself */
 #define AXO_NAT_V6_HOP 64 /* hop is an IPv6 address */
+#define AXO_NAT_STACK 128 /* with AXO_VIA_LOCAL: the backend is the node itself */
 
 /* What becomes of a packet whose flow goes through a service, by its addresses and ports as it arrives (`nat4`, `nat6`, keyed as the flow cache). */
 struct nat_value {
@@ -379,6 +380,8 @@ struct flow6_key {
 #define AXO_FLOW_V6_UNDERLAY 8
 #define AXO_FLOW_SYN 16       /* TCP, nothing but SYNs so far */
 #define AXO_FLOW_CLOSING 32   /* FIN or RST seen */
+#define AXO_FLOW_NAT 64       /* an answer of a service's backend: a row of `nat4`/`nat6` says what it becomes */
+#define AXO_FLOW_OUTSIDE 128  /* opened by somebody outside, with the address of the node that passed it on */
 
 /*
  * Exactly one cache line, and with a 16-byte key the kernel's element header + key are exactly another. Identities

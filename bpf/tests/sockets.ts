@@ -58,6 +58,54 @@ const does = {
     }
     return { port: tcp.address().port };
   },
+  // says who asks, on a port of both families; TCP keeps the connection and answers every line
+  witness: async ({ name, port, addresses }) => {
+    const plain = (a) => a.replace(/^::ffff:/, '');
+    const tcp = net.createServer((s) => {
+      s.on('error', () => {});
+      s.on('data', () => s.write(name + ' ' + plain(s.remoteAddress)));
+    });
+    await new Promise((ok, no) => tcp.on('error', no).listen({ host: '::', port }, ok));
+    for (const address of addresses) {
+      const u = dgram.createSocket(typeOf(address));
+      u.on('message', (m, from) => u.send(m.length > 100 ? m : name + ' ' + plain(from.address), from.port, from.address));
+      await new Promise((ok, no) => u.on('error', no).bind({ port, address }, ok));
+    }
+    return { port };
+  },
+  // a connection that stays: 'dial' makes it, 'say' sends a line on it and waits for the answer
+  dial: ({ id, host, port, from }) => new Promise((done) => {
+    const s = net.connect({ host, port, localPort: from || undefined });
+    kept.set(id, s);
+    s.on('connect', () => done({ text: 'connected' }));
+    s.on('data', (d) => s.then?.({ text: String(d) }));
+    s.on('error', (e) => { s.gone = e.code; done({ error: e.code }); s.then?.({ error: e.code }); });
+  }),
+  say: ({ id }) => new Promise((done) => {
+    const s = kept.get(id);
+    if (s.gone) return done({ error: s.gone });
+    s.then = done;
+    s.write('x');
+  }),
+  hang: async ({ id }) => { kept.get(id)?.destroy(); return {}; },
+  // one datagram from a port of one's own, whole or in fragments: the length of what comes back
+  datagram: ({ host, port, from, size }) => new Promise((done) => {
+    const s = dgram.createSocket(typeOf(host));
+    const timer = setTimeout(() => { s.close(); done({ error: 'silence' }); }, 1000);
+    const finish = (r) => { clearTimeout(timer); s.close(); done(r); };
+    s.on('error', (e) => finish({ error: e.code }));
+    s.on('message', (m, who) => finish({ text: size ? String(m.length) : String(m), from: who.address + ' ' + who.port }));
+    s.bind(from || 0, () => s.send(size ? Buffer.alloc(size, 'y') : 'x', port, host));
+  }),
+  // a connection, one line, its answer; 'silence' when nothing comes
+  question: ({ host, port, from }) => new Promise((done) => {
+    const s = net.connect({ host, port, localPort: from || undefined });
+    const timer = setTimeout(() => finish({ error: 'silence' }), 700);
+    const finish = (r) => { clearTimeout(timer); s.destroy(); done(r); };
+    s.on('connect', () => { s.peer = s.remoteAddress + ' ' + s.remotePort; s.write('x'); });
+    s.on('data', (d) => finish({ text: String(d), from: s.peer }));
+    s.on('error', (e) => finish({ error: e.code }));
+  }),
   // a connected UDP socket that stays: 'open' makes it, 'ask' sends one question on it
   open: ({ id, host, port }) => new Promise((done) => {
     const s = dgram.createSocket(typeOf(host));
@@ -91,6 +139,13 @@ export interface Man {
   serve(name: string, port?: number, addresses?: readonly string[]): Promise<number>;
   open(id: string, host: string, port: number): Promise<Answer>;
   ask(id: string): Promise<Answer>;
+  /** Serves both protocols and both families on a port and says who asked; UDP on these addresses. */
+  witness(name: string, port: number, addresses: readonly string[]): Promise<Answer>;
+  dial(id: string, host: string, port: number, from?: number): Promise<Answer>;
+  say(id: string): Promise<Answer>;
+  hang(id: string): Promise<Answer>;
+  datagram(host: string, port: number, options?: { readonly from?: number; readonly size?: number }): Promise<Answer>;
+  question(host: string, port: number, from?: number): Promise<Answer>;
   stop(): Promise<void>;
 }
 
@@ -122,6 +177,12 @@ export async function createMan(cgroup: string, netns?: string): Promise<Man> {
     },
     open: (id, host, port) => tell({ kind: 'open', id, host, port }),
     ask: (id) => tell({ kind: 'ask', id }),
+    witness: (name, port, addresses) => tell({ kind: 'witness', name, port, addresses }),
+    dial: (id, host, port, from) => tell({ kind: 'dial', id, host, port, from }),
+    say: (id) => tell({ kind: 'say', id }),
+    hang: (id) => tell({ kind: 'hang', id }),
+    datagram: (host, port, options = {}) => tell({ kind: 'datagram', host, port, ...options }),
+    question: (host, port, from) => tell({ kind: 'question', host, port, from }),
     async stop() {
       child.stdin!.end();
       if (child.exitCode === null) await once(child, 'exit');

@@ -108,9 +108,12 @@ export interface World {
   readonly close: () => void;
 }
 
-/** n1 with pods a (1001) and b (1002), n2 with pod c (1003), `out` behind n1. `tunnel`: family of the underlay. */
-export function createWorld(tunnel: 4 | 6): World {
-  const flags = dp.NodeFlag.tunnel | dp.NodeFlag.masquerade4 | dp.NodeFlag.masquerade6;
+/**
+ * n1 with pods a (1001) and b (1002), n2 with pod c (1003), `out` behind n1. `tunnel`: family of the underlay; 0: none, the nodes route
+ * each other's blocks.
+ */
+export function createWorld(tunnel: 4 | 6 | 0): World {
+  const flags = (tunnel === 0 ? 0 : dp.NodeFlag.tunnel) | dp.NodeFlag.masquerade4 | dp.NodeFlag.masquerade6;
   const n1 = addNode(1, flags);
   const n2 = addNode(2, flags);
   sh(`ip netns add ${ns('out')}`);
@@ -128,16 +131,28 @@ export function createWorld(tunnel: 4 | 6): World {
     attach(node.name, node.lab, dev, 'to_netdev', 'egress');
   }
   for (const x of ['192.168.8.1', 'fd98::1']) n1.lab.host(x);
+  if (tunnel === 0) {
+    for (const [own, other] of [
+      [1, 2],
+      [2, 1],
+    ]) {
+      ip(`n${own}`, `route add 10.0.${other}.0/24 via 192.168.9.${other}`);
+      ip(`n${own}`, `-6 route add fd00:${other}::/64 via fd99::${other}`);
+    }
+  }
   addPod(n1, 'a', 1, 1001);
   addPod(n1, 'b', 2, 1002);
   addPod(n2, 'c', 3, 1003);
+  const endOf = (i: number): string | undefined => (tunnel === 0 ? undefined : tunnel === 4 ? `192.168.9.${i}` : `fd99::${i}`);
   for (const { lab } of [n1, n2]) {
     for (const i of [1, 2]) {
-      const end = tunnel === 4 ? `192.168.9.${i}` : `fd99::${i}`;
+      const end = endOf(i);
       lab.ipcache(`10.0.${i}.0/24`, 99, end);
       lab.ipcache(`fd00:${i}::/64`, 99, end);
       lab.ipcache(`192.168.9.${i}/32`, 6, end);
       lab.ipcache(`fd99::${i}/128`, 6, end);
+      lab.ipcache(`10.0.${i}.254/32`, 6, end);
+      lab.ipcache(`fd00:${i}::fe/128`, 6, end);
     }
     const pods: readonly (readonly [string, number, number])[] = [
       ['1', 1, 1001],
@@ -145,7 +160,7 @@ export function createWorld(tunnel: 4 | 6): World {
       ['3', 2, 1003],
     ];
     for (const [n, i, id] of pods) {
-      const end = tunnel === 4 ? `192.168.9.${i}` : `fd99::${i}`;
+      const end = endOf(i);
       lab.ipcache(`10.0.${i}.${n}/32`, id, end);
       lab.ipcache(`fd00:${i}::${n}/128`, id, end);
       lab.policy(id, 0);

@@ -84,6 +84,8 @@ export const FlowFlag = {
   v6Underlay: 8,
   syn: 16,
   closing: 32,
+  nat: 64,
+  outside: 128,
 } as const;
 
 /** `counter_key.dir_verdict` without its top bit; `egress` is that bit. */
@@ -168,6 +170,7 @@ export const NatFlag = {
   closing: 16,
   dsr: 32,
   v6Hop: 64,
+  stack: 128,
 } as const;
 
 /** `lb_affinity_key.scope`. */

@@ -1,0 +1,382 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Clients of services in tc: the layer before flows. A packet of a service is rewritten and goes on as what it has become, or
+ * leaves for another node, or ends here. What it costs everybody else is north_maybe(). Called by netdev.c, overlay.c, pod.c.
+ */
+#ifndef AXO_TRANSLATE_H
+#define AXO_TRANSLATE_H
+
+#include "north.h"
+#include "slow.h"
+
+#define AXO_AGAIN -5 /* the packet is another one now: begin again */
+
+/* Working memory, as `slow_memory`. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct north);
+	__uint(max_entries, 1);
+} north_memory SEC(".maps");
+
+/* Not zero: programs of this node are backends, to_netdev has to look for their answers. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(max_entries, 1);
+} stack_backends SEC(".maps");
+
+inline_always bool has_stack_backends(void)
+{
+	__u32 zero = 0;
+	__u32 *on = bpf_map_lookup_elem(&stack_backends, &zero);
+
+	return on && *on;
+}
+
+inline_always void note_stack_backend(void)
+{
+	__u32 zero = 0;
+	__u32 *on = bpf_map_lookup_elem(&stack_backends, &zero);
+
+	if (on && !*on)
+		*on = 1;
+}
+
+/* A row may exist, or have to be made. */
+inline_always bool concerns_services(const struct flow6_key *key, __u8 family, __u32 revision, const __u32 hook)
+{
+	const struct node_config *cfg = node();
+	bool node_ip, router_ip;
+	__u16 port;
+
+	if (hook == AXO_HOOK_FROM_OVERLAY)
+		return true; /* what goes to pods has a flow entry; the rest is little */
+	if (hook == AXO_HOOK_FROM_NETDEV && cfg) {
+		/* answers to what was passed on with an address of this node */
+		node_ip = family == 6 ? same16(key->daddr, cfg->node_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->node_ip4;
+		router_ip = family == 6 ? same16(key->daddr, cfg->router_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->router_ip4;
+		port = bpf_ntohs(key->dport);
+		if (router_ip || (node_ip && port >= cfg->snat_min && port <= cfg->snat_max))
+			return true;
+	}
+	return north_maybe(key, family, revision);
+}
+
+/* Where the packet that `v` makes goes, from the node's routing table into the row. 0 or a drop reason. */
+proven_alone int translate_route(struct __sk_buff *skb, struct nat_value *v, __u32 family, __u32 proto)
+{
+	const struct node_config *cfg = node();
+	struct bpf_fib_lookup fib;
+	long r;
+
+	if (!v || !cfg)
+		return AXO_DROP_NO_CONFIG;
+	__builtin_memset(&fib, 0, sizeof(fib));
+	fib.ifindex = skb->ifindex;
+	fib.l4_protocol = proto;
+	if (family == 6) {
+		fib.family = AF_INET6_;
+		copy16(fib.ipv6_src, v->saddr);
+		copy16(fib.ipv6_dst, v->daddr);
+	} else {
+		fib.family = AF_INET_;
+		fib.ipv4_src = *(__be32 *)v->saddr;
+		fib.ipv4_dst = *(__be32 *)v->daddr;
+	}
+	r = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
+	if (r != BPF_FIB_LKUP_RET_SUCCESS && r != BPF_FIB_LKUP_RET_NO_NEIGH && r != BPF_FIB_LKUP_RET_FRAG_NEEDED)
+		return AXO_DROP_NO_FIB;
+	if (fib.ifindex == cfg->ifindex_host || fib.ifindex == cfg->ifindex_net)
+		return AXO_DROP_UNROUTABLE;
+	__builtin_memset(v->hop, 0, 16);
+	v->ifindex_out = fib.ifindex;
+	if (fib.family == AF_INET6_) {
+		v->flags |= AXO_NAT_V6_HOP;
+		copy16(v->hop, fib.ipv6_dst);
+	} else {
+		v->flags &= ~AXO_NAT_V6_HOP;
+		*(__be32 *)v->hop = fib.ipv4_dst;
+	}
+	return 0;
+}
+
+inline_always int translate_hop(struct __sk_buff *skb, __u32 family)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (data + ETH_HEADER + (family == 6 ? IP6_HEADER : IP4_HEADER) > end)
+		return AXO_DROP_WRITE_ERROR;
+	if (family == 6)
+		hop6(data + ETH_HEADER);
+	else
+		hop4(data + ETH_HEADER);
+	return AXO_OK;
+}
+
+/* A TC action. */
+proven_alone int translate_send(struct __sk_buff *skb, const struct nat_value *v)
+{
+	const struct node_config *cfg = node();
+
+	if (!v || !cfg)
+		return TC_ACT_SHOT;
+	if (v->action == AXO_VIA_TUNNEL) {
+		struct bpf_tunnel_key key;
+		__u64 flags = BPF_F_ZERO_CSUM_TX;
+
+		__builtin_memset(&key, 0, sizeof(key));
+		key.tunnel_id = v->ifindex_out;
+		key.tunnel_ttl = 64;
+		if (v->flags & AXO_NAT_V6_HOP) {
+			flags = BPF_F_TUNINFO_IPV6;
+			copy16(key.remote_ipv6, v->hop);
+		} else {
+			key.remote_ipv4 = bpf_ntohl(*(__be32 *)v->hop);
+		}
+		if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags))
+			return TC_ACT_SHOT;
+		return bpf_redirect(cfg->ifindex_vxlan, 0);
+	}
+	if (v->action == AXO_VIA_NEIGH) {
+		struct bpf_redir_neigh nh = {};
+		bool v6 = v->flags & AXO_NAT_V6_HOP;
+
+		skb->mark = AXO_MARK;
+		nh.nh_family = v6 ? AF_INET6_ : AF_INET_;
+		if (v6)
+			copy16(nh.ipv6_nh, v->hop);
+		else
+			nh.ipv4_nh = *(__be32 *)v->hop;
+		return bpf_redirect_neigh(v->ifindex_out, &nh, sizeof(nh), 0);
+	}
+	return TC_ACT_SHOT;
+}
+
+/*
+ * Carry out a row. A TC action, AXO_AGAIN, or -reason for a drop. The next hop is known, the hop limit allows it.
+ * `proto` may have REWRITE_NO_PORTS.
+ */
+inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto)
+{
+	int r = nat_rewrite(skb, v, family, l4_off, proto);
+
+	if (r)
+		return TC_ACT_SHOT;
+	if (v->action == AXO_VIA_LOCAL) {
+		const struct node_config *cfg = node();
+
+		if (!(v->flags & AXO_NAT_STACK) || !cfg)
+			return AXO_AGAIN;
+		note_stack_backend();
+		return cfg->flags & AXO_NODE_HOST_POLICY ? AXO_AGAIN : TC_ACT_OK;
+	}
+	if (translate_hop(skb, family))
+		return TC_ACT_SHOT;
+	return translate_send(skb, v);
+}
+
+/* The scope of a packet's client, or AXO_PASS: it is not who it says, the flow path knows what to do with that. */
+inline_always int scope_of(const struct slow *s, const __u32 hook)
+{
+	const struct node_config *cfg = node();
+
+	if (hook == AXO_HOOK_FROM_POD)
+		return NORTH_HERE;
+	if (s->src.kind != SIDE_REMOTE || (tunnelled(cfg, &s->src) && !is_node(s->src.identity)))
+		return AXO_PASS;
+	return s->src.tunnel_family || north_is_pod(s->src.identity) || north_is_node(s->src.identity) ? NORTH_INSIDE : NORTH_OUTSIDE;
+}
+
+/* The row for s->p into n->row. NORTH_ROW, NORTH_NONE, AXO_PASS or a drop reason. */
+inline_always int find_row(struct slow *s, struct north *n, const __u32 hook)
+{
+	struct nat_value *row = nat_find(&s->p.key, s->p.family);
+	int scope;
+
+	if (row && row->flags & AXO_NAT_REPLY) {
+		if (!nat_usable(row, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags))
+			return AXO_PASS;
+		/* of a pod here its flow entry puts the source back */
+		if (row->action == AXO_VIA_LOCAL)
+			return AXO_PASS;
+		n->row = *row;
+		return NORTH_ROW;
+	}
+	if (hook == AXO_HOOK_FROM_OVERLAY)
+		return AXO_PASS;
+	n->revision = nat_revision();
+	if (row && nat_usable(row, n->revision, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags)) {
+		n->row = *row;
+		return NORTH_ROW;
+	}
+	if (hook != AXO_HOOK_FROM_POD)
+		resolve((void *)s->p.key.saddr, s->p.family, &s->src);
+	scope = scope_of(s, hook);
+	if (scope < 0)
+		return AXO_PASS;
+	__builtin_memset(n, 0, sizeof(*n));
+	n->key = s->p.key;
+	n->now = s->now;
+	n->family = s->p.family;
+	n->tcp_flags = s->p.tcp_flags;
+	n->client = scope;
+	n->identity = travelling_identity(s->src.identity);
+	return north_decide(n);
+}
+
+/* n->row has a next hop of this revision. 0 or a drop reason. */
+inline_always int find_way(struct __sk_buff *skb, struct slow *s, struct north *n)
+{
+	__u32 revision = nat_revision();
+	int r;
+
+	if (n->row.action != AXO_VIA_NEIGH || (n->row.ifindex_out && n->row.revision == revision))
+		return 0;
+	r = translate_route(skb, &n->row, s->p.family, s->p.key.proto);
+	if (r)
+		return r;
+	n->row.revision = revision;
+	nat_write(&s->p.key, s->p.family, &n->row, BPF_ANY);
+	return 0;
+}
+
+/* Dropped on account of a service: the event has the address the client knows. */
+call_only int refuse_client(struct __sk_buff *skb, struct slow *s, __u32 reason, const __u32 hook)
+{
+	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
+	name_ends(s);
+	return refuse(s, reason, hook == AXO_HOOK_FROM_POD ? AXO_DIR_EGRESS : AXO_DIR_INGRESS);
+}
+
+/*
+ * s->p has addresses and ports. AXO_PASS: no service; AXO_AGAIN: rewritten, go on as if it had arrived so; else a TC action.
+ * For packets of pods s->src is known.
+ */
+inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const __u32 hook)
+{
+	__u32 zero = 0;
+	struct north *n = bpf_map_lookup_elem(&north_memory, &zero);
+	int r;
+
+	if (!n)
+		return AXO_PASS;
+	r = find_row(s, n, hook);
+	if (r == AXO_PASS || r == NORTH_NONE)
+		return AXO_PASS;
+	if (r != NORTH_ROW)
+		return refuse_client(skb, s, r, hook);
+	if (s->p.ttl <= 1 && n->row.action != AXO_VIA_LOCAL)
+		return refuse_client(skb, s, AXO_DROP_TTL, hook);
+	r = find_way(skb, s, n);
+	if (r)
+		return refuse_client(skb, s, r, hook);
+	return translate_apply(skb, &n->row, s->p.family, s->p.l4_off,
+			       s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0));
+}
+
+/* Fragments, options, first packets. AXO_PASS, AXO_AGAIN or a TC action. */
+static __attribute__((noinline)) int translate_slow(struct __sk_buff *skb, const __u32 hook)
+{
+	struct slow *s = begin(skb, hook, 0);
+
+	if (!s)
+		return TC_ACT_SHOT;
+	/* what cannot be understood is no service's; the flow path has an opinion about it */
+	if (parse_l3(skb, &s->p) || is_multicast(&s->p) || !has_ports(s->p.key.proto) || parse_ports(skb, &s->p))
+		return AXO_PASS;
+	if (s->p.icmp_error)
+		return AXO_PASS;
+	if (!concerns_services(&s->p.key, s->p.family, nat_revision(), hook))
+		return AXO_PASS;
+	return translate_parsed(skb, s, hook);
+}
+
+/* The tuple of a plain TCP or UDP packet by direct access, as the fast path. */
+inline_always bool plain_tuple(struct __sk_buff *skb, struct flow6_key *key, __u8 *tcp_flags, __u8 *ttl)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end, *l4;
+	__be16 *words;
+
+	__builtin_memset(key, 0, sizeof(*key));
+	if (skb->protocol == bpf_htons(ETH_P_IP)) {
+		struct iphdr *ip = data + ETH_HEADER;
+
+		if (data + ETH_HEADER + IP4_HEADER + 8 > end || *(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(0x3fff))
+			return false;
+		*(__be32 *)key->saddr = ip->saddr;
+		*(__be32 *)key->daddr = ip->daddr;
+		key->proto = ip->protocol;
+		*ttl = ip->ttl;
+		l4 = ip + 1;
+	} else {
+		struct ipv6hdr *ip = data + ETH_HEADER;
+
+		if (data + ETH_HEADER + IP6_HEADER + 8 > end)
+			return false;
+		copy16(key->saddr, &ip->saddr);
+		copy16(key->daddr, &ip->daddr);
+		key->proto = ip->nexthdr;
+		*ttl = ip->hop_limit;
+		l4 = ip + 1;
+	}
+	if (key->proto == IPPROTO_TCP) {
+		if (l4 + 20 > end)
+			return false;
+		*tcp_flags = ((__u8 *)l4)[13];
+	} else if (key->proto != IPPROTO_UDP) {
+		return false;
+	}
+	words = l4;
+	key->sport = words[0];
+	key->dport = words[1];
+	return true;
+}
+
+/*
+ * Before flows. AXO_PASS: no service, go on; AXO_AGAIN: rewritten, go on as if it had arrived so; AXO_NEED_SLOW: ask translate_slow();
+ * else a TC action. The packet is IPv4 or IPv6.
+ */
+inline_always int translate(struct __sk_buff *skb, const __u32 hook)
+{
+	__u8 tcp_flags = 0, ttl, family = skb->protocol == bpf_htons(ETH_P_IP) ? 4 : 6;
+	__u32 revision = nat_revision();
+	struct flow6_key key;
+	struct nat_value *v;
+
+	if (unlikely(!plain_tuple(skb, &key, &tcp_flags, &ttl)))
+		return AXO_NEED_SLOW;
+	if (likely(!concerns_services(&key, family, revision, hook)))
+		return AXO_PASS;
+	v = nat_find(&key, family);
+	if (!v && hook == AXO_HOOK_FROM_OVERLAY)
+		return AXO_PASS;
+	if (!v || !nat_usable(v, revision, ticks(), family, key.proto, tcp_flags))
+		return AXO_NEED_SLOW;
+	if (v->action != AXO_VIA_LOCAL) {
+		if (ttl <= 1 || (v->action == AXO_VIA_NEIGH && (!v->ifindex_out || v->revision != revision)))
+			return AXO_NEED_SLOW;
+	} else if (v->flags & AXO_NAT_REPLY) {
+		return AXO_PASS;
+	}
+	return translate_apply(skb, v, family, ETH_HEADER + (family == 6 ? IP6_HEADER : IP4_HEADER), key.proto);
+}
+
+/* An answer of a program of this node leaves: its source is put back. AXO_OK or a drop reason. */
+call_only int stack_answer(struct __sk_buff *skb)
+{
+	struct nat_value *row;
+	struct slow *s;
+
+	s = begin(skb, AXO_HOOK_TO_NETDEV, 0);
+	if (!s || parse_l3(skb, &s->p) || is_multicast(&s->p) || !has_ports(s->p.key.proto) || parse_ports(skb, &s->p) || s->p.key.kind)
+		return AXO_OK;
+	row = nat_find(&s->p.key, s->p.family);
+	if (!row || !(row->flags & AXO_NAT_REPLY) || row->action != AXO_VIA_LOCAL ||
+	    !nat_usable(row, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags))
+		return AXO_OK;
+	return nat_rewrite(skb, row, s->p.family, s->p.l4_off, s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0));
+}
+
+#endif
