@@ -24,6 +24,7 @@ import { type SignConfig, signNode } from './serve/sign.ts';
 import { createSources, type Sources } from './sources/sources.ts';
 import { statusDuties } from './status/duties.ts';
 import { createLinter, type Linter } from './status/lints.ts';
+import { createNodeProblems, type NodeProblems } from './status/node-problems.ts';
 import { ackedOf } from './status/policy-status.ts';
 import { createPodGates, type PodGates } from './status/readiness.ts';
 import { createWorld, type World } from './world/world.ts';
@@ -50,6 +51,7 @@ interface Parts {
   readonly rollout: DatapathRollout;
   readonly linter: Linter;
   readonly podGates: PodGates;
+  readonly problems: NodeProblems;
   /** For parts made before the loop is. */
   readonly loop: { current?: CompileLoop };
 }
@@ -160,8 +162,12 @@ function nodeServerDeps(
       },
       heartbeat: (node, beat) => {
         if (p.compiler.pathMtus.hear(node, beat.pathMtu)) loop().mark();
+        if (p.problems.note(node, beat.health)) leader().poke();
       },
-      disconnected: (node) => p.rollout.disconnected(node),
+      disconnected: (node) => {
+        p.rollout.disconnected(node);
+        p.problems.forget(node);
+      },
       ack: (node, ack) => {
         p.rollout.ack(node, ack);
         loop().acked();
@@ -211,6 +217,7 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
     linter,
     loop,
     podGates: createPodGates(world),
+    problems: createNodeProblems(),
   };
 }
 

@@ -1,54 +1,21 @@
-// The duty against the sandbox's API server, in a process of its own: real CRDs, real preconditions of writes.
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import fs from 'node:fs';
-import os from 'node:os';
-import { join, resolve } from 'node:path';
+// The duty against the sandbox's API server: real CRDs, real preconditions of writes.
 import { systemClock } from '@axoneme/std';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
-import { connectKube, type KubeClient, type Resource, resources } from 'kopf-ts';
+import { type KubeClient, type Resource, resources } from 'kopf-ts';
 import { createLbAddressWriter } from '../src/leader/lb-addresses.ts';
 import { ciliumResources } from '../src/sources/sources.ts';
 import { createWorld, type World } from '../src/world/world.ts';
+import { startApiServer, type TestApiServer } from './api-server.ts';
 
 type Raw = Readonly<Record<string, unknown>>;
-const root = resolve(import.meta.dirname, '../../../..');
-const serverProgram = `
-  import { createApiServer } from '${root}/packages/apps/sandbox/src/apiserver/index.ts';
-  import fs from 'node:fs';
-  const s = createApiServer({}, {});
-  await s.start(new AbortController().signal);
-  fs.writeFileSync(process.argv[1], s.kubeconfig());
-  process.stdout.write('ready');
-  process.stdin.on('end', () => process.exit(0)).resume();
-`;
-let server: ChildProcess;
-let dir: string;
+let server: TestApiServer;
 let client: KubeClient;
 
 beforeAll(async () => {
-  dir = fs.mkdtempSync(join(os.tmpdir(), 'axoneme-lb-'));
-  const kubeconfig = join(dir, 'kubeconfig');
-  server = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', '--input-type=module', '-e', serverProgram, kubeconfig], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-    env: { ...process.env, NODE_OPTIONS: '' },
-  });
-  await new Promise<void>((done, failed) => {
-    server.stdout?.once('data', () => done());
-    server.on('exit', () => failed(new TypeError('the API server ended')));
-  });
-  client = connectKube({ kind: 'file', path: kubeconfig });
-  const crds = join(root, 'crds/ciliumloadbalancerippools.yaml');
-  await new Promise<void>((done, failed) => {
-    const args = ['--kubeconfig', kubeconfig, '--cache-dir', dir, 'apply', '-f', crds];
-    execFile(join(root, '.tools/bin/kubectl'), args, (e) => (e === null ? done() : failed(e)));
-  });
+  server = await startApiServer(['ciliumloadbalancerippools.yaml']);
+  client = server.client;
 }, 30_000);
-afterAll(() => {
-  client.close();
-  server.removeAllListeners('exit');
-  server.stdin?.end();
-  fs.rmSync(dir, { recursive: true, force: true });
-});
+afterAll(() => server.close());
 
 /** What a watch would have told by now. */
 async function look(world: World): Promise<void> {

@@ -72,7 +72,8 @@ export function sealContent(
 const nothing: ServiceContent = sealContent([], []);
 
 export function compileService(service: ServiceInput, slices: readonly SliceInput[], ctx: CompileContext): CompiledService {
-  const remarks = [...service.remarks, ...slices.flatMap((s) => s.remarks.map((r) => `${s.key}: ${r}`))];
+  const ours = service.proxyName === ctx.config.proxyName;
+  const remarks = ours ? [...service.remarks, ...slices.flatMap((s) => s.remarks.map((r) => `${s.key}: ${r}`))] : [];
   const plans = planFrontends(service, ctx, (text) => void remarks.push(text));
   const recipe = createRecipe(service, slices, plans, ctx);
   const contents = recipe.places.map((p) => recipe.at(p));

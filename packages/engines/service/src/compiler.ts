@@ -42,8 +42,9 @@ export interface ServiceTable {
   readonly tables: ReadonlyMap<bigint, BackendSet>;
 }
 
-/** Services without frontends on any node (headless, ExternalName) are not in the result. */
-const exists = (s: CompiledService): boolean => s.frontends.length > 0 || s.watch.everyNode || s.watch.nodes.size > 0;
+/** Services without frontends on any node (headless, ExternalName) are not in the result, unless there is something to say about them. */
+const exists = (s: CompiledService): boolean =>
+  s.frontends.length > 0 || s.watch.everyNode || s.watch.nodes.size > 0 || s.remarks.length > 0;
 
 export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = serviceDefaults): ServiceTable {
   const claims = createClaims();

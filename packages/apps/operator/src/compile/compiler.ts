@@ -51,6 +51,9 @@ export interface Compiled {
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
   readonly services: CompiledServices;
+  readonly redirects: ServicePart['redirects'];
+  /** As of this compile, by Service. */
+  readonly serviceRemarks: ReadonlyMap<string, readonly string[]>;
   readonly apiServers: IpcacheInput['apiServers'];
   /** Rows of `addr_class`. */
   readonly classRows: readonly CidrRow[];
@@ -255,6 +258,8 @@ export function createCompiler(config: OperatorConfig): Compiler {
       nodes,
       podByAddress: podNames,
       services: serviceTable,
+      redirects: services.redirects,
+      serviceRemarks: services.remarks(),
       apiServers,
       classRows: input.classes,
       version: policy.version(),

@@ -31,6 +31,10 @@ import { backendsArtifact, frontendsArtifact, maglevArtifact, sourceArtifact } f
 export type CompiledServices = ReadonlyMap<string, CompiledService>;
 
 export interface ServicePart extends Pick<NodeArtifacts, 'own' | 'body'> {
+  /** As they are now: changed by the next update. */
+  readonly redirects: ReadonlyMap<string, CompiledRedirect>;
+  /** What was not understood or refused, of Services of which there is something to say. Another object when something of it changed. */
+  remarks(): ReadonlyMap<ObjectKey, readonly string[]>;
   /** `pathMtu`: largest packet of a pod that every node takes; 0: not known. */
   update(tables: Tables, dirty: Dirty, nodes: readonly NodeAddresses[], pathMtu?: number): CompiledServices;
 }
@@ -105,6 +109,16 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
   const own = createNodeArtifacts();
   const takeNodes = createNodeFeed();
   let lastPathMtu = 0;
+  let remarks: ReadonlyMap<ObjectKey, readonly string[]> = new Map();
+  const takeRemarks = (delta: ServiceDelta): void => {
+    const changed = delta.changed.filter((s) => s.remarks.join('\n') !== (remarks.get(s.key) ?? []).join('\n'));
+    const gone = delta.removed.filter((key) => remarks.has(key));
+    if (changed.length + gone.length === 0) return;
+    const next = new Map(remarks);
+    for (const s of changed) next.set(s.key, s.remarks);
+    for (const key of [...gone, ...changed.filter((s) => s.remarks.length === 0).map((s) => s.key)]) next.delete(key);
+    remarks = next;
+  };
   // contents are immutable and shared by nodes
   const memo = new WeakMap<ServiceContent, Artifact>();
   const artifactOf = (name: string, content: ServiceContent): Artifact => {
@@ -147,12 +161,15 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
   return {
     own: own.own,
     body: own.body,
+    redirects: compiler.redirects,
+    remarks: () => remarks,
     update(tables, dirty, nodes, pathMtu = 0) {
       const nodeChanges = takeNodes(tables, dirty, nodes);
       const same = nodeChanges.nodes === undefined && pathMtu === lastPathMtu;
       if (same && !['services', 'slices', 'pods'].some((t) => dirty.has(t as 'pods'))) return compiler.services;
       lastPathMtu = pathMtu;
-      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, pathMtu });
+      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, ...redirects, pathMtu });
+      takeRemarks(delta);
       putShared(delta);
       putOwn(delta, nodeChanges.removedNodes ?? []);
       return compiler.services;

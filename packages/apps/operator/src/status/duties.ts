@@ -8,9 +8,11 @@ import type { Reconciler } from '../leader/reconciler.ts';
 import type { World } from '../world/world.ts';
 import { createInvariantStatusWriter } from './invariant-writer.ts';
 import type { Linter } from './lints.ts';
+import type { NodeProblems } from './node-problems.ts';
 import type { Acked } from './policy-status.ts';
 import { createPolicyStatusWriter } from './policy-writer.ts';
 import { createGateWriter, type PodGates } from './readiness.ts';
+import { createServiceEventWriter } from './service-events.ts';
 
 export interface StatusDutiesDeps {
   readonly client: KubeClient;
@@ -20,8 +22,11 @@ export interface StatusDutiesDeps {
   readonly gates: PodGates;
   readonly loop: () => CompileLoop;
   readonly acked: Acked;
+  readonly problems: NodeProblems;
   readonly invariants: () => ReadonlyMap<string, InvariantState>;
 }
+
+const none: ReadonlyMap<string, readonly string[]> = new Map();
 
 export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
   const { client, world, clock, acked } = d;
@@ -58,5 +63,17 @@ export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
       later: later(() => gates),
     }),
   );
-  return [policies, invariants, gates];
+  const services: Reconciler = t.reconciler(
+    'service events',
+    createServiceEventWriter({
+      world,
+      clock,
+      events: t.events,
+      remarks: () => d.loop().last()?.serviceRemarks ?? none,
+      problems: d.problems.byService,
+      later: later(() => services),
+      assertLeader,
+    }),
+  );
+  return [policies, invariants, gates, services];
 }
