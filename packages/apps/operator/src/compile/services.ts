@@ -32,7 +32,6 @@ export type CompiledServices = ReadonlyMap<string, CompiledService>;
 
 export interface ServicePart extends Pick<NodeArtifacts, 'own' | 'body'> {
   /** As they are now: changed by the next update. */
-  readonly redirects: ReadonlyMap<string, CompiledRedirect>;
   /** What was not understood or refused, of Services of which there is something to say. Another object when something of it changed. */
   remarks(): ReadonlyMap<ObjectKey, readonly string[]>;
   /** `pathMtu`: largest packet of a pod that every node takes; 0: not known. */
@@ -161,14 +160,13 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
   return {
     own: own.own,
     body: own.body,
-    redirects: compiler.redirects,
     remarks: () => remarks,
     update(tables, dirty, nodes, pathMtu = 0) {
       const nodeChanges = takeNodes(tables, dirty, nodes);
       const same = nodeChanges.nodes === undefined && pathMtu === lastPathMtu;
       if (same && !['services', 'slices', 'pods'].some((t) => dirty.has(t as 'pods'))) return compiler.services;
       lastPathMtu = pathMtu;
-      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, ...redirects, pathMtu });
+      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, pathMtu });
       takeRemarks(delta);
       putShared(delta);
       putOwn(delta, nodeChanges.removedNodes ?? []);
