@@ -31,7 +31,6 @@ import { backendsArtifact, frontendsArtifact, maglevArtifact, sourceArtifact } f
 export type CompiledServices = ReadonlyMap<string, CompiledService>;
 
 export interface ServicePart extends Pick<NodeArtifacts, 'own' | 'body'> {
-  /** As they are now: changed by the next update. */
   /** What was not understood or refused, of Services of which there is something to say. Another object when something of it changed. */
   remarks(): ReadonlyMap<ObjectKey, readonly string[]>;
   /** `pathMtu`: largest packet of a pod that every node takes; 0: not known. */
