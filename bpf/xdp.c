@@ -14,12 +14,13 @@
 #define AF_INET6_ 10
 #define HOP_TICKS TICKS(1) /* how long a next hop is believed */
 
-/* Devices that take frames from here; the agent writes those that run this program. */
+/* Devices that take frames from here; the agent writes those that run this program. No DEVMAP: libbpf before 1.2 cannot share one. */
 struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
+	__uint(type, BPF_MAP_TYPE_HASH);
 	__type(key, __u32);
 	__type(value, __u32);
-	__uint(max_entries, 64);
+	__uint(max_entries, 256);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_RDONLY_PROG);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } xdp_device SEC(".maps");
 
@@ -136,7 +137,7 @@ inline_always int leave(struct xdp_md *ctx, const struct nat_value *v)
 {
 	if (likely(v->ifindex_out == ctx->ingress_ifindex))
 		return XDP_TX;
-	return bpf_redirect_map(&xdp_device, v->ifindex_out, XDP_DROP);
+	return bpf_redirect(v->ifindex_out, 0);
 }
 
 /* Put in front of the packet. The hop is taken inside: the outer packet begins here. */

@@ -8,7 +8,7 @@ import { echoApp, type Fixture, type FloodResult, type PodInfo, root, until, upF
 import { clientsOnly, judgeFloods } from './verdicts.ts';
 
 const NS = 'axoneme-system';
-const NAMES = ['pod', 'netdev', 'overlay', 'host', 'sock'] as const;
+const NAMES = ['pod', 'netdev', 'overlay', 'host', 'sock', 'xdp'] as const;
 const RATE = 200;
 const objectBytes = NAMES.reduce((n, name) => n + fs.statSync(path.join(root, 'bpf/build', `${name}.o`)).size, 0);
 
@@ -26,10 +26,20 @@ function objectsIn(dir: string, change: (bytes: Buffer) => Buffer): string {
 }
 
 const withTag = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.from('second build')]);
-/** Programs without an end, which no verifier lets pass. Instructions are aligned; the same bytes elsewhere are not ours to change. */
+/** Where an ELF file has instructions: [from, to]. The same bytes elsewhere are types and names. */
+function codeOf(elf: Buffer): [number, number][] {
+  const [table, size, count] = [Number(elf.readBigUInt64LE(0x28)), elf.readUInt16LE(0x3a), elf.readUInt16LE(0x3c)];
+  const executable = 4n;
+  return Array.from({ length: count }, (_, i) => elf.subarray(table + i * size, table + (i + 1) * size))
+    .filter((h) => (h.readBigUInt64LE(8) & executable) !== 0n)
+    .map((h) => [Number(h.readBigUInt64LE(24)), Number(h.readBigUInt64LE(24) + h.readBigUInt64LE(32))]);
+}
+
+/** Programs without an end, which no verifier lets pass. */
 const withoutEnd = (bytes: Buffer): Buffer => {
   const out = Buffer.from(bytes);
-  for (let at = 0; at + 8 <= out.length; at += 8) if (out.readBigUInt64LE(at) === 0x95n) out.writeBigUInt64LE(0xffn, at);
+  for (const [start, end] of codeOf(out))
+    for (let at = start; at < end; at += 8) if (out.readBigUInt64LE(at) === 0x95n) out.writeBigUInt64LE(0xffn, at);
   return out;
 };
 const podHash = (dir: string): string =>

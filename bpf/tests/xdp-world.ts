@@ -119,7 +119,7 @@ export function createXdpNode(objects: readonly string[] = ['xdp']) {
   const inside = <T>(fn: () => T): T => netlink.inNetns(netlink.netnsPath(netns), fn);
   const links = inside(() => [device.up, device.down].map((i) => bpf.attachXdp(lab.program('axo_xdp'), i, 'native')));
   const row = (ifindex: number): Buffer => Buffer.from([ifindex & 255, ifindex >> 8, 0, 0]);
-  const allow = (ifindex: number): void => inside(() => lab.map('xdp_device').update(row(ifindex), row(ifindex)));
+  const allow = (ifindex: number): void => lab.map('xdp_device').update(row(ifindex), row(1));
   for (const i of [device.up, device.down]) allow(i);
   const configure = (flags = 0, more: Partial<dp.NodeConfig> = {}): void => {
     const own = { nodeIp4: IP(PLACE[4].node), routerIp4: IP(PLACE[4].router), nodeIp6: IP(PLACE[6].node), routerIp6: IP(PLACE[6].router) };
@@ -152,7 +152,7 @@ export function createXdpNode(objects: readonly string[] = ['xdp']) {
     inside,
     configure,
     ...servicesOf(lab),
-    forbid: (ifindex: number): void => void inside(() => lab.map('xdp_device').delete(row(ifindex))),
+    forbid: (ifindex: number): void => void lab.map('xdp_device').delete(row(ifindex)),
     allow,
     ip: (args: string): string => sh(`ip -n ${netns} ${args}`),
     /** Services have changed. */

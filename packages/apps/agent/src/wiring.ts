@@ -274,6 +274,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     identity.onRenewed(() => sync.reconnect());
 
     health.register({ name: 'datapath', health: () => datapath.health() });
+    health.register({ name: 'acceleration', health: () => datapath.acceleration() });
     for (const part of [identity, sync, reporter, guard]) health.register(part);
     // readiness is about pods being served, not about the operator being there
     health.gate({

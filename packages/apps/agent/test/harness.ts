@@ -31,7 +31,7 @@ export const plugin = fileURLToPath(new URL('../../cni/build/axoneme-cni', impor
 
 /** Makes what is missing; whoever changes C builds it himself. */
 export function build(): void {
-  if (!['pod', 'netdev', 'overlay', 'host', 'sock'].every((n) => existsSync(`${repository}bpf/build/${n}.o`)))
+  if (!['pod', 'netdev', 'overlay', 'host', 'sock', 'xdp'].every((n) => existsSync(`${repository}bpf/build/${n}.o`)))
     run('make', '-s', '-C', `${repository}bpf`);
   if (!existsSync(plugin)) run('make', '-s', '-C', `${repository}packages/apps/cni`);
 }

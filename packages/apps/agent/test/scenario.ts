@@ -1,7 +1,7 @@
 // Artifacts of a small world: a server that only its client may reach. For kernel tests.
 import { dirPlen, ipcacheKeyOf, packRows, precedence, SubjectFlag, Verdict } from '@axoneme/datapath';
 import { type Cidr, ipBytes, ipFamily, parseCidrOrIp, parseIp } from '@axoneme/model';
-import { NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
+import { Acceleration, NodeConfig, Routes, RoutingMode, Workload } from '@axoneme/proto';
 import { unwrap } from '@axoneme/std';
 import type { ArtifactContent } from '../src/store/artifact-file.ts';
 
@@ -64,6 +64,7 @@ export const nodeConfigBlob = (o: {
   blocks?: readonly string[];
   native?: boolean;
   policyAudit?: boolean;
+  acceleration?: Acceleration;
 }): ArtifactContent =>
   blob(
     'node',
@@ -79,6 +80,7 @@ export const nodeConfigBlob = (o: {
         nodeAddresses: [...o.addresses],
         vxlanPort: 0,
         policyAudit: o.policyAudit === true,
+        acceleration: o.acceleration ?? Acceleration.ACCELERATION_UNSPECIFIED,
       }),
     ).finish(),
   );

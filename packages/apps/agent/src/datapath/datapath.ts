@@ -4,6 +4,7 @@ import { type BpfMap, netnsCookie as cookieOfNetns, ensureBpffs, findCgroup2 } f
 import { createMonitor, type Link, type Monitor, NetlinkSocket, type NetworkEvent, OUR_PROTOCOL, readSysctl } from '@axoneme/netlink';
 import { AppError, type Clock, describeError, type Health, type Log, type Timer } from '@axoneme/std';
 import type { Table, Tables } from '../ports/tables.ts';
+import { accelerate, deviceMap } from './acceleration.ts';
 import { createDeadBackends } from './dead-backends.ts';
 import { findDevices } from './devices.ts';
 import { expedited, settleExpedited } from './expedite.ts';
@@ -63,6 +64,8 @@ export interface Datapath {
   /** Reads what changed behind our back and repairs it, until `signal` aborts. `onRepair` runs after each pass. */
   watch(signal: AbortSignal, fill: () => void, onRepair: () => void): void;
   health(): Health;
+  /** Whether the devices have XDP where it is wanted; without it tc serves, slower. */
+  acceleration(): Health;
 }
 
 const podPin = (hostIfname: string, direction: string): string => `pod-${hostIfname}-${direction}`;
@@ -126,6 +129,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
   const socket = new NetlinkSocket();
   let network: NodeNetwork | undefined;
   let view: NodeView | undefined;
+  let acceleration: Health = { state: 'ok' };
   let health: Health = { state: 'degraded', reason: 'waiting for the configuration of this node' };
 
   // flows judged under an older generation map must not look current under a new one
@@ -161,8 +165,10 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
       expedited(() => {
         for (const a of attachments) ensureAttachment(a);
       });
-      const wanted = new Set(attachments.map((a) => a.pin));
+      const xdp = accelerate({ links, targets: maps.get(deviceMap), log }, v.acceleration, n.devices);
+      const wanted = new Set([...attachments.map((a) => a.pin), ...xdp.pins]);
       for (const pin of links.pins()) if (!pin.startsWith('pod-') && !wanted.has(pin)) links.remove(pin);
+      acceleration = xdp.health;
       health = { state: 'ok' };
     } catch (e) {
       health = { state: 'degraded', reason: describeError(e) };
@@ -246,6 +252,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
       watchNetwork({ clock, log, settleMs: config.settleMs, checkMs: config.checkMs, signal, network: () => network, repair });
     },
     health: () => health,
+    acceleration: () => acceleration,
   };
 }
 

@@ -6,17 +6,24 @@ import {
   attachCgroup,
   attachClsact,
   attachTcx,
+  attachXdp,
+  type BpfLink,
   type BpfProgram,
   hasTcx,
+  type LinkInfo,
+  LinkType,
   pinnedLink,
   queryClsact,
+  queryXdp,
   type TcDirection,
   unpin,
+  type XdpMode,
 } from '@axoneme/bpf';
 import { errnoOf } from '../store/errno.ts';
 
 export type Hook =
   | { readonly kind: 'tc'; readonly ifindex: number; readonly direction: TcDirection }
+  | { readonly kind: 'xdp'; readonly ifindex: number; readonly mode: XdpMode }
   | { readonly kind: 'cgroup'; readonly path: string };
 
 export interface Attachment {
@@ -54,20 +61,27 @@ export function cgroupAttachType(program: string): number | undefined {
   return key === undefined ? undefined : cgroupTypes[key];
 }
 
+function attachTo(p: BpfProgram, { hook, program }: Attachment): BpfLink {
+  if (hook.kind === 'cgroup') return attachCgroup(p, hook.path, cgroupAttachType(program));
+  return hook.kind === 'xdp' ? attachXdp(p, hook.ifindex, hook.mode) : attachTcx(p, hook.ifindex, hook.direction);
+}
+
+/** The pin belongs to this hook and still works there. */
+function fits(info: LinkInfo, hook: Hook): boolean {
+  if (hook.kind === 'cgroup') return info.cgroupId === statSync(hook.path, { bigint: true }).ino;
+  if (info.ifindex !== hook.ifindex) return false;
+  return hook.kind === 'tc' || (info.type === LinkType.xdp && queryXdp(hook.ifindex)?.mode === hook.mode);
+}
+
 export function createLinks(dir: string, program: (name: string) => BpfProgram): Links {
   const attach = (a: Attachment): void => {
-    const p = program(a.program);
-    const link =
-      a.hook.kind === 'cgroup' ? attachCgroup(p, a.hook.path, cgroupAttachType(a.program)) : attachTcx(p, a.hook.ifindex, a.hook.direction);
+    const link = attachTo(program(a.program), a);
     try {
       link.pin(`${dir}/${a.pin}`);
     } finally {
       link.close();
     }
   };
-  /** The pin belongs to this hook and still works there. */
-  const fits = (info: { readonly ifindex: number; readonly cgroupId: bigint; readonly attachType: number }, hook: Hook): boolean =>
-    hook.kind === 'tc' ? info.ifindex === hook.ifindex : info.cgroupId === statSync(hook.path, { bigint: true }).ino;
 
   const ensureLink = (a: Attachment): LinkOutcome => {
     const path = `${dir}/${a.pin}`;
@@ -81,10 +95,12 @@ export function createLinks(dir: string, program: (name: string) => BpfProgram):
           link.update(p);
           return 'swapped';
         }
+        // a device has one XDP link: the one of the other mode goes first
+        if (a.hook.kind === 'xdp' && info.ifindex !== 0) link.detach();
       } finally {
         link.close();
       }
-      // its device is gone: nothing runs through it any more
+      // otherwise its device is gone: nothing runs through it any more
       unpin(path);
     }
     attach(a);

@@ -7,7 +7,7 @@ import { AppError, fail, ok, type Result } from '@axoneme/std';
 
 export const datapathArtifact = 'node/datapath';
 export const objectPrefix = 'object/';
-export const objectNames = ['pod', 'netdev', 'overlay', 'host', 'sock'] as const;
+export const objectNames = ['pod', 'netdev', 'overlay', 'host', 'sock', 'xdp'] as const;
 
 /** SHA-256 in hex. */
 export type ObjectHash = string;

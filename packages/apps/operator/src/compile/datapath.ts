@@ -18,7 +18,7 @@ export interface TargetObjects {
   readonly artifacts: ReadonlyMap<string, Artifact>;
 }
 
-export const OBJECT_NAMES: readonly string[] = ['pod', 'netdev', 'overlay', 'host', 'sock'];
+export const OBJECT_NAMES: readonly string[] = ['pod', 'netdev', 'overlay', 'host', 'sock', 'xdp'];
 const NODE_DATAPATH = 'node/datapath';
 const REFUSED = 'agent/object-rejected';
 const FEATURE = 'objects';
