@@ -54,6 +54,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   "serviceCidrs" $v.services.serviceCidrs
   "allowedExternalCidrs" $v.services.allowedExternalCidrs
   "serviceNoBackendResponse" $v.services.noBackendResponse
+  "localRedirectPolicies" $v.localRedirectPolicies.enabled
+  "localRedirectCidrs" $v.localRedirectPolicies.addressMatcherCIDRs
   "lbIpamEnabled" $v.lbIPAM.enabled
   "defaultLbServiceIpam" $v.defaultLBServiceIPAM
   "nodeIpamEnabled" $v.nodeIPAM.enabled

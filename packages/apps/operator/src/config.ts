@@ -62,6 +62,9 @@ export interface OperatorConfig {
   readonly serviceCidrs: readonly string[];
   /** External IPs must be inside of one; empty: anywhere outside of the cluster. */
   readonly allowedExternalCidrs: readonly string[];
+  /** Whether CiliumLocalRedirectPolicies have an effect, and where their addresses must be; no prefixes: anywhere outside of the cluster. */
+  readonly localRedirectPolicies: boolean;
+  readonly localRedirectCidrs: readonly string[];
   /** Whether Services are given addresses of CiliumLoadBalancerIPPools. */
   readonly lbIpamEnabled: boolean;
   /** Who gives addresses to Services without class. */
@@ -121,6 +124,8 @@ const DEFAULTS: OperatorConfig = {
   serviceNoBackendResponse: 'reject',
   serviceCidrs: [],
   allowedExternalCidrs: [],
+  localRedirectPolicies: false,
+  localRedirectCidrs: [],
   lbIpamEnabled: true,
   defaultLbServiceIpam: 'lbipam',
   nodeIpamEnabled: false,
@@ -147,7 +152,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   datapathRollout: ['all', 'one-by-one'],
 };
 
-const PREFIX_LISTS: readonly string[] = ['hostFirewallAdminCidrs', 'serviceCidrs', 'allowedExternalCidrs'];
+const PREFIX_LISTS: readonly string[] = ['hostFirewallAdminCidrs', 'serviceCidrs', 'allowedExternalCidrs', 'localRedirectCidrs'];
 
 const isSizes = (v: unknown): boolean =>
   v !== null && typeof v === 'object' && !Array.isArray(v) && Object.values(v).every((n) => Number.isInteger(n) && n > 0);

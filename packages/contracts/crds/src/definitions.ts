@@ -8,6 +8,7 @@ import { identityBody } from './identity.ts';
 import { invariantBody } from './invariant.ts';
 import { l2AnnouncementPolicyBody } from './l2-announcement-policy.ts';
 import { loadBalancerPoolBody } from './load-balancer-pool.ts';
+import { localRedirectBody } from './local-redirect.ts';
 import { nodeBody } from './node.ts';
 import { policyBody } from './policy.ts';
 
@@ -63,6 +64,7 @@ export const crdResources = {
   cidrGroups: of('CiliumCIDRGroup', 'ciliumcidrgroups', false),
   loadBalancerPools: of('CiliumLoadBalancerIPPool', 'ciliumloadbalancerippools', false),
   l2AnnouncementPolicies: { ...of('CiliumL2AnnouncementPolicy', 'ciliuml2announcementpolicies', false), version: 'v2alpha1' },
+  localRedirects: of('CiliumLocalRedirectPolicy', 'ciliumlocalredirectpolicies', true),
   invariants: { ...of('ReachabilityInvariant', 'reachabilityinvariants', false), group: 'axoneme.io', version: 'v1alpha1' },
   adminPolicies: { ...of('AdminNetworkPolicy', 'adminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
   baselinePolicies: { ...of('BaselineAdminNetworkPolicy', 'baselineadminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
@@ -203,6 +205,20 @@ export const crdDefinitions: readonly CrdDefinition[] = [
     statusSubresource: true,
     required: ['metadata'],
     body: l2AnnouncementPolicyBody,
+  },
+  {
+    resource: crdResources.localRedirects,
+    singular: 'ciliumlocalredirectpolicy',
+    shortNames: ['clrp'],
+    categories: ['cilium', 'ciliumpolicy'],
+    columns: [
+      column('OK', 'boolean', '.status.ok', 'Whether the policy is in force.'),
+      age,
+      column('Message', 'string', '.status.conditions[?(@.type=="Ready")].message', 'What is wrong with it.', 1),
+    ],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: localRedirectBody,
   },
   {
     resource: crdResources.invariants,

@@ -6,6 +6,7 @@ export * from './endpoint.ts';
 export * from './identity.ts';
 export * from './invariant.ts';
 export * from './load-balancer-pool.ts';
+export * from './local-redirect.ts';
 export type { Condition, Metadata } from './metadata.ts';
 export * from './node.ts';
 export * from './openapi.ts';

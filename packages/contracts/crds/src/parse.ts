@@ -14,6 +14,7 @@ import { type CiliumIdentity, ciliumIdentity } from './identity.ts';
 import { type ReachabilityInvariant, reachabilityInvariant } from './invariant.ts';
 import { type CiliumL2AnnouncementPolicy, ciliumL2AnnouncementPolicy } from './l2-announcement-policy.ts';
 import { type CiliumLoadBalancerIPPool, ciliumLoadBalancerIPPool } from './load-balancer-pool.ts';
+import { type CiliumLocalRedirectPolicy, ciliumLocalRedirectPolicy } from './local-redirect.ts';
 import { type CiliumNode, ciliumNode } from './node.ts';
 import {
   type CiliumClusterwideNetworkPolicy,
@@ -93,6 +94,8 @@ export const parseCiliumLoadBalancerIPPool = (v: unknown): Result<CiliumLoadBala
   parseWith(ciliumLoadBalancerIPPool, 'CiliumLoadBalancerIPPool', v);
 export const parseCiliumL2AnnouncementPolicy = (v: unknown): Result<CiliumL2AnnouncementPolicy> =>
   parseWith(ciliumL2AnnouncementPolicy, 'CiliumL2AnnouncementPolicy', v);
+export const parseCiliumLocalRedirectPolicy = (v: unknown): Result<CiliumLocalRedirectPolicy> =>
+  parseWith(ciliumLocalRedirectPolicy, 'CiliumLocalRedirectPolicy', v);
 export const parseReachabilityInvariant = (v: unknown): Result<ReachabilityInvariant> =>
   parseWith(reachabilityInvariant, 'ReachabilityInvariant', v);
 export const parseAdminNetworkPolicy = (v: unknown): Result<AdminNetworkPolicy> => parseWith(adminNetworkPolicy, 'AdminNetworkPolicy', v);

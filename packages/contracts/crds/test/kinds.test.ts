@@ -4,7 +4,9 @@ import {
   parseCiliumIdentity,
   parseCiliumL2AnnouncementPolicy,
   parseCiliumLoadBalancerIPPool,
+  parseCiliumLocalRedirectPolicy,
   parseCiliumNode,
+  portNumberPattern,
 } from '../src/index.ts';
 
 describe('kinds the operator writes', () => {
@@ -75,4 +77,34 @@ test('an announcement policy keeps its form', () => {
   expect(parseCiliumL2AnnouncementPolicy(o)).toEqual({ ok: true, value: o });
   expect(parseCiliumL2AnnouncementPolicy({ ...o, spec: { interfaces: 'eth0' } }).ok).toBe(false);
   expect(parseCiliumL2AnnouncementPolicy({ ...o, spec: { devices: [] } }).ok).toBe(false);
+});
+
+describe('a local redirect', () => {
+  const port = (n: string) => [{ port: n, protocol: 'TCP' }];
+  const policy = (n: string, more: object = {}) => ({
+    metadata: { name: 'metadata', namespace: 'shop' },
+    spec: {
+      redirectFrontend: { addressMatcher: { ip: '169.254.169.254', toPorts: port(n) } },
+      redirectBackend: { localEndpointSelector: { matchLabels: { app: 'proxy' } }, toPorts: port('8080') },
+      ...more,
+    },
+  });
+
+  test('every port from 1 to 65535 is accepted, by us and by the pattern that API servers see, and nothing else', () => {
+    const pattern = new RegExp(portNumberPattern);
+    for (let n = 1; n <= 65_535; n++) if (!pattern.test(String(n))) throw new TypeError(`${n} is refused`);
+    for (const n of ['1', '80', '60000', '60999', '65000', '65535']) expect(parseCiliumLocalRedirectPolicy(policy(n)).ok).toBe(true);
+    for (const n of ['0', '00', '0000', '080', '65536', '99999', '', ' 80', '80 ', '8e1', '-1', 'http']) {
+      expect([n, pattern.test(n), parseCiliumLocalRedirectPolicy(policy(n)).ok]).toEqual([n, false, false]);
+    }
+  });
+
+  test('one matcher, neither none nor two', () => {
+    const serviceMatcher = { namespace: 'shop', serviceName: 'dns' };
+    expect(parseCiliumLocalRedirectPolicy(policy('1', { redirectFrontend: { serviceMatcher } })).ok).toBe(true);
+    for (const redirectFrontend of [{}, { ...policy('1').spec.redirectFrontend, serviceMatcher }]) {
+      const r = parseCiliumLocalRedirectPolicy(policy('1', { redirectFrontend }));
+      expect(r.ok ? '' : r.error.message).toContain('exactly one of addressMatcher, serviceMatcher is required');
+    }
+  });
 });

@@ -1,5 +1,6 @@
 // Which objects are judged on their way in, and by whom: policies by the very function the compiler reads them with. Called by review.ts.
 import { type PolicyIssue, parseCidrGroup, parseInvariant, renderIssue } from '@axoneme/policy';
+import { readRedirect } from '@axoneme/service';
 import { canonicalJson, describeError } from '@axoneme/std';
 import { readPolicy } from '../compile/policies.ts';
 
@@ -33,10 +34,14 @@ const invariant: Reader = (_kind, object, clusterName) => {
   return parsed.ok ? reading([]) : reading(parsed.error);
 };
 
+/** Whose address it is becomes clear in the compile, and is told in the status. */
+const localRedirect: Reader = (_kind, object) => ({ problems: readRedirect(object).problems, warnings: [] });
+
 const readers: Readonly<Record<string, Reader>> = {
   'cilium.io/CiliumNetworkPolicy': policy,
   'cilium.io/CiliumClusterwideNetworkPolicy': policy,
   'cilium.io/CiliumCIDRGroup': cidrGroup,
+  'cilium.io/CiliumLocalRedirectPolicy': localRedirect,
   'axoneme.io/ReachabilityInvariant': invariant,
   'networking.k8s.io/NetworkPolicy': policy,
   'policy.networking.k8s.io/AdminNetworkPolicy': policy,

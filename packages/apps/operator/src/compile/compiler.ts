@@ -51,6 +51,7 @@ export interface Compiled {
   readonly pods: readonly PlacedPod[];
   readonly nodes: readonly NodeAddresses[];
   readonly services: CompiledServices;
+  readonly redirects: ServicePart['redirects'];
   /** As of this compile, by Service. */
   readonly serviceRemarks: ReadonlyMap<string, readonly string[]>;
   readonly apiServers: IpcacheInput['apiServers'];
@@ -257,6 +258,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
       nodes,
       podByAddress: podNames,
       services: serviceTable,
+      redirects: services.redirects,
       serviceRemarks: services.remarks(),
       apiServers,
       classRows: input.classes,

@@ -2,6 +2,7 @@
 import { type Cidr, type ObjectKey, parseCidrOrIp } from '@axoneme/model';
 import {
   backendsArtifactName,
+  type CompiledRedirect,
   type CompiledService,
   createMaglevTables,
   createServiceCompiler,
@@ -11,6 +12,7 @@ import {
   type NodeInput,
   readEndpointSlice,
   readService,
+  redirectArtifactName,
   type ServiceChanges,
   type ServiceConfig,
   type ServiceContent,
@@ -26,11 +28,14 @@ import type { NodeAddresses } from './addresses.ts';
 import type { Artifact, ArtifactStore } from './artifacts.ts';
 import { healthArtifact, healthArtifactName } from './health-checks.ts';
 import { createNodeArtifacts, type NodeArtifacts } from './node-artifacts.ts';
+import { createRedirectFeed } from './redirect-feed.ts';
 import { backendsArtifact, frontendsArtifact, maglevArtifact, sourceArtifact } from './service-rows.ts';
 
 export type CompiledServices = ReadonlyMap<string, CompiledService>;
 
 export interface ServicePart extends Pick<NodeArtifacts, 'own' | 'body'> {
+  /** As they are now: changed by the next update. */
+  readonly redirects: ReadonlyMap<string, CompiledRedirect>;
   /** What was not understood or refused, of Services of which there is something to say. Another object when something of it changed. */
   remarks(): ReadonlyMap<ObjectKey, readonly string[]>;
   /** `pathMtu`: largest packet of a pod that every node takes; 0: not known. */
@@ -53,6 +58,7 @@ export function serviceConfig(c: OperatorConfig): ServiceConfig {
     noBackend: c.serviceNoBackendResponse,
     clusterCidrs: prefixes([...c.ipv4PodCidrs, ...c.ipv6PodCidrs, ...c.serviceCidrs]),
     allowedExternalCidrs: prefixes(c.allowedExternalCidrs),
+    redirectCidrs: prefixes(c.localRedirectCidrs),
   };
 }
 
@@ -106,6 +112,7 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
   const maglev = createMaglevTables();
   const own = createNodeArtifacts();
   const takeNodes = createNodeFeed();
+  const takeRedirects = createRedirectFeed(operatorConfig);
   let lastPathMtu = 0;
   let remarks: ReadonlyMap<ObjectKey, readonly string[]> = new Map();
   const takeRemarks = (delta: ServiceDelta): void => {
@@ -153,19 +160,26 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
         own.set(node, name, content === undefined ? undefined : artifactOf(name, content));
         own.set(node, healthArtifactName(key), content === undefined ? undefined : healthArtifact(key, content));
       }
+    for (const [node, contents] of delta.redirects)
+      for (const [key, content] of contents) {
+        const name = redirectArtifactName(key);
+        own.set(node, name, content === undefined ? undefined : artifactOf(name, content));
+      }
     for (const p of delta.removedHostPorts) own.set(p.node, hostPortArtifactName(p.key), undefined);
     for (const p of delta.changedHostPorts) own.set(p.node, hostPortArtifactName(p.key), frontendsArtifact(hostPortArtifactName(p.key), p));
   };
   return {
     own: own.own,
     body: own.body,
+    redirects: compiler.redirects,
     remarks: () => remarks,
     update(tables, dirty, nodes, pathMtu = 0) {
       const nodeChanges = takeNodes(tables, dirty, nodes);
-      const same = nodeChanges.nodes === undefined && pathMtu === lastPathMtu;
+      const redirects = takeRedirects(tables, dirty);
+      const same = nodeChanges.nodes === undefined && redirects === undefined && pathMtu === lastPathMtu;
       if (same && !['services', 'slices', 'pods'].some((t) => dirty.has(t as 'pods'))) return compiler.services;
       lastPathMtu = pathMtu;
-      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, pathMtu });
+      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, ...redirects, pathMtu });
       takeRemarks(delta);
       putShared(delta);
       putOwn(delta, nodeChanges.removedNodes ?? []);

@@ -35,6 +35,7 @@ export const ciliumResources = {
   nodes: cilium('ciliumnodes', 'CiliumNode', false),
   cidrGroups: cilium('ciliumcidrgroups', 'CiliumCIDRGroup', false),
   lbPools: cilium('ciliumloadbalancerippools', 'CiliumLoadBalancerIPPool', false),
+  localRedirects: cilium('ciliumlocalredirectpolicies', 'CiliumLocalRedirectPolicy', true),
 } as const;
 
 /** Where each kind of policy object is stored. */
@@ -96,6 +97,7 @@ const specs: readonly SourceSpec[] = [
   policySource('ClusterNetworkPolicy', true),
   { resource: ciliumResources.cidrGroups, table: 'cidrGroups', project: projectCidrGroup, optional: true },
   { resource: ciliumResources.lbPools, table: 'lbPools', project: withoutNoise, optional: true },
+  { resource: ciliumResources.localRedirects, table: 'localRedirects', project: withoutNoise, optional: true },
   { resource: invariantResource, table: 'invariants', project: withoutNoise, optional: true },
   { resource: ciliumResources.identities, table: 'identities', project: projectIdentity },
   { resource: ciliumResources.nodes, table: 'ciliumNodes', project: projectCiliumNode },

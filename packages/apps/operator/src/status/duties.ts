@@ -3,6 +3,7 @@ import type { Clock } from '@axoneme/std';
 import type { KubeClient } from 'kopf-ts';
 import type { InvariantState } from '../compile/gates/invariants.ts';
 import type { CompileLoop } from '../compile/loop.ts';
+import type { OperatorConfig } from '../config.ts';
 import type { Term } from '../leader/leader.ts';
 import type { Reconciler } from '../leader/reconciler.ts';
 import type { World } from '../world/world.ts';
@@ -12,9 +13,11 @@ import type { NodeProblems } from './node-problems.ts';
 import type { Acked } from './policy-status.ts';
 import { createPolicyStatusWriter } from './policy-writer.ts';
 import { createGateWriter, type PodGates } from './readiness.ts';
+import { createRedirectStatusWriter } from './redirect-writer.ts';
 import { createServiceEventWriter } from './service-events.ts';
 
 export interface StatusDutiesDeps {
+  readonly config: Pick<OperatorConfig, 'localRedirectPolicies'>;
   readonly client: KubeClient;
   readonly world: World;
   readonly clock: Clock;
@@ -75,5 +78,17 @@ export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
       assertLeader,
     }),
   );
-  return [policies, invariants, gates, services];
+  const redirects = t.reconciler(
+    'local redirect status',
+    createRedirectStatusWriter({
+      client,
+      world,
+      clock,
+      events: t.events,
+      assertLeader,
+      enabled: d.config.localRedirectPolicies,
+      states: () => d.loop().last()?.redirects,
+    }),
+  );
+  return [policies, invariants, gates, services, redirects];
 }

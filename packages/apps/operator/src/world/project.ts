@@ -55,10 +55,18 @@ export function projectPod(o: Json): PodRow {
     finished: phase === 'Succeeded' || phase === 'Failed',
     namedPorts: namedPorts(spec),
     audit: strings(meta.annotations)[AUDIT_ANNOTATION] === 'enabled',
+    ...(conditionOf(status, 'Ready') === 'True' ? { ready: true as const } : {}),
     ...hostPortsOf(o),
     ...gateOf(spec, status),
   };
 }
+
+const conditionOf = (status: Json, type: string): string =>
+  str(
+    list(status.conditions)
+      .map(obj)
+      .find((c) => c.type === type)?.status,
+  );
 
 function hostPortsOf(o: Json): Pick<PodRow, 'hostPorts'> {
   const hostPorts = readHostPorts(o);

@@ -21,6 +21,8 @@ export interface PodRow {
   /** Succeeded or Failed: holds no address any more. */
   readonly finished: boolean;
   readonly namedPorts: readonly NamedPort[];
+  /** Condition Ready is True. */
+  readonly ready?: true;
   /** Absent for pods that ask for no port of their node. */
   readonly hostPorts?: HostPortPod;
   /** What policy would drop of this pod passes, and is told. */

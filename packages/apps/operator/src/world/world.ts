@@ -14,6 +14,8 @@ export interface Tables {
   readonly cidrGroups: Map<string, CidrGroupRow>;
   /** Raw CiliumLoadBalancerIPPool objects. */
   readonly lbPools: Map<string, Readonly<Record<string, unknown>>>;
+  /** Raw CiliumLocalRedirectPolicy objects. */
+  readonly localRedirects: Map<string, Readonly<Record<string, unknown>>>;
   /** Raw ReachabilityInvariant objects. */
   readonly invariants: Map<string, Readonly<Record<string, unknown>>>;
   readonly identities: Map<string, IdentityRow>;
@@ -47,6 +49,7 @@ export function createWorld(): World {
     policies: new Map(),
     cidrGroups: new Map(),
     lbPools: new Map(),
+    localRedirects: new Map(),
     invariants: new Map(),
     identities: new Map(),
     ciliumNodes: new Map(),
