@@ -378,4 +378,22 @@ describe('services', () => {
       clusterIPs: [expect.stringMatching(/^fd00/), expect.stringMatching(/^10\./)],
     });
   });
+
+  test('balancers in front of the nodes get a port of their own with externalTrafficPolicy Local, and only then', async () => {
+    const spec = (o: KubeObject): { healthCheckNodePort?: number; ports: { nodePort: number }[] } => o.spec as never;
+    const local = { type: 'LoadBalancer', externalTrafficPolicy: 'Local' };
+    const made = await c.server.store.create(services, svc('local', local));
+    const port = spec(made).healthCheckNodePort;
+    expect(port).toEqual(expect.any(Number));
+    expect(spec(made).ports.map((p) => p.nodePort)).not.toContain(port);
+    const kept = await c.server.store.patch(services, 'default', 'local', 'merge', { metadata: { labels: { a: 'b' } } });
+    expect(spec(kept).healthCheckNodePort).toBe(port);
+    await expect(c.server.store.create(services, svc('same', { ...local, healthCheckNodePort: port }))).rejects.toThrow(
+      'already allocated',
+    );
+    const open = await c.server.store.patch(services, 'default', 'local', 'merge', { spec: { externalTrafficPolicy: 'Cluster' } });
+    expect(spec(open).healthCheckNodePort).toBeUndefined();
+    const same = await c.server.store.create(services, svc('same', { ...local, healthCheckNodePort: port }));
+    expect(spec(same).healthCheckNodePort).toBe(port);
+  });
 });

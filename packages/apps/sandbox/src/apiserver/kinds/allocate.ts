@@ -40,9 +40,12 @@ function followServices(store: MemoryStore): Used {
   const used: Used = { ips: new Map(), ports: new Map(), next: { 4: 16n, 6: 16n } };
   const keysOf = (o: KubeObject): { readonly ips: string[]; readonly ports: string[] } => ({
     ips: asList(asObj(o.spec).clusterIPs).map(String),
-    ports: asList(asObj(o.spec).ports).flatMap((p) =>
-      asObj(p).nodePort === undefined ? [] : [portKey(asObj(p).nodePort, asObj(p).protocol)],
-    ),
+    ports: [
+      ...asList(asObj(o.spec).ports).flatMap((p) =>
+        asObj(p).nodePort === undefined ? [] : [portKey(asObj(p).nodePort, asObj(p).protocol)],
+      ),
+      ...(asObj(o.spec).healthCheckNodePort === undefined ? [] : [portKey(asObj(o.spec).healthCheckNodePort, 'TCP')]),
+    ],
   });
   store.listen('/services', (c) => {
     if (c.previous !== undefined) {
@@ -93,6 +96,7 @@ function allocateService(o: KubeObject, old: KubeObject | undefined, used: Used,
     delete spec.ipFamilies;
     delete spec.ipFamilyPolicy;
   } else allocateIps(o, spec, old === undefined ? undefined : asObj(old.spec), used, ranges);
+  if (!needsHealthCheck(spec)) delete spec.healthCheckNodePort;
   if (spec.type === 'NodePort' || spec.type === 'LoadBalancer')
     allocatePorts(o, spec, old === undefined ? {} : asObj(old.spec), used, ports);
   else for (const p of asList(spec.ports)) if (isObj(p)) delete p.nodePort;
@@ -164,14 +168,14 @@ function pickIp(o: KubeObject, range: Range, used: Used): string {
 }
 
 function allocatePorts(o: KubeObject, spec: Obj, old: Obj, used: Used, [low, high]: readonly [number, number]): void {
-  if (spec.allocateLoadBalancerNodePorts === false && spec.type === 'LoadBalancer') return;
   const uid = o.metadata.uid ?? '';
   const mine = new Set<string>();
   const taken = (key: string): boolean => mine.has(key) || (used.ports.get(key) ?? uid) !== uid;
   const before = asList(old.ports).map(asObj);
+  const withPorts = spec.type !== 'LoadBalancer' || spec.allocateLoadBalancerNodePorts !== false;
   for (const p of asList(spec.ports)) {
     if (!isObj(p)) continue;
-    p.nodePort ??= before.find((b) => b.port === p.port && b.protocol === p.protocol)?.nodePort;
+    if (withPorts) p.nodePort ??= before.find((b) => b.port === p.port && b.protocol === p.protocol)?.nodePort;
     if (typeof p.nodePort !== 'number') continue;
     if (p.nodePort < low || p.nodePort > high)
       throw fail(
@@ -183,15 +187,26 @@ function allocatePorts(o: KubeObject, spec: Obj, old: Obj, used: Used, [low, hig
     if (taken(portKey(p.nodePort, p.protocol))) throw fail(o, 'spec.ports[0].nodePort', p.nodePort, 'provided port is already allocated');
     mine.add(portKey(p.nodePort, p.protocol));
   }
-  for (const p of asList(spec.ports)) {
-    if (!isObj(p) || typeof p.nodePort === 'number') continue;
-    let port = low;
-    while (port <= high && taken(portKey(port, p.protocol))) port++;
-    if (port > high) throw fail(o, 'spec.ports[0].nodePort', 0, 'failed to allocate a nodePort: range is full');
-    p.nodePort = port;
-    mine.add(portKey(port, p.protocol));
+  if (needsHealthCheck(spec)) {
+    if (needsHealthCheck(old)) spec.healthCheckNodePort ??= old.healthCheckNodePort;
+    const asked = portKey(spec.healthCheckNodePort, 'TCP');
+    if (taken(asked)) throw fail(o, 'spec.healthCheckNodePort', spec.healthCheckNodePort, 'provided port is already allocated');
+    mine.add(asked);
   }
+  const pick = (field: string, protocol: unknown): number => {
+    let port = low;
+    while (port <= high && taken(portKey(port, protocol))) port++;
+    if (port > high) throw fail(o, field, 0, 'failed to allocate a nodePort: range is full');
+    mine.add(portKey(port, protocol));
+    return port;
+  };
+  for (const p of asList(spec.ports))
+    if (withPorts && isObj(p) && typeof p.nodePort !== 'number') p.nodePort = pick('spec.ports[0].nodePort', p.protocol);
+  if (needsHealthCheck(spec)) spec.healthCheckNodePort ??= pick('spec.healthCheckNodePort', 'TCP');
 }
+
+/** Balancers in front of the nodes ask there which of them have a backend. */
+const needsHealthCheck = (spec: Obj): boolean => spec.type === 'LoadBalancer' && spec.externalTrafficPolicy === 'Local';
 
 const fail = (o: KubeObject, field: string, value: unknown, why: string): Error =>
   invalid('', 'Service', o.metadata.name ?? '', [invalidValue(field, value, why)]);
