@@ -19,7 +19,7 @@ export function kernelLost(datapath: Pick<Datapath, 'map'>): number {
   return value ? Number(datapath.map('events_lost').percpuSum(value)) : 0;
 }
 
-function* drops(datapath: Datapath): Generator<readonly [Labels, number]> {
+function* drops(datapath: Pick<Datapath, 'map'>): Generator<readonly [Labels, number]> {
   const map = datapath.map('drops');
   const { keys, values, count } = map.dump();
   for (let i = 0; i < count; i++) {
@@ -43,6 +43,17 @@ export function createAgentMetrics({ metrics, apply, datapath, endpoints, connec
     for (const e of endpoints.list()) byState.set(e.state, (byState.get(e.state) ?? 0) + 1);
     return [...byState].map(([state, n]) => [{ state }, n] as const);
   });
+  observeKernel({ metrics, apply, datapath });
+  // close enough together that quantiles read from them mean something at the budget of 250 ms
+  const buckets = [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1, 2.5, 5];
+  return {
+    cniSeconds: metrics.histogram({ name: 'agent_cni_seconds', help: 'Duration of CNI requests.', labels: ['command', 'result'], buckets }),
+    applySeconds: metrics.histogram({ name: 'agent_apply_seconds', help: 'Time from commit to kernel.', buckets }),
+  };
+}
+
+/** What every node has, with pods or without. */
+export function observeKernel({ metrics, apply, datapath }: Pick<MetricSources, 'metrics' | 'apply' | 'datapath'>): void {
   metrics.observed({ name: 'agent_table_rows', help: 'Rows of each kernel table.', labels: ['table'] }, () =>
     Object.entries(apply.occupancy()).map(([table, o]) => [{ table }, o.entries] as const),
   );
@@ -51,10 +62,4 @@ export function createAgentMetrics({ metrics, apply, datapath, endpoints, connec
   );
   metrics.observed({ name: 'drops_packets', help: 'Packets dropped, by reason.', labels: ['reason', 'direction'] }, () => drops(datapath));
   metrics.observed({ name: 'agent_events_lost', help: 'Events that found no room in the ring buffer.' }, () => kernelLost(datapath));
-  // close enough together that quantiles read from them mean something at the budget of 250 ms
-  const buckets = [0.001, 0.002, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.35, 0.5, 1, 2.5, 5];
-  return {
-    cniSeconds: metrics.histogram({ name: 'agent_cni_seconds', help: 'Duration of CNI requests.', labels: ['command', 'result'], buckets }),
-    applySeconds: metrics.histogram({ name: 'agent_apply_seconds', help: 'Time from commit to kernel.', buckets }),
-  };
 }

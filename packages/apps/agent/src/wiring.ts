@@ -140,7 +140,7 @@ function createCniHandler(endpoints: EndpointManager, metrics: AgentMetrics): Cn
   };
 }
 
-function requireKernel(log: Log): ReturnType<typeof probeKernel> {
+export function requireKernel(log: Log): ReturnType<typeof probeKernel> {
   const kernel = probeKernel();
   const missing = missingFeatures(kernel);
   if (missing.length === 0) return kernel;

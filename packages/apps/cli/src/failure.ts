@@ -22,6 +22,9 @@ const byCode: Readonly<Record<string, number>> = {
   'stream/unauthenticated': exitCodes.forbidden,
   'stream/not-found': exitCodes.notFound,
   'operator/unknown-node': exitCodes.notFound,
+  'balancer/not-running': exitCodes.unreachable,
+  'balancer/no-backend': exitCodes.notFound,
+  'balancer/bad-file': exitCodes.usage,
 };
 
 export function exitCodeOf(e: unknown): number {

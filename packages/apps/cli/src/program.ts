@@ -4,6 +4,7 @@ import { AppError } from '@axoneme/std';
 import type { AdminClient } from '@axoneme/stream';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { listTable } from './commands/bpf.ts';
+import { addLbCommands } from './commands/lb.ts';
 import { renderEndpoints, renderIdentities } from './commands/lists.ts';
 import { monitor } from './commands/monitor.ts';
 import { addPolicyCommands, type Outcome } from './commands/policy.ts';
@@ -153,6 +154,7 @@ export function createProgram(io: CliIo, outcome: Outcome): Command {
   const policy = program.command('policy').description('network policies: check them, ask them, plan a change');
   addPolicyCommands(policy, io, outcome, optionsOf);
   addPolicyState(policy, io, outcome, optionsOf);
+  addLbCommands(program.command('lb').description('stand-alone load balancer of this machine, from a file'), io, outcome, optionsOf);
   // `-o json` may stand anywhere on the line.
   const inherit = (c: Command): void => {
     for (const sub of c.commands) {

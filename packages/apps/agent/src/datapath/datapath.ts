@@ -14,7 +14,7 @@ import { ensureNetwork, hostName, type NodeNetwork, netName, prepareDevice, vxla
 import type { NodeView } from './node-view.ts';
 import { type ObjectSet, rejected } from './objects.ts';
 import { isPinned, type LoadedPrograms, type LoadOptions, loadPrograms } from './programs.ts';
-import { hostRows, masqueradePorts, nodeConfigRow, type Row } from './rows.ts';
+import { balancerPorts, hostRows, masqueradePorts, nodeConfigRow, type Row } from './rows.ts';
 import { createTables, tableOf } from './tables.ts';
 
 export interface DatapathConfig {
@@ -75,13 +75,14 @@ function writeRows(table: Table, rows: readonly Row[]): void {
 }
 
 /** Everything but pods that must be attached. */
-function nodeAttachments(n: NodeNetwork, programs: LoadedPrograms, cgroup: string): Attachment[] {
+function nodeAttachments(v: NodeView, n: NodeNetwork, programs: LoadedPrograms, cgroup: string): Attachment[] {
   const tc = (pin: string, program: string, link: Link, direction: 'ingress' | 'egress'): Attachment => ({
     pin,
     program,
     hook: { kind: 'tc', ifindex: link.ifindex, direction },
   });
-  const sock = programs.names.filter((p) => cgroupAttachType(p) !== undefined);
+  // programs of a balancer's own machine are no clients
+  const sock = v.balancer === true ? [] : programs.names.filter((p) => cgroupAttachType(p) !== undefined);
   return [
     ...n.devices.flatMap((d) => [
       tc(`dev-${d.name}-ingress`, 'from_netdev', d, 'ingress'),
@@ -141,7 +142,8 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
     throw new AppError({ code: 'agent/no-map', message: `the datapath has no map ${name}` });
   };
   const writeNodeRows = (v: NodeView, n: NodeNetwork): void => {
-    const ports = masqueradePorts(readSysctl(['net', 'ipv4', 'ip_local_port_range']), v.nodePorts);
+    const local = readSysctl(['net', 'ipv4', 'ip_local_port_range']);
+    const ports = v.balancer === true ? balancerPorts(local) : masqueradePorts(local, v.nodePorts);
     const row = nodeConfigRow(v, n, { ports, enforced: hostEnforced(map('subject')), netnsCookie });
     const config_ = map('node_config');
     if (!config_.lookup(row.key)?.equals(row.value)) {
@@ -161,7 +163,7 @@ export function createDatapath(config: DatapathConfig, objects: DatapathObjects,
       network = n;
       writeNodeRows(v, n);
       fill();
-      const attachments = nodeAttachments(n, programs, cgroup);
+      const attachments = nodeAttachments(v, n, programs, cgroup);
       expedited(() => {
         for (const a of attachments) ensureAttachment(a);
       });

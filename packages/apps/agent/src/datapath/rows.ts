@@ -60,6 +60,13 @@ export function masqueradePorts(local: string | undefined, nodePorts: PortRange)
   return free.findLast((r) => sizeOf(r) >= rangeMin) ?? longest ?? { min: portMin, max: 29_999 };
 }
 
+/** Without pods nothing else is in the way: the longest run of ports that sockets of the machine are not given by themselves. */
+export function balancerPorts(local: string | undefined): PortRange {
+  const [low = 32768, high = 60999] = (local ?? '').split(/\s+/).filter(Boolean).map(Number);
+  const free = without([{ min: 1024, max: portMax }], { min: low, max: high });
+  return free.sort((a, b) => sizeOf(b) - sizeOf(a))[0] ?? { min: 1024, max: portMax };
+}
+
 /** Largest packet of a pod of this node that reaches every other one in one piece. */
 export const pathMtu = (view: Pick<NodeView, 'pathMtu'>, n: Pick<NodeNetwork, 'mtu'>): number =>
   Math.min(view.pathMtu === 0 ? n.mtu : view.pathMtu, n.mtu, 0xffff);
@@ -77,6 +84,7 @@ export function nodeConfigRow(
     (view.policyAudit ? NodeFlag.audit : 0) |
     (view.podServices ? NodeFlag.podServices : 0) |
     (view.dsrIpip ? NodeFlag.dsrIpip : 0) |
+    (view.balancer === true ? NodeFlag.balancer : 0) |
     (enforced ? NodeFlag.hostPolicy : 0);
   const value = nodeConfig.encode({
     nodeIp4: bytes(primary(view, 4), 4),

@@ -20,6 +20,10 @@ export function planProbes(
 ): ReadonlyMap<string, readonly ProbeTarget[]> {
   const plan = new Map<string, ProbeTarget[]>(nodes.map((n) => [n, []]));
   for (const t of targets) {
+    if (nodes.length <= probers) {
+      for (const list of plan.values()) list.push(t);
+      continue;
+    }
     const ranked = nodes.map((name) => ({ name, rank: hash64(`${t.id}\n${name}`) }));
     ranked.sort((a, b) => (a.rank < b.rank ? 1 : a.rank > b.rank ? -1 : 0));
     for (const { name } of ranked.slice(0, probers)) plan.get(name)!.push(t);
