@@ -74,6 +74,18 @@ describe('compiling the world', () => {
     expect(policyKey.size + policyValue.size).toBe(32);
   });
 
+  test('the address a node has in its blocks is the node’s, with its tunnel', () => {
+    const { world, compiler } = smallWorld();
+    compiler.compile(world.tables, world.takeDirty());
+    const { keys, values } = compiler.artifacts.get('ipcache/nodes')!.body;
+    const rows = unpackRows('ipcache', keys, values);
+    const row = (prefixlen: number, addr: string) =>
+      rows.find(([k]) => k.prefixlen === prefixlen && Buffer.from(k.addr).toString('hex').startsWith(addr))![1];
+    const [block, router, router6] = [row(56, '0af401'), row(64, '0af40101'), row(160, 'fd0000100244')];
+    expect(block.identity).toBe(99);
+    for (const r of [router, router6]) expect(r).toEqual({ ...block, identity: 6 });
+  });
+
   test('workloads go to their node with the identity of the pod', () => {
     const { world, compiler, ids } = smallWorld();
     const compiled = compiler.compile(world.tables, world.takeDirty());

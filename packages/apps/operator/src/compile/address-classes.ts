@@ -1,6 +1,6 @@
 // Address classes: plans them, numbers them, and keeps the artifact `addr_class`. Called by the policy part.
 import { ipcacheKeyOf, type Row } from '@axoneme/datapath';
-import { type Cidr, cidrBase, cidrFamily, type IdentityId, type IpAddr, ipFromBigint, ipToBigint } from '@axoneme/model';
+import type { IdentityId } from '@axoneme/model';
 import {
   type AddressClass,
   type ClassNode,
@@ -10,7 +10,7 @@ import {
   planAddressClasses,
   type Rule,
 } from '@axoneme/policy';
-import type { CidrRow, NodeAddresses } from './addresses.ts';
+import { type CidrRow, type NodeAddresses, routerAddress } from './addresses.ts';
 import { type Artifact, rowArtifact } from './artifacts.ts';
 import { createNumbers, type Moment } from './numbers.ts';
 
@@ -32,9 +32,6 @@ export interface AddressClasses {
   publish(): void;
   waits(): boolean;
 }
-
-/** The address a node itself has in one of its blocks. */
-export const routerAddress = (block: Cidr): IpAddr => ipFromBigint(cidrFamily(block), ipToBigint(cidrBase(block)) + 1n);
 
 export const classNodes = (nodes: readonly NodeAddresses[]): ClassNode[] =>
   nodes.map((n) => ({ name: n.name, labels: n.labels, addresses: [...n.addresses, ...n.podCidrs.map(routerAddress)] }));

@@ -8,6 +8,8 @@ import {
   familyBits,
   type IpAddr,
   ipFamily,
+  ipFromBigint,
+  ipToBigint,
   type Labels,
   parseCidr,
   parseIp,
@@ -53,6 +55,9 @@ export function apiServerAddresses(tables: Tables): ReadonlySet<IpAddr> {
   return out;
 }
 
+/** The address a node itself has in one of its blocks. */
+export const routerAddress = (block: Cidr): IpAddr => ipFromBigint(cidrFamily(block), ipToBigint(cidrBase(block)) + 1n);
+
 export interface CidrRow {
   readonly cidr: Cidr;
   readonly id: number;
@@ -64,11 +69,18 @@ export interface IpcacheInput {
   readonly cidrs: readonly CidrRow[];
 }
 
-/** `ipcache/nodes`: blocks as `unlisted`, node addresses as remote-node, API servers as kube-apiserver. */
+/**
+ * `ipcache/nodes`: blocks as `unlisted`, addresses of nodes as remote-node, API servers as kube-apiserver. A node's address in its block
+ * is what it passes clients outside on with: answers to it go back through the tunnel, and a plain packet from it comes from a node.
+ */
 export function nodeIpcache(input: IpcacheInput): Artifact {
   const rows = new Map<Cidr, IpcacheRow>();
   for (const n of input.nodes) {
-    for (const cidr of n.podCidrs) rows.set(cidr, { cidr, identity: reservedIds.unlisted, tunnel: n.tunnel });
+    for (const cidr of n.podCidrs) {
+      rows.set(cidr, { cidr, identity: reservedIds.unlisted, tunnel: n.tunnel });
+      const router = cidrOfIp(routerAddress(cidr));
+      rows.set(router, { cidr: router, identity: reservedIds['remote-node'], tunnel: n.tunnel });
+    }
     for (const ip of n.addresses) {
       const identity = input.apiServers.has(ip) ? reservedIds['kube-apiserver'] : reservedIds['remote-node'];
       rows.set(cidrOfIp(ip), { cidr: cidrOfIp(ip), identity, tunnel: n.tunnel });
