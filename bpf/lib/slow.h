@@ -130,6 +130,9 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	q->classed = 0;
 	q->named = 0;
 	copy16(q->addr, peer == &s->src ? s->p.key.saddr : s->p.key.daddr);
+	/* passed on by another node: the address is that node's, and no class of addresses may be */
+	if (unlikely(peer->identity == IDENTITY_WORLD))
+		__builtin_memset(q->addr, 0, sizeof(q->addr));
 	judge(q, v);
 	s->story.flags |= direction == AXO_DIR_EGRESS ? AXO_EVENT_F_EGRESS : AXO_EVENT_F_INGRESS;
 	/* an audit stays what is told, unless the other end says no */
