@@ -10,6 +10,7 @@ import { describeKubectl, describeUninstall } from './kubectl.ts';
 import { describePaths } from './paths.ts';
 import { describePolicies } from './policies.ts';
 import { describeProtocols } from './protocols.ts';
+import { describeRedirects } from './redirects.ts';
 import { describeServices } from './services.ts';
 import { describeStatus } from './status.ts';
 import { describeTrust } from './trust.ts';
@@ -35,7 +36,7 @@ describe('Axoneme on a sandbox of two nodes', () => {
   };
 
   beforeAll(async () => {
-    fixture = await upFixture('e2e', 2);
+    fixture = await upFixture('e2e', 2, ['--set', 'localRedirectPolicies.enabled=true']);
   }, 240_000);
 
   afterAll(async () => {
@@ -44,6 +45,7 @@ describe('Axoneme on a sandbox of two nodes', () => {
 
   describePaths(get);
   describeServices(get);
+  describeRedirects(get);
   // VXLAN over IPv4
   describeProtocols(get, 50);
   describeTrust(get);
