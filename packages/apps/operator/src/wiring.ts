@@ -13,6 +13,7 @@ import { createDispatcher, type Dispatcher } from './compile/dispatch.ts';
 import { createGates, type Gates } from './compile/gates/gates.ts';
 import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
 import { type OperatorConfig, OWN_OBJECTS_DIR } from './config.ts';
+import { createL2Duties, type L2Duties } from './leader/l2-duties.ts';
 import { createLeader, type Leader, type Term } from './leader/leader.ts';
 import type { Reconciler } from './leader/reconciler.ts';
 import { ensureCa, ensureCliCertificate, issueReplicaCertificate, publishTrust, type TrustConfig } from './leader/trust.ts';
@@ -80,6 +81,7 @@ function createOwnLeader(
   floor: () => number,
   mirror: ClusterMirror,
   invariants: Gates['invariants'],
+  l2: L2Duties,
 ): Leader {
   const trust = trustConfigOf(p.config);
   return createLeader(
@@ -101,6 +103,7 @@ function createOwnLeader(
           await ensureCliCertificate(p.client, ca, trust, p.clock.nowMs());
         }),
         ...(p.config.webhookPort === 0 ? [] : [webhookTrust(p, ca.certPem, t)]),
+        ...l2.writers(t),
         ...statusDuties(
           { ...p, gates: p.podGates, loop, acked: (node, ofNode) => ackedOf(server().hub.link(node as NodeName), ofNode), invariants },
           t,
@@ -118,6 +121,7 @@ function nodeServerDeps(
   loop: () => CompileLoop,
   epoch: () => number,
   dispatcher: () => Dispatcher,
+  l2: L2Duties,
 ): Omit<NodeServerDeps, 'tls' | 'admin' | 'report'> {
   const signConfig: SignConfig = {
     clusterName: p.config.clusterName,
@@ -129,6 +133,7 @@ function nodeServerDeps(
   return {
     clock: p.clock,
     log: p.log,
+    grant: l2.grant,
     artifacts: (name, digest) => p.compiler.body(name, digest) ?? p.rollout.body(name, digest),
     freshness: () => ({ epoch: epoch(), leader: leader().isLeader(), inputAgeMs: p.sources.ages() }),
     nodeOf: (peer) => {
@@ -158,18 +163,22 @@ function nodeServerDeps(
         p.compiler.pathMtus.hear(node, hello.pathMtu, hello.toldPathMtu);
         // at once: the stream compares what the node holds with what it should hold right after this
         dispatcher().refresh(node, { revision: loop().revision(), epoch: epoch() });
+        l2.connected(node, hello.features);
         loop().mark();
       },
       heartbeat: (node, beat) => {
+        l2.sign(node);
         if (p.compiler.pathMtus.hear(node, beat.pathMtu)) loop().mark();
         if (p.problems.note(node, beat.health)) leader().poke();
       },
       disconnected: (node) => {
         p.rollout.disconnected(node);
         p.problems.forget(node);
+        l2.disconnected(node);
       },
       ack: (node, ack) => {
         p.rollout.ack(node, ack);
+        l2.sign(node);
         loop().acked();
         leader().poke();
       },
@@ -198,7 +207,7 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   const log = createLog({ app: 'operator', level: config.logLevel });
   const client = connectKube({ kind: 'default' }, { userAgent: 'axoneme-operator', clock });
   const world = createWorld();
-  const sources = createSources({ client, world, log, clock });
+  const sources = createSources({ client, world, log, clock, config });
   const health = createHealthRegistry();
   const target = targetObjects(config.datapathObjectsDir, log);
   const rollout = createDatapathRollout({ target, mode: config.datapathRollout, onChange: onRollout });
@@ -249,6 +258,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
   const flows = createFlowLog();
   let epochSeen = 0;
   const mirror = createClusterMirror({ world, clock, log, signal }, config);
+  const l2 = createL2Duties({ ...p, hub: () => server.hub, isLeader: () => leader.isLeader() });
   const leader: Leader = createOwnLeader(
     p,
     ca,
@@ -257,6 +267,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     () => epochSeen,
     mirror,
     () => gates.invariants(),
+    l2,
   );
   // a replica that does not lead passes on the epoch of the one that does: agents take an older one for a replica that is behind
   const epoch = (): number => leader.epoch() ?? Math.max(epochSeen, leader.epochSeen());
@@ -297,6 +308,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     () => loop,
     epoch,
     () => dispatcher,
+    l2,
   );
   const tlsOf = async () => ({ ...(await issueReplicaCertificate(ca, trust)), caPem: ca.certPem });
   const tls = await tlsOf();

@@ -17,6 +17,7 @@ import {
 } from './addresses.ts';
 import { type Artifact, type ArtifactStore, createArtifactStore } from './artifacts.ts';
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact, workloadArtifactName } from './blobs.ts';
+import { createL2Part, type L2Part } from './l2.ts';
 import { createLooks, type LookInput, type Looks } from './looks.ts';
 import type { Moment } from './numbers.ts';
 import { createPathMtus, type PathMtus } from './path-mtu.ts';
@@ -90,6 +91,8 @@ export interface Compiler {
   nodeConfig(node: string): Artifact | undefined;
   /** Services and host ports that are others on this node. */
   readonly ownServices: ServicePart['own'];
+  /** What each node announces on its local network. */
+  readonly l2: Omit<L2Part, 'update' | 'body'>;
   /** Content of any desired artifact, by name and version. */
   body(name: string, digest: Digest): ArtifactBody | undefined;
   podViews(tables: Tables): readonly PodView[];
@@ -205,6 +208,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const store = createArtifactStore();
   const views = createPodViews(config.clusterName);
   const services = createServicePart(store, config);
+  const l2 = createL2Part(config);
   const policy = createPolicyPart(store, config);
   const addresses = createAddressPart(store);
   const podPart = createPodPart(views);
@@ -276,8 +280,9 @@ export function createCompiler(config: OperatorConfig): Compiler {
     pathMtus,
     nodeConfig: nodeConfigs.get,
     ownServices: services.own,
+    l2,
     body(name, digest) {
-      if (name !== NODE_CONFIG) return store.body(name, digest) ?? services.body(name, digest);
+      if (name !== NODE_CONFIG) return store.body(name, digest) ?? services.body(name, digest) ?? l2.body(name, digest);
       return nodeConfigs.body(digest);
     },
     podViews: (tables) => views.list(tables),
@@ -311,6 +316,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
       }
       for (const key of dirty.get('endpoints') ?? []) endpoints.add(key);
       serviceTable = services.update(tables, dirty, nodes, pathMtus.smallest());
+      l2.update(tables, dirty);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
       policy.update({ tables, dirty, pods: changes, nodes, at: at ?? { revision, settled: revision - 1 } });
       return finish(changes.size > 0);

@@ -48,8 +48,9 @@ function spanNode(n: Compiled['nodes'][number], compiler: Compiler, rollout: Dis
   const config = { name: own.name, digest: own.digest, table: own.body.table };
   const objects = rollout?.own(n.name) ?? { text: '', list: [] };
   const services = compiler.ownServices(n.name);
-  const node = { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config, ...objects.list, ...services.list] };
-  return [`${own.digest} ${n.podCidrs.join()} ${objects.text} ${services.text}`, node];
+  const l2 = compiler.l2.own(n.name);
+  const node = { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config, ...objects.list, ...services.list, ...l2.list] };
+  return [`${own.digest} ${n.podCidrs.join()} ${objects.text} ${services.text} ${l2.text}`, node];
 }
 
 function spanNodes(compiled: Compiled, compiler: Compiler, rollout: DispatchRollout | undefined): Map<string, NodeText> {

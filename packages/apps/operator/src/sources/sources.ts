@@ -1,11 +1,23 @@
 // One reflector per kind the operator reads; each projects objects to rows and notes changes in the world. Called by wiring.ts.
 
 import { type Clock, canonicalJson, type Health, type Living, type Log } from '@axoneme/std';
-import { type Change, createReflector, type KubeClient, type KubeObject, type Reflector, type Resource, resources } from 'kopf-ts';
 import {
+  type Change,
+  createReflector,
+  type KubeClient,
+  type KubeObject,
+  type Reflector,
+  type Resource,
+  resources,
+  type Selection,
+} from 'kopf-ts';
+import type { OperatorConfig } from '../config.ts';
+import {
+  L2_LABEL,
   projectCidrGroup,
   projectCiliumNode,
   projectIdentity,
+  projectL2Lease,
   projectNamespace,
   projectNode,
   projectPod,
@@ -36,6 +48,7 @@ export const ciliumResources = {
   cidrGroups: cilium('ciliumcidrgroups', 'CiliumCIDRGroup', false),
   lbPools: cilium('ciliumloadbalancerippools', 'CiliumLoadBalancerIPPool', false),
   localRedirects: cilium('ciliumlocalredirectpolicies', 'CiliumLocalRedirectPolicy', true),
+  l2Policies: { ...cilium('ciliuml2announcementpolicies', 'CiliumL2AnnouncementPolicy', false), version: 'v2alpha1' },
 } as const;
 
 /** Where each kind of policy object is stored. */
@@ -65,6 +78,7 @@ interface SourceSpec {
   readonly project: (o: Raw) => unknown;
   /** Its CRD need not be installed: empty until it is. */
   readonly optional?: boolean;
+  readonly selection?: Selection;
 }
 
 /** How soon a kind is noticed whose CRD is installed later. */
@@ -107,6 +121,12 @@ const specs: readonly SourceSpec[] = [
 const trimmed: ReadonlySet<TableName> = new Set(['pods', 'namespaces', 'nodes', 'identities', 'ciliumNodes', 'cidrGroups']);
 const sameRow = (a: unknown, b: unknown): boolean => a !== undefined && canonicalJson(a) === canonicalJson(b);
 
+/** Who announces which addresses is kept in Leases beside the operator's own. */
+const l2Sources = (namespace: string): readonly SourceSpec[] => [
+  { resource: ciliumResources.l2Policies, table: 'l2Policies', project: withoutNoise, optional: true },
+  { resource: resources.leases, table: 'l2Leases', project: projectL2Lease, selection: { namespace, labelSelector: L2_LABEL } },
+];
+
 export interface Sources extends Living {
   /** Resolves after the first complete list of every kind. */
   readonly synced: Promise<void>;
@@ -121,13 +141,16 @@ export function createSources(deps: {
   readonly world: World;
   readonly log: Log;
   readonly clock: Clock;
+  readonly config: Pick<OperatorConfig, 'podNamespace' | 'l2AnnouncementsEnabled'>;
 }): Sources {
-  const { client, world, log, clock } = deps;
-  const reflectors: Reflector<unknown>[] = specs.map((s) => {
+  const { client, world, log, clock, config } = deps;
+  const all = config.l2AnnouncementsEnabled ? [...specs, ...l2Sources(config.podNamespace)] : specs;
+  const reflectors: Reflector<unknown>[] = all.map((s) => {
     const prefix = s.keyPrefix ?? '';
     return createReflector<unknown>({
       client,
       resource: s.resource,
+      ...s.selection,
       log,
       clock,
       ...(s.optional === true ? { absentMs: ABSENT_MS } : {}),

@@ -1,6 +1,7 @@
 // From API objects to rows: reads only what compilers need and trusts nothing. Called by the sources.
+import { parseIp } from '@axoneme/model';
 import { readHostPorts } from '@axoneme/service';
-import type { CidrGroupRow, CiliumNodeRow, IdentityRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
+import type { CidrGroupRow, CiliumNodeRow, IdentityRow, L2LeaseRow, NamedPort, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
 
 /** Mark of the identity garbage collector: since when nobody uses the number (RFC 3339). */
 export const UNUSED_SINCE_ANNOTATION = 'axoneme.io/unused-since';
@@ -88,16 +89,23 @@ export function projectNamespace(o: Json): NamespaceRow {
   return { name: str(meta.name), labels: strings(meta.labels) };
 }
 
+/** Set by the cluster autoscaler. */
+const LEAVING_TAINT = 'ToBeDeletedByClusterAutoscaler';
+
 export function projectNode(o: Json): NodeRow {
   const meta = obj(o.metadata);
   const spec = obj(o.spec);
   const addresses = list(obj(o.status).addresses).map(obj);
+  const conditions = list(obj(o.status).conditions).map(obj);
+  const taints = list(spec.taints).map(obj);
   const cidrs = list(spec.podCIDRs).map(str).filter(Boolean);
   return {
     name: str(meta.name),
     uid: str(meta.uid),
     labels: strings(meta.labels),
     internalAddresses: addresses.filter((a) => a.type === 'InternalIP').map((a) => str(a.address)),
+    externalAddresses: addresses.filter((a) => a.type === 'ExternalIP').map((a) => str(a.address)),
+    serves: conditions.some((c) => c.type === 'Ready' && c.status === 'True') && !taints.some((t) => t.key === LEAVING_TAINT),
     podCidrs: cidrs.length > 0 ? cidrs : [str(spec.podCIDR)].filter(Boolean),
   };
 }
@@ -144,4 +152,24 @@ export function projectCiliumNode(o: Json): CiliumNodeRow {
   const meta = obj(o.metadata);
   const ipam = obj(obj(o.spec).ipam);
   return { name: str(meta.name), podCidrs: list(ipam.podCIDRs).map(str).filter(Boolean), createdMs: timeMs(meta.creationTimestamp) };
+}
+
+export const L2_LABEL = 'axoneme.io/l2-announcement';
+export const L2_ADDRESS_ANNOTATION = 'axoneme.io/address';
+export const L2_FORMER_ANNOTATION = 'axoneme.io/former-holders';
+
+/** Undefined for Leases that are not of announcements. */
+export function projectL2Lease(o: Json): L2LeaseRow | undefined {
+  const meta = obj(o.metadata);
+  const notes = strings(meta.annotations);
+  const address = parseIp(notes[L2_ADDRESS_ANNOTATION] ?? '');
+  if (!address.ok) return undefined;
+  const spec = obj(o.spec);
+  const former = (notes[L2_FORMER_ANNOTATION] ?? '').split(',').filter(Boolean);
+  return {
+    name: str(meta.name),
+    uid: str(meta.uid),
+    resourceVersion: str(meta.resourceVersion),
+    record: { address: address.value, node: str(spec.holderIdentity), former, epoch: num(spec.leaseTransitions) },
+  };
 }

@@ -1,5 +1,6 @@
 // Rows the operator keeps of cluster objects: trimmed to what compilers read, immutable, JSON-like. Made by project.ts.
 
+import type { L2Record } from '@axoneme/ipam';
 import type { HostPortPod } from '@axoneme/service';
 
 export interface NamedPort {
@@ -41,6 +42,9 @@ export interface NodeRow {
   readonly uid: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly internalAddresses: readonly string[];
+  readonly externalAddresses: readonly string[];
+  /** Condition Ready, and not on its way out. */
+  readonly serves: boolean;
   readonly podCidrs: readonly string[];
 }
 
@@ -91,6 +95,14 @@ export interface CiliumNodeRow {
   readonly name: string;
   readonly podCidrs: readonly string[];
   readonly createdMs: number;
+}
+
+/** A Lease of ours: who announces an address. */
+export interface L2LeaseRow {
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly record: L2Record;
 }
 
 /** What an agent said about one of its endpoints; newer than the Pod's status. */

@@ -1,6 +1,16 @@
 // The operator's view of the cluster: one mutable set of tables of immutable rows, and what changed since the last compile.
 // Written by the sources and by agents' reports; read by the compile loop.
-import type { CidrGroupRow, CiliumNodeRow, EndpointRow, IdentityRow, NamespaceRow, NodeRow, PodRow, PolicyRow } from './rows.ts';
+import type {
+  CidrGroupRow,
+  CiliumNodeRow,
+  EndpointRow,
+  IdentityRow,
+  L2LeaseRow,
+  NamespaceRow,
+  NodeRow,
+  PodRow,
+  PolicyRow,
+} from './rows.ts';
 
 export interface Tables {
   readonly pods: Map<string, PodRow>;
@@ -14,6 +24,9 @@ export interface Tables {
   readonly cidrGroups: Map<string, CidrGroupRow>;
   /** Raw CiliumLoadBalancerIPPool objects. */
   readonly lbPools: Map<string, Readonly<Record<string, unknown>>>;
+  /** Raw CiliumL2AnnouncementPolicy objects. */
+  readonly l2Policies: Map<string, Readonly<Record<string, unknown>>>;
+  readonly l2Leases: Map<string, L2LeaseRow>;
   /** Raw CiliumLocalRedirectPolicy objects. */
   readonly localRedirects: Map<string, Readonly<Record<string, unknown>>>;
   /** Raw ReachabilityInvariant objects. */
@@ -50,6 +63,8 @@ export function createWorld(): World {
     cidrGroups: new Map(),
     lbPools: new Map(),
     localRedirects: new Map(),
+    l2Policies: new Map(),
+    l2Leases: new Map(),
     invariants: new Map(),
     identities: new Map(),
     ciliumNodes: new Map(),
