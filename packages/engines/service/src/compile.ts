@@ -4,10 +4,9 @@ import { type Cidr, type IpFamily, ipFamily, labelsFromMap, matchesSelector, typ
 import { canonicalJson, hash64, type NodeName } from '@axoneme/std';
 import { selectServing } from './backend-state.ts';
 import { type BackendSet, type Candidate, candidatesOf, createSet, localOf, nearOf, type Place } from './backends.ts';
-import type { CompileContext } from './context.ts';
+import type { CompileContext, PortRedirect } from './context.ts';
 import { type Frontend, type FrontendPlan, frontendFlags, frontendOf, planFrontends } from './frontends.ts';
 import type { NodeInput, ServiceConfig, ServiceInput, ServicePort, SliceInput } from './inputs.ts';
-import type { PortRedirect } from './redirects.ts';
 
 /** What a Service is on a node. */
 export interface ServiceContent {
@@ -142,9 +141,9 @@ function createRecipe(
   service: ServiceInput,
   slices: readonly SliceInput[],
   plans: readonly FrontendPlan[],
-  { config, redirects }: CompileContext,
+  { config, redirectsOf }: CompileContext,
 ): Recipe {
-  const redirected = redirects.portsOf(service);
+  const redirected = redirectsOf(service);
   const pools = new Map<string, readonly Candidate[]>();
   const poolOf: Pools = (port, family) => {
     const at = `${family} ${port.name} ${port.protocol}`;

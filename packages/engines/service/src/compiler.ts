@@ -58,7 +58,7 @@ export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = se
     config,
     guard: createGuard(snapshot.nodes ?? [], config),
     dsrRoom: createDsrRoom(snapshot.pathMtu ?? 0, config),
-    redirects: index,
+    redirectsOf: index.portsOf,
   };
   const services = new Map<ObjectKey, CompiledService>();
   const sets = new Map<bigint, BackendSet>();
@@ -273,7 +273,13 @@ function createInputs(config: ServiceConfig) {
   /** Services with addresses that the guard has a say in. */
   const guarded = new Set<ObjectKey>();
   const redirects = createRedirects();
-  let ctx: CompileContext = { claims, config, guard: createGuard([], config), dsrRoom: createDsrRoom(0, config), redirects };
+  let ctx: CompileContext = {
+    claims,
+    config,
+    guard: createGuard([], config),
+    dsrRoom: createDsrRoom(0, config),
+    redirectsOf: redirects.portsOf,
+  };
 
   const dropSlice = (key: ObjectKey, dirty: Dirty): void => {
     const old = slices.get(key);

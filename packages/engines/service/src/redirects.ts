@@ -5,6 +5,7 @@ import { canonicalJson, hash32, hash64, type NodeName } from '@axoneme/std';
 import { type BackendSet, type Candidate, createSet } from './backends.ts';
 import type { Claims } from './claims.ts';
 import { bySetId, type ServiceContent, sealContent } from './compile.ts';
+import type { PortRedirect } from './context.ts';
 import { type Frontend, frontendFlags } from './frontends.ts';
 import type { AddressGuard } from './guard.ts';
 import type { RedirectInput, RedirectPod, ServiceInput, ServicePort, SliceEndpoint, SlicePort } from './inputs.ts';
@@ -23,13 +24,6 @@ export interface CompiledRedirect {
   /** Why it redirects nothing, or not all it names; empty if all is well. */
   readonly problems: readonly string[];
   readonly hash: bigint;
-}
-
-/** What a port of a Service becomes on nodes with such pods. */
-export interface PortRedirect {
-  readonly policy: ObjectKey;
-  readonly skipOwn: boolean;
-  readonly byNode: ReadonlyMap<NodeName, readonly Candidate[]>;
 }
 
 export interface RedirectTouch {
