@@ -325,7 +325,6 @@ call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, __
 	const struct node_config *cfg = node();
 	__u32 zero = 0;
 	struct memory *m = bpf_map_lookup_elem(&xdp_memory, &zero);
-	struct nat_value *v;
 	int r;
 
 	*verdict = XDP_PASS;
@@ -338,10 +337,6 @@ call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, __
 	m->n.tcp_flags = f->tcp_flags;
 	m->n.client = NORTH_OUTSIDE;
 	m->n.can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
-	/* most of what comes here is no service's */
-	v = nat_find(&m->n.key, f->family);
-	if (!v && north_frontend(&m->n) == NORTH_NONE)
-		return NULL;
 	__builtin_memset(&m->src, 0, sizeof(m->src));
 	resolve((void *)f->key.saddr, f->family, &m->src);
 	if (m->src.kind != SIDE_REMOTE || m->src.tunnel_family || north_is_node(m->src.identity) || north_is_pod(m->src.identity))
@@ -360,23 +355,23 @@ inline_always bool leaves_here(const struct nat_value *v)
 	return v->action == AXO_VIA_NEIGH || v->action == AXO_VIA_IPIP;
 }
 
-inline_always int translate(struct xdp_md *ctx, const struct frame *f, struct nat_value *v, const __u32 family)
+inline_always int translate(struct xdp_md *ctx, const struct frame *f, const __u32 family)
 {
 	const struct node_config *cfg = node();
-	__u32 now = ticks();
+	__u32 revision = nat_revision(), now;
+	struct nat_value *v;
 	int verdict;
 
+	/* most of what comes here is no service's */
+	if (likely(!north_may_answer(&f->key, family) && !north_maybe(&f->key, family, revision)))
+		return XDP_PASS;
 	if (!cfg || unlikely(f->ttl <= 1))
 		return XDP_PASS;
-	if (likely(v)) {
-		if (!leaves_here(v))
-			return XDP_PASS;
-	} else {
-		/* what nobody opened here is for tc, once: then there is a row. The tunnel is no service. */
-		if (f->key.proto == IPPROTO_TCP ? (f->tcp_flags & (TCP_SYN | TCP_ACK)) != TCP_SYN : f->key.dport == cfg->vxlan_port)
-			return XDP_PASS;
-	}
-	if (unlikely(!v) || unlikely(!nat_usable(v, nat_revision(), now, family, f->key.proto, f->tcp_flags))) {
+	v = nat_find(&f->key, family);
+	if (v && !leaves_here(v))
+		return XDP_PASS;
+	now = ticks();
+	if (unlikely(!v) || unlikely(!nat_usable(v, revision, now, family, f->key.proto, f->tcp_flags))) {
 		v = decide(ctx, f, now, &verdict);
 		if (!v)
 			return verdict;
@@ -389,21 +384,15 @@ inline_always int translate(struct xdp_md *ctx, const struct frame *f, struct na
 inline_always int xdp4(struct xdp_md *ctx)
 {
 	struct frame f = {};
-	struct flow4_key key;
 
-	if (!parse_frame4(ctx, &f))
-		return XDP_PASS;
-	key4(&key, &f.key);
-	return translate(ctx, &f, bpf_map_lookup_elem(&nat4, &key), 4);
+	return parse_frame4(ctx, &f) ? translate(ctx, &f, 4) : XDP_PASS;
 }
 
 inline_always int xdp6(struct xdp_md *ctx)
 {
 	struct frame f = {};
 
-	if (!parse_frame6(ctx, &f))
-		return XDP_PASS;
-	return translate(ctx, &f, bpf_map_lookup_elem(&nat6, &f.key), 6);
+	return parse_frame6(ctx, &f) ? translate(ctx, &f, 6) : XDP_PASS;
 }
 
 SEC("xdp.frags")

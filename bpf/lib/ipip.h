@@ -58,4 +58,47 @@ inline_always void outer6(struct ipv6hdr *ip, const struct ipv6hdr *inner, const
 	copy16(&ip->daddr, daddr);
 }
 
+inline_always __u32 ipip_length(__u32 family)
+{
+	return family == 6 ? IP6_HEADER : IP4_HEADER;
+}
+
+/* Segments of a device that cuts keep their length: whoever calls has seen that they fit with the header around them. */
+#define IPIP_ROOM BPF_F_ADJ_ROOM_FIXED_GSO
+
+/* On an skb whose hop is taken. AXO_OK or a drop reason; the Ethernet header stays. */
+proven_alone int ipip_encapsulate(struct __sk_buff *skb, const struct addr16 *daddr, __u32 family)
+{
+	const struct node_config *cfg = node();
+
+	if (!daddr || !cfg || zero16(daddr))
+		return AXO_DROP_NO_CONFIG;
+	if (family == 6) {
+		struct ipv6hdr outer = {};
+		struct {
+			struct ipv6hdr ip;
+			__be16 ports[2];
+		} inner;
+
+		if (zero16(cfg->node_ip6))
+			return AXO_DROP_NO_CONFIG;
+		if (bpf_skb_load_bytes(skb, ETH_HEADER, &inner, sizeof(inner)))
+			return AXO_DROP_TRUNCATED;
+		outer6(&outer, &inner.ip, cfg, daddr);
+		if (bpf_skb_adjust_room(skb, IP6_HEADER, BPF_ADJ_ROOM_MAC, IPIP_ROOM | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6))
+			return AXO_DROP_WRITE_ERROR;
+		return bpf_skb_store_bytes(skb, ETH_HEADER, &outer, sizeof(outer), 0) ? AXO_DROP_WRITE_ERROR : AXO_OK;
+	}
+	struct iphdr outer = {}, inner;
+
+	if (!*(__be32 *)cfg->node_ip4)
+		return AXO_DROP_NO_CONFIG;
+	if (bpf_skb_load_bytes(skb, ETH_HEADER, &inner, sizeof(inner)))
+		return AXO_DROP_TRUNCATED;
+	outer4(&outer, &inner, cfg, daddr);
+	if (bpf_skb_adjust_room(skb, IP4_HEADER, BPF_ADJ_ROOM_MAC, IPIP_ROOM | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4))
+		return AXO_DROP_WRITE_ERROR;
+	return bpf_skb_store_bytes(skb, ETH_HEADER, &outer, sizeof(outer), 0) ? AXO_DROP_WRITE_ERROR : AXO_OK;
+}
+
 #endif

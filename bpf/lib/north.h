@@ -257,6 +257,21 @@ inline_always bool north_maybe(const struct flow6_key *key, __u8 family, __u32 r
 	return false;
 }
 
+/* From another node to this one: the answer to what was passed on with an address of this node. */
+inline_always bool north_may_answer(const struct flow6_key *key, __u8 family)
+{
+	const struct node_config *cfg = node();
+	bool node_ip, router_ip;
+	__u16 port;
+
+	if (!cfg)
+		return false;
+	node_ip = family == 6 ? same16(key->daddr, cfg->node_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->node_ip4;
+	router_ip = family == 6 ? same16(key->daddr, cfg->router_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->router_ip4;
+	port = bpf_ntohs(key->dport);
+	return router_ip || (node_ip && port >= cfg->snat_min && port <= cfg->snat_max);
+}
+
 /* ---- frontends -------------------------------------------------------------------------------------------- */
 
 /* Is it an address of this node (2), of another one (1), neither (0)? */

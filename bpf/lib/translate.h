@@ -6,6 +6,8 @@
 #ifndef AXO_TRANSLATE_H
 #define AXO_TRANSLATE_H
 
+#include "answer.h"
+#include "ipip.h"
 #include "north.h"
 #include "slow.h"
 
@@ -47,20 +49,10 @@ inline_always void note_stack_backend(void)
 /* A row may exist, or have to be made. */
 inline_always bool concerns_services(const struct flow6_key *key, __u8 family, __u32 revision, const __u32 hook)
 {
-	const struct node_config *cfg = node();
-	bool node_ip, router_ip;
-	__u16 port;
-
 	if (hook == AXO_HOOK_FROM_OVERLAY)
 		return true; /* what goes to pods has a flow entry; the rest is little */
-	if (hook == AXO_HOOK_FROM_NETDEV && cfg) {
-		/* answers to what was passed on with an address of this node */
-		node_ip = family == 6 ? same16(key->daddr, cfg->node_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->node_ip4;
-		router_ip = family == 6 ? same16(key->daddr, cfg->router_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->router_ip4;
-		port = bpf_ntohs(key->dport);
-		if (router_ip || (node_ip && port >= cfg->snat_min && port <= cfg->snat_max))
-			return true;
-	}
+	if (hook == AXO_HOOK_FROM_NETDEV && north_may_answer(key, family))
+		return true;
 	return north_maybe(key, family, revision);
 }
 
@@ -78,11 +70,11 @@ proven_alone int translate_route(struct __sk_buff *skb, struct nat_value *v, __u
 	fib.l4_protocol = proto;
 	if (family == 6) {
 		fib.family = AF_INET6_;
-		copy16(fib.ipv6_src, v->saddr);
+		copy16(fib.ipv6_src, v->action == AXO_VIA_IPIP ? cfg->node_ip6 : v->saddr);
 		copy16(fib.ipv6_dst, v->daddr);
 	} else {
 		fib.family = AF_INET_;
-		fib.ipv4_src = *(__be32 *)v->saddr;
+		fib.ipv4_src = *(__be32 *)(v->action == AXO_VIA_IPIP ? cfg->node_ip4 : v->saddr);
 		fib.ipv4_dst = *(__be32 *)v->daddr;
 	}
 	r = bpf_fib_lookup(skb, &fib, sizeof(fib), 0);
@@ -92,6 +84,7 @@ proven_alone int translate_route(struct __sk_buff *skb, struct nat_value *v, __u
 		return AXO_DROP_UNROUTABLE;
 	__builtin_memset(v->hop, 0, 16);
 	v->ifindex_out = fib.ifindex;
+	v->mtu = fib.mtu_result ? fib.mtu_result : 0xffff; /* not told while the neighbour is unknown */
 	if (fib.family == AF_INET6_) {
 		v->flags |= AXO_NAT_V6_HOP;
 		copy16(v->hop, fib.ipv6_dst);
@@ -100,6 +93,18 @@ proven_alone int translate_route(struct __sk_buff *skb, struct nat_value *v, __u
 		*(__be32 *)v->hop = fib.ipv4_dst;
 	}
 	return 0;
+}
+
+/* By a device of the node, to the next hop in the row. */
+inline_always bool leaves_plain(const struct nat_value *v)
+{
+	return v->action == AXO_VIA_NEIGH || v->action == AXO_VIA_IPIP;
+}
+
+/* Longer with its outer header than the way takes. */
+inline_always bool ipip_too_long(const struct nat_value *v, __u32 family, __u32 length)
+{
+	return v->action == AXO_VIA_IPIP && length + ipip_length(family) > v->mtu;
 }
 
 inline_always int translate_hop(struct __sk_buff *skb, __u32 family)
@@ -139,7 +144,7 @@ proven_alone int translate_send(struct __sk_buff *skb, const struct nat_value *v
 			return TC_ACT_SHOT;
 		return bpf_redirect(cfg->ifindex_vxlan, 0);
 	}
-	if (v->action == AXO_VIA_NEIGH) {
+	if (leaves_plain(v)) {
 		struct bpf_redir_neigh nh = {};
 		bool v6 = v->flags & AXO_NAT_V6_HOP;
 
@@ -173,6 +178,8 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
 		return cfg->flags & AXO_NODE_HOST_POLICY ? AXO_AGAIN : TC_ACT_OK;
 	}
 	if (translate_hop(skb, family))
+		return TC_ACT_SHOT;
+	if (unlikely(v->action == AXO_VIA_IPIP) && ipip_encapsulate(skb, (void *)v->daddr, family))
 		return TC_ACT_SHOT;
 	return translate_send(skb, v);
 }
@@ -223,6 +230,7 @@ inline_always int find_row(struct slow *s, struct north *n, const __u32 hook)
 	n->tcp_flags = s->p.tcp_flags;
 	n->client = scope;
 	n->identity = travelling_identity(s->src.identity);
+	n->can = NORTH_CAN_IPIP;
 	return north_decide(n);
 }
 
@@ -232,7 +240,7 @@ inline_always int find_way(struct __sk_buff *skb, struct slow *s, struct north *
 	__u32 revision = nat_revision();
 	int r;
 
-	if (n->row.action != AXO_VIA_NEIGH || (n->row.ifindex_out && n->row.revision == revision))
+	if (!leaves_plain(&n->row) || (n->row.ifindex_out && n->row.revision == revision))
 		return 0;
 	r = translate_route(skb, &n->row, s->p.family, s->p.key.proto);
 	if (r)
@@ -272,6 +280,8 @@ inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const 
 	r = find_way(skb, s, n);
 	if (r)
 		return refuse_client(skb, s, r, hook);
+	if (unlikely(ipip_too_long(&n->row, s->p.family, packet_length(skb, &s->p))))
+		return answer_back(skb, &s->p, ANSWER_TOO_BIG, n->row.mtu - ipip_length(s->p.family));
 	return translate_apply(skb, &n->row, s->p.family, s->p.l4_off,
 			       s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0));
 }
@@ -355,7 +365,8 @@ inline_always int translate(struct __sk_buff *skb, const __u32 hook)
 	if (!v || !nat_usable(v, revision, ticks(), family, key.proto, tcp_flags))
 		return AXO_NEED_SLOW;
 	if (v->action != AXO_VIA_LOCAL) {
-		if (ttl <= 1 || (v->action == AXO_VIA_NEIGH && (!v->ifindex_out || v->revision != revision)))
+		if (ttl <= 1 || (leaves_plain(v) && (!v->ifindex_out || v->revision != revision)) ||
+		    ipip_too_long(v, family, skb->len - ETH_HEADER))
 			return AXO_NEED_SLOW;
 	} else if (v->flags & AXO_NAT_REPLY) {
 		return AXO_PASS;

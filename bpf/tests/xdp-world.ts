@@ -141,6 +141,8 @@ export function createXdpNode(objects: readonly string[] = ['xdp']) {
     for (const node of [p.near, p.far]) lab.ipcache(`${node}/${all}`, 6, node);
   }
   let generation = 0;
+  const change = (): void => lab.put(dp.tables.generation, 1, ++generation);
+  const services = servicesOf(lab);
   let port = 2000;
   const run = (program: string, frame: Buffer, ifindex = device.up): { verdict: number; packet: Buffer } =>
     inside(() =>
@@ -151,12 +153,16 @@ export function createXdpNode(objects: readonly string[] = ['xdp']) {
     device,
     inside,
     configure,
-    ...servicesOf(lab),
+    ...services,
+    put: (s: ServiceSpec): void => {
+      services.put(s);
+      change();
+    },
     forbid: (ifindex: number): void => void lab.map('xdp_device').delete(row(ifindex)),
     allow,
     ip: (args: string): string => sh(`ip -n ${netns} ${args}`),
     /** Services have changed. */
-    change: (): void => lab.put(dp.tables.generation, 1, ++generation),
+    change,
     freshPort: (): number => ++port,
     run: (frame: Buffer, ifindex?: number) => run('axo_xdp', frame, ifindex),
     close: (): void => {
