@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The node's own devices. Almost everything here is the node's traffic: it has to get out of the way quickly. */
+#include "lib/announce.h"
 #include "lib/common.h"
 #include "lib/related.h"
 #include "lib/translate.h"
@@ -166,10 +167,13 @@ int from_netdev(struct __sk_buff *skb)
 	int r, t;
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
-		return TC_ACT_OK;
+		return skb->protocol == bpf_htons(ETH_P_ARP) ? announce_arp(skb) : TC_ACT_OK;
 	r = from_netdev_fast(skb);
 	if (r >= 0)
 		return r;
+	t = announce_nd(skb);
+	if (t != AXO_PASS)
+		return t;
 	t = from_netdev_translate(skb);
 	if (t == AXO_NEED_SLOW)
 		t = translate_slow(skb, AXO_HOOK_FROM_NETDEV);

@@ -9,6 +9,7 @@ export interface Libc {
   socket(domain: number, type: number, protocol: number): number;
   bind(fd: number, address: Bytes, length: number): number;
   send(fd: number, data: Bytes, length: number, flags: number): number;
+  sendto(fd: number, data: Bytes, length: number, flags: number, address: Bytes, addressLength: number): number;
   recv(fd: number, data: Bytes, length: number, flags: number): number;
   setsockopt(fd: number, level: number, option: number, value: Bytes, length: number): number;
   close(fd: number): number;
@@ -32,6 +33,7 @@ function bindLibc(): Libc {
     socket: bind('int socket(int domain, int type, int protocol)'),
     bind: bind('int bind(int fd, const void *address, uint32_t length)'),
     send: bind('int64_t send(int fd, const void *data, size_t length, int flags)'),
+    sendto: bind('int64_t sendto(int fd, const void *data, size_t length, int flags, const void *address, uint32_t address_length)'),
     recv: bind('int64_t recv(int fd, void *data, size_t length, int flags)'),
     setsockopt: bind('int setsockopt(int fd, int level, int option, const void *value, uint32_t length)'),
     close: bind('int close(int fd)'),

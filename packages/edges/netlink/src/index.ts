@@ -1,5 +1,6 @@
 // rtnetlink, network namespaces and sysctls, synchronous, over koffi. The only package that speaks netlink.
 export * from './address.ts';
+export * from './frames.ts';
 export * from './link.ts';
 export { parseAddress } from './message.ts';
 export * from './monitor.ts';
