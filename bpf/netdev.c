@@ -212,7 +212,7 @@ inline_always int pod_departure(struct __sk_buff *skb, struct slow *s)
 		return refuse(s, AXO_DROP_NAT_NO_MAPPING, AXO_DIR_EGRESS);
 	if (!(e->flags & AXO_FLOW_SNAT)) {
 		v = *e;
-		r = masquerade(&s->p, &s->src, &v);
+		r = masquerade(skb, &s->p, &s->src, &v);
 		if (r)
 			return refuse(s, r, AXO_DIR_EGRESS);
 		flow_write(&s->p.key, s->p.family, &v, BPF_ANY);

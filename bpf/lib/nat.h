@@ -197,67 +197,161 @@ inline_always bool masquerades(const struct node_config *cfg, __u8 family)
 	return cfg->flags & (family == 6 ? AXO_NODE_MASQUERADE6 : AXO_NODE_MASQUERADE4);
 }
 
+/* Working memory of masquerade(), as `slow_memory`. */
+struct masquerading {
+	struct flow_value back;
+	struct flow6_key key; /* of the answers */
+	struct bpf_sock_tuple socket;
+	__be16 remote_port;
+	__be16 port;
+	__u8 family;
+	__u8 found;
+	__u8 pad[2];
+	__u32 now;
+	__u32 first; /* the node's own range */
+	__u32 range;
+	__u32 start; /* of the search in all the others */
+	__u32 step;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct masquerading);
+	__uint(max_entries, 1);
+} masquerade_memory SEC(".maps");
+
+/* Insert the reply tuple with this port: whoever inserts first owns it. */
+call_only bool take_port(struct masquerading *m, __be16 port)
+{
+	struct flow_value *held;
+	struct nat_value *row;
+
+	m->port = port;
+	m->key.dport = port;
+	m->key.sport = m->key.kind ? port : m->remote_port;
+	held = flow_find(&m->key, m->family);
+	if (held && same16(held->addr, m->back.addr) && held->port == m->back.port && held->flags & AXO_FLOW_DNAT) {
+		flow_write(&m->key, m->family, &m->back, BPF_ANY); /* ours from before */
+		return true;
+	}
+	if (held && !flow_expired(held, m->now))
+		return false;
+	row = nat_find(&m->key, m->family);
+	if (row && !nat_expired(row, m->now))
+		return false;
+	if (held)
+		flow_delete(&m->key, m->family);
+	return !flow_write(&m->key, m->family, &m->back, BPF_NOEXIST);
+}
+
+/* A socket of the node would get the answers: one that listens on the port, or speaks from it to the same peer. */
+call_only bool socket_has(struct __sk_buff *skb, struct masquerading *m, __be16 port)
+{
+	struct bpf_sock_tuple *t = &m->socket;
+	struct bpf_sock *sk = NULL;
+	__u32 size;
+
+	if (m->key.proto != IPPROTO_TCP && m->key.proto != IPPROTO_UDP)
+		return false;
+	if (m->family == 6) {
+		size = sizeof(t->ipv6);
+		copy16(t->ipv6.saddr, m->key.saddr);
+		copy16(t->ipv6.daddr, m->key.daddr);
+		t->ipv6.sport = m->remote_port;
+		t->ipv6.dport = port;
+	} else {
+		size = sizeof(t->ipv4);
+		t->ipv4.saddr = *(__be32 *)m->key.saddr;
+		t->ipv4.daddr = *(__be32 *)m->key.daddr;
+		t->ipv4.sport = m->remote_port;
+		t->ipv4.dport = port;
+	}
+	if (m->key.proto == IPPROTO_TCP)
+		sk = bpf_skc_lookup_tcp(skb, t, size, BPF_F_CURRENT_NETNS, 0);
+	else
+		sk = bpf_sk_lookup_udp(skb, t, size, BPF_F_CURRENT_NETNS, 0);
+	if (!sk)
+		return false;
+	bpf_sk_release(sk);
+	return true;
+}
+
+struct port_hunt {
+	struct __sk_buff *skb;
+	struct masquerading *m;
+};
+
+static long masquerade_try(__u32 i, void *at)
+{
+	struct masquerading *m = ((struct port_hunt *)at)->m;
+	struct __sk_buff *skb = ((struct port_hunt *)at)->skb;
+	bool own = i < SNAT_TRIES;
+	__u32 range = own ? m->range : 65536 - NORTH_PORT_MIN, port;
+
+	if (!range)
+		return 0;
+	port = own ? m->first + bpf_get_prandom_u32() % range : NORTH_PORT_MIN + (m->start + i * m->step) % range;
+	if (port_serves((void *)m->key.daddr, port, m->key.proto, m->family))
+		return 0;
+	/* the node's own range is nobody else's */
+	if (!own && socket_has(skb, m, bpf_htons(port)))
+		return 0;
+	m->found = take_port(m, bpf_htons(port));
+	return m->found;
+}
+
 /*
- * Reserve the reply tuple of a masqueraded flow by inserting it: whoever inserts first owns the port. `v` is the
- * forward entry (its port is filled in, *v.port may hold the one it had before).
+ * Reserve the reply tuple of a masqueraded flow by inserting it. `v` is the forward entry (its port is filled in, v->port may hold the
+ * one it had before). First the node's own range; when that is crowded towards this peer, whatever no service and no socket has.
  */
-proven_alone int masquerade(const struct packet *p, const struct side *pod, struct flow_value *v)
+proven_alone int masquerade(struct __sk_buff *skb, const struct packet *p, const struct side *pod, struct flow_value *v)
 {
 	const struct node_config *cfg = node();
-	struct flow_value back = {}, *held;
-	struct flow6_key key = {};
-	__u32 now = ticks(), range;
-	__be16 port;
+	__u32 zero = 0;
+	struct masquerading *m = bpf_map_lookup_elem(&masquerade_memory, &zero);
+	struct port_hunt hunt = { .skb = skb, .m = m };
 
-	if (!p || !pod || !v || !cfg || cfg->snat_max < cfg->snat_min)
+	if (!p || !pod || !v || !m || !cfg || cfg->snat_max < cfg->snat_min)
 		return AXO_DROP_NAT_NO_MAPPING;
 	if (p->key.proto == IPPROTO_SCTP || p->key.kind)
 		return AXO_DROP_NAT_UNSUPPORTED;
-	port = v->port;
-	range = cfg->snat_max - cfg->snat_min + 1;
-	copy16(key.saddr, p->key.daddr);
+	__builtin_memset(m, 0, sizeof(*m));
+	m->now = ticks();
+	m->family = p->family;
+	m->remote_port = p->key.dport;
+	m->first = cfg->snat_min;
+	m->range = cfg->snat_max - cfg->snat_min + 1;
+	m->start = bpf_get_prandom_u32();
+	m->step = bpf_get_prandom_u32() | 1;
+	copy16(m->key.saddr, p->key.daddr);
 	if (p->family == 6)
-		copy16(key.daddr, cfg->node_ip6);
+		copy16(m->key.daddr, cfg->node_ip6);
 	else
-		*(__be32 *)key.daddr = *(__be32 *)cfg->node_ip4;
-	if (zero16(key.daddr))
+		*(__be32 *)m->key.daddr = *(__be32 *)cfg->node_ip4;
+	if (zero16(m->key.daddr))
 		return AXO_DROP_NAT_NO_MAPPING;
-	key.proto = p->key.proto;
-	if (key.proto == IPPROTO_ICMP || key.proto == IPPROTO_ICMPV6)
-		key.kind = AXO_KIND_REPLY;
+	m->key.proto = p->key.proto;
+	if (m->key.proto == IPPROTO_ICMP || m->key.proto == IPPROTO_ICMPV6)
+		m->key.kind = AXO_KIND_REPLY;
 
-	back.generation = v->generation;
-	back.ifindex_in = AXO_IN_NETDEV;
-	back.ifindex_out = pod->ifindex;
-	back.action = AXO_ACT_POD;
-	back.flags = AXO_FLOW_REPLY | AXO_FLOW_DNAT | (v->flags & AXO_FLOW_SYN);
-	back.port = p->key.sport;
-	back.expires = now + flow_life(key.proto, back.flags);
-	copy16(back.addr, p->key.saddr);
-	__builtin_memcpy(back.dmac, pod->mac, 6);
-	__builtin_memcpy(back.smac, pod->host_mac, 6);
+	m->back.generation = v->generation;
+	m->back.ifindex_in = AXO_IN_NETDEV;
+	m->back.ifindex_out = pod->ifindex;
+	m->back.action = AXO_ACT_POD;
+	m->back.flags = AXO_FLOW_REPLY | AXO_FLOW_DNAT | (v->flags & AXO_FLOW_SYN);
+	m->back.port = p->key.sport;
+	m->back.expires = m->now + flow_life(m->key.proto, m->back.flags);
+	copy16(m->back.addr, p->key.saddr);
+	__builtin_memcpy(m->back.dmac, pod->mac, 6);
+	__builtin_memcpy(m->back.smac, pod->host_mac, 6);
 
-	for (int i = 0; i < SNAT_TRIES; i++) {
-		if (!port)
-			port = bpf_htons(cfg->snat_min + bpf_get_prandom_u32() % range);
-		key.dport = port;
-		key.sport = key.kind ? port : p->key.dport;
-		held = flow_find(&key, p->family);
-		if (held && same16(held->addr, back.addr) && held->port == back.port && held->flags & AXO_FLOW_DNAT) {
-			flow_write(&key, p->family, &back, BPF_ANY); /* ours from before */
-			goto found;
-		}
-		if (held && flow_expired(held, now)) {
-			flow_delete(&key, p->family);
-			held = NULL;
-		}
-		if (!held && !flow_write(&key, p->family, &back, BPF_NOEXIST))
-			goto found;
-		port = 0;
+	if (!v->port || !take_port(m, v->port)) {
+		bpf_loop(NORTH_PORT_TRIES, masquerade_try, &hunt, 0);
+		if (!m->found)
+			return AXO_DROP_NAT_NO_MAPPING;
 	}
-	return AXO_DROP_NAT_NO_MAPPING;
-found:
-	v->port = port;
+	v->port = m->port;
 	v->flags |= AXO_FLOW_SNAT;
 	return AXO_OK;
 }

@@ -479,16 +479,18 @@ inline_always bool entry_dead(const struct flow_value *e, __u32 now)
 
 /* ---- ports ------------------------------------------------------------------------------------------------ */
 
-/* A port that answers for itself: no source port. */
-call_only bool north_port_taken(struct north *n, __u16 port)
+/* A port of `addr` that answers for itself, as a service does: no source port. */
+proven_alone int port_serves(const struct addr16 *addr, __u32 port, __u32 proto, __u32 family)
 {
 	const struct node_config *cfg = node();
-	struct lb_frontend_key k = { .port = bpf_htons(port), .proto = n->key.proto, .family = n->family };
+	struct lb_frontend_key k = { .port = bpf_htons(port), .proto = proto, .family = family };
 
-	if (!cfg || (port >= cfg->node_port_min && port <= cfg->node_port_max) || bpf_map_lookup_elem(&lb_frontend, &k))
-		return true;
-	copy16(k.addr, n->back_key.daddr);
-	return bpf_map_lookup_elem(&lb_frontend, &k);
+	if (!addr || !cfg || (port >= cfg->node_port_min && port <= cfg->node_port_max) || bpf_map_lookup_elem(&lb_frontend, &k))
+		return 1;
+	if (proto == IPPROTO_UDP && k.port == cfg->vxlan_port)
+		return 1; /* answers to it would be packets for the tunnel */
+	copy16(k.addr, addr);
+	return !!bpf_map_lookup_elem(&lb_frontend, &k);
 }
 
 /* Programs of the node and masquerade have their flows in the flow cache, in either direction. */
@@ -536,7 +538,7 @@ static long north_try_port(__u32 i, void *at)
 	if (!lots || !range)
 		return 1;
 	port = n->port_first + (i < NORTH_PORT_LOTS ? bpf_get_prandom_u32() % lots : (n->port_start + i * n->port_step) % range);
-	if (north_port_taken(n, port))
+	if (port_serves((void *)n->back_key.daddr, port, n->key.proto, n->family))
 		return 0;
 	n->back_key.dport = bpf_htons(port);
 	n->found = north_insert(n);

@@ -265,7 +265,7 @@ call_only int next_hop(struct __sk_buff *skb, struct slow *s, struct flow_value 
 		return r;
 	if (beyond_cluster(to) && masquerades(cfg, s->p.family)) {
 		s->story.flags |= AXO_EVENT_F_MASQUERADE;
-		return masquerade(&s->p, &s->src, v);
+		return masquerade(skb, &s->p, &s->src, v);
 	}
 	return 0;
 }
