@@ -3,7 +3,7 @@
 import { WORLD } from '@axoneme/sandbox';
 import { AppError } from '@axoneme/std';
 import { type Fixture, until } from '../fixture.ts';
-import type { Asker, Backend, Cell, Family, Ground, Kind, NodePlace, Place, Policy, Protocol, ServiceShape } from './rule.ts';
+import type { Asker, Backend, Cell, Family, Ground, Kind, Mode, NodePlace, Place, Policy, Protocol, ServiceShape } from './rule.ts';
 import { type Client, clientInPod, clientOnNode, clientOutside, whoTool } from './who.ts';
 
 export const POD_PORT = 80;
@@ -33,11 +33,10 @@ export interface Numbered {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** Each of them by SNAT and by DSR. */
-export const shapes = (list: readonly (readonly [Place, Policy, Policy])[]): Numbered[] =>
+export const shapes = (list: readonly (readonly [Place, Policy, Policy])[], modes: readonly Mode[]): Numbered[] =>
   list
     .flatMap(([place, external, internal]) =>
-      (['snat', 'dsr'] as const).map((mode): ServiceShape => {
+      modes.map((mode): ServiceShape => {
         const name = `${place}-${external[0]}${internal[0]}-${mode}`.toLowerCase();
         return { name, place, external, internal, mode };
       }),
@@ -258,4 +257,6 @@ export function cellsOf(g: Ground, askers: readonly Asker[], service: ServiceSha
   });
 }
 
-export const hostPortCells = (g: Ground, askers: readonly Asker[]): Cell[] => cellsOf(g, askers, hostPortShape, 'HostPort');
+/** `far` are clients on other nodes of the cluster than the one that is asked. */
+export const hostPortCells = (g: Ground, askers: readonly Asker[], far: boolean): Cell[] =>
+  cellsOf(g, askers, hostPortShape, 'HostPort').filter((c) => far || c.asker.kind === 'outside' || c.asker.node === c.via?.name);
