@@ -99,6 +99,16 @@ inline_always int netdev_to_node(struct __sk_buff *skb, struct slow *s)
 	return enforced ? host_arrival(skb, s) : TC_ACT_OK;
 }
 
+/* It was sent to a service: nodes may use those of others without the tunnel. */
+call_only bool through_service(struct slow *s)
+{
+	struct nat_value *row;
+
+	reverse_key(&s->back, &s->p.key);
+	row = nat_find(&s->back, s->p.family);
+	return row && row->flags & AXO_NAT_REPLY;
+}
+
 /* From outside to a pod of this node. As netdev_to_node(). */
 inline_always int netdev_to_pod(struct __sk_buff *skb, struct slow *s)
 {
@@ -107,12 +117,12 @@ inline_always int netdev_to_pod(struct __sk_buff *skb, struct slow *s)
 	resolve((void *)s->p.key.saddr, s->p.family, &s->src);
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
-	/* nobody outside has an address of ours, or of the cluster's */
-	if (s->src.kind != SIDE_REMOTE || tunnelled(node(), &s->src))
-		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_INGRESS);
 	r = parse_rest(skb, s);
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
+	/* nobody outside has an address of ours, or of the cluster's */
+	if (s->src.kind != SIDE_REMOTE || (tunnelled(node(), &s->src) && !(is_node(s->src.identity) && through_service(s))))
+		return refuse(s, AXO_DROP_INVALID_SOURCE_IP, AXO_DIR_INGRESS);
 	if (unlikely(s->p.icmp_error)) {
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_NETDEV);
@@ -151,7 +161,8 @@ static __attribute__((noinline)) int from_netdev_slow(struct __sk_buff *skb, __u
 	return r == AXO_NEED_SLOW ? slow_flow(skb, s, AXO_HOOK_FROM_NETDEV) : r;
 }
 
-static __attribute__((noinline)) int from_netdev_fast(struct __sk_buff *skb)
+/* A second copy, for the packet that has become another one: the first one pays no call. */
+static __attribute__((noinline)) int from_netdev_again(struct __sk_buff *skb)
 {
 	return fast_path(skb, AXO_HOOK_FROM_NETDEV);
 }
@@ -168,7 +179,7 @@ int from_netdev(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return skb->protocol == bpf_htons(ETH_P_ARP) ? announce_arp(skb) : TC_ACT_OK;
-	r = from_netdev_fast(skb);
+	r = fast_path(skb, AXO_HOOK_FROM_NETDEV);
 	if (r >= 0)
 		return r;
 	t = announce_nd(skb);
@@ -178,7 +189,7 @@ int from_netdev(struct __sk_buff *skb)
 	if (t == AXO_NEED_SLOW)
 		t = translate_slow(skb, AXO_HOOK_FROM_NETDEV);
 	if (t == AXO_AGAIN) {
-		r = from_netdev_fast(skb);
+		r = from_netdev_again(skb);
 		if (r >= 0)
 			return r;
 	} else if (t != AXO_PASS) {

@@ -45,11 +45,6 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	return slow_flow(skb, s, AXO_HOOK_FROM_OVERLAY);
 }
 
-static __attribute__((noinline)) int from_overlay_fast(struct __sk_buff *skb)
-{
-	return fast_path(skb, AXO_HOOK_FROM_OVERLAY);
-}
-
 /* Answers to clients outside that this node has passed on. */
 static __attribute__((noinline)) int from_overlay_translate(struct __sk_buff *skb)
 {
@@ -59,7 +54,7 @@ static __attribute__((noinline)) int from_overlay_translate(struct __sk_buff *sk
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
-	int r = from_overlay_fast(skb), t;
+	int r = fast_path(skb, AXO_HOOK_FROM_OVERLAY), t;
 
 	if (r >= 0)
 		return r;

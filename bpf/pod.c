@@ -3,6 +3,7 @@
 #include "lib/common.h"
 #include "lib/nd_arp.h"
 #include "lib/related.h"
+#include "lib/translate.h"
 
 /* ICMPv6 that belongs to the link. A TC action, or AXO_NEED_SLOW for everything that is routed. */
 call_only int pod_nd(struct __sk_buff *skb, struct slow *s, const struct endpoint_if_value *ep)
@@ -70,25 +71,6 @@ call_only int pod_link(struct __sk_buff *skb, struct slow *s, const struct endpo
 	return refuse(s, AXO_DROP_MULTICAST, AXO_DIR_EGRESS);
 }
 
-/*
- * To a service nobody serves, or to an address that is nothing but services, on a port that is none of them. What has a
- * backend was given it at the socket; the rest would leave for the world.
- */
-call_only bool unserved(const struct packet *p)
-{
-	struct lb_frontend_key key = { .port = p->key.dport, .proto = p->key.proto, .family = p->family };
-	struct lb_frontend_value *front;
-
-	copy16(key.addr, p->key.daddr);
-	front = bpf_map_lookup_elem(&lb_frontend, &key);
-	if (front)
-		return !front->count_in;
-	key.port = 0;
-	key.proto = 0;
-	front = bpf_map_lookup_elem(&lb_frontend, &key);
-	return front && front->flags & AXO_LB_BLACKHOLE;
-}
-
 static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct endpoint_if_key ek = { .ifindex = skb->ingress_ifindex };
@@ -135,17 +117,41 @@ static __attribute__((noinline)) int from_pod_slow(struct __sk_buff *skb, __u32 
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_POD);
 	}
-	if (s->dst.kind == SIDE_REMOTE && !s->dst.tunnel_family && unserved(&s->p))
-		return refuse(s, AXO_DROP_NO_SERVICE_BACKEND, AXO_DIR_EGRESS);
 	return slow_flow(skb, s, AXO_HOOK_FROM_POD);
+}
+
+/* A second copy, for the packet that has become another one: the first one pays no call. */
+static __attribute__((noinline)) int from_pod_again(struct __sk_buff *skb)
+{
+	return fast_path(skb, AXO_HOOK_FROM_POD);
+}
+
+/* To services, of sockets that were left alone, raw sockets, protocols sockets do not translate. */
+static __attribute__((noinline)) int from_pod_translate(struct __sk_buff *skb)
+{
+	return translate(skb, AXO_HOOK_FROM_POD);
 }
 
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
-	int r = fast_path(skb, AXO_HOOK_FROM_POD);
+	int r = fast_path(skb, AXO_HOOK_FROM_POD), t;
 
-	return r < 0 ? from_pod_slow(skb, r == AXO_NO_FLOW) : r;
+	if (likely(r >= 0))
+		return r;
+	if (skb->protocol == bpf_htons(ETH_P_IP) || skb->protocol == bpf_htons(ETH_P_IPV6)) {
+		t = from_pod_translate(skb);
+		if (t == AXO_NEED_SLOW)
+			t = translate_slow(skb, AXO_HOOK_FROM_POD);
+		if (t == AXO_AGAIN) {
+			r = from_pod_again(skb);
+			if (r >= 0)
+				return r;
+		} else if (t != AXO_PASS) {
+			return t;
+		}
+	}
+	return from_pod_slow(skb, r == AXO_NO_FLOW);
 }
 
 static __attribute__((noinline)) int to_pod_slow(struct __sk_buff *skb, __u32 missed)

@@ -201,25 +201,26 @@ inline_always bool nat_usable(struct nat_value *v, __u32 revision, __u32 now, __
 }
 
 /*
- * Addresses and ports no frontend has: what the node's own packets pay for services. One row per slot, whole tuples, good
- * for one revision.
+ * Whether any frontend has this address and port: what the node's own packets pay for services, and what those of services do
+ * not pay again. One destination per slot, whole, good for one revision.
  */
-#define NORTH_NOTHING_SLOTS 1024
+#define NORTH_KNOWN_SLOTS 1024
 
-struct north_nothing {
+struct north_known {
 	__u8 addr[16];
 	__be16 port;
 	__u8 proto;
 	__u8 family;
 	__u32 revision;
+	__u32 rows;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__type(key, __u32);
-	__type(value, struct north_nothing);
-	__uint(max_entries, NORTH_NOTHING_SLOTS);
-} north_nothing SEC(".maps");
+	__type(value, struct north_known);
+	__uint(max_entries, NORTH_KNOWN_SLOTS);
+} north_known SEC(".maps");
 
 call_only bool north_has_rows(const struct flow6_key *key, __u8 family)
 {
@@ -240,21 +241,20 @@ inline_always bool north_maybe(const struct flow6_key *key, __u8 family, __u32 r
 {
 	const __u32 *w = (const __u32 *)key->daddr;
 	__u32 slot = (w[0] ^ w[1] ^ w[2] ^ w[3] ^ (__u32)key->dport << 8 ^ key->proto) * 0x9e3779b1 >> 22;
-	struct north_nothing *known = bpf_map_lookup_elem(&north_nothing, &slot);
+	struct north_known *known = bpf_map_lookup_elem(&north_known, &slot);
 
 	if (!known)
 		return true;
 	if (known->revision == revision && known->port == key->dport && known->proto == key->proto && known->family == family &&
 	    same16(known->addr, key->daddr))
-		return false;
-	if (north_has_rows(key, family))
-		return true;
+		return known->rows;
 	copy16(known->addr, key->daddr);
 	known->port = key->dport;
 	known->proto = key->proto;
 	known->family = family;
 	known->revision = revision;
-	return false;
+	known->rows = north_has_rows(key, family);
+	return known->rows;
 }
 
 /* From another node to this one: the answer to what was passed on with an address of this node. */
@@ -269,7 +269,8 @@ inline_always bool north_may_answer(const struct flow6_key *key, __u8 family)
 	node_ip = family == 6 ? same16(key->daddr, cfg->node_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->node_ip4;
 	router_ip = family == 6 ? same16(key->daddr, cfg->router_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->router_ip4;
 	port = bpf_ntohs(key->dport);
-	return router_ip || (node_ip && port >= cfg->snat_min && port <= cfg->snat_max);
+	/* what went into the tunnel is answered out of it */
+	return (router_ip && !(cfg->flags & AXO_NODE_TUNNEL)) || (node_ip && port >= cfg->snat_min && port <= cfg->snat_max);
 }
 
 /* ---- frontends -------------------------------------------------------------------------------------------- */
@@ -644,6 +645,10 @@ proven_alone int north_create(struct north *n)
 	/* a flow goes on with the port it has */
 	wish = n->had ? row->sport : 0;
 	state = n->had ? row->flags & (AXO_NAT_SYN | AXO_NAT_CLOSING) : 0;
+	if (!(n->tcp_flags & TCP_SYN))
+		state &= ~AXO_NAT_SYN;
+	if (n->tcp_flags & (TCP_FIN | TCP_RST))
+		state |= AXO_NAT_CLOSING;
 	if (!n->had && n->key.proto == IPPROTO_TCP && (n->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		state = AXO_NAT_SYN;
 	__builtin_memset(row, 0, sizeof(*row));
@@ -714,8 +719,10 @@ proven_alone int north_create(struct north *n)
 	row->sport = n->back_key.dport;
 	if (row->sport != n->key.sport || !same16(row->saddr, n->key.saddr)) {
 		row->flags |= AXO_NAT_SRC;
-		back->flags |= AXO_NAT_DST;
-		nat_write(&n->back_key, n->family, back, BPF_ANY);
+		if (!(back->flags & AXO_NAT_DST)) {
+			back->flags |= AXO_NAT_DST;
+			nat_write(&n->back_key, n->family, back, BPF_ANY);
+		}
 	}
 	if (row->action == AXO_VIA_LOCAL && !n->had) {
 		/* entries of a flow between the two without a service: they would answer without it */

@@ -163,7 +163,8 @@ proven_alone int translate_send(struct __sk_buff *skb, const struct nat_value *v
  * Carry out a row. A TC action, AXO_AGAIN, or -reason for a drop. The next hop is known, the hop limit allows it.
  * `proto` may have REWRITE_NO_PORTS.
  */
-inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto)
+inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto,
+				  const __u32 hook)
 {
 	int r = nat_rewrite(skb, v, family, l4_off, proto);
 
@@ -172,7 +173,7 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
 	if (v->action == AXO_VIA_LOCAL) {
 		const struct node_config *cfg = node();
 
-		if (!(v->flags & AXO_NAT_STACK) || !cfg)
+		if (hook == AXO_HOOK_FROM_POD || !(v->flags & AXO_NAT_STACK) || !cfg)
 			return AXO_AGAIN;
 		note_stack_backend();
 		return cfg->flags & AXO_NODE_HOST_POLICY ? AXO_AGAIN : TC_ACT_OK;
@@ -184,20 +185,37 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
 	return translate_send(skb, v);
 }
 
+/*
+ * The row is for packets that come this way. One that sends them on to another node or back to a client is not for pods, who
+ * could have written any address; answers out of the tunnel come out of the tunnel.
+ */
+inline_always bool row_is_for(const struct nat_value *v, const __u32 hook)
+{
+	return v->action == AXO_VIA_LOCAL ? !(v->flags & AXO_NAT_REPLY) && hook != AXO_HOOK_FROM_OVERLAY : hook != AXO_HOOK_FROM_POD;
+}
+
 /* The scope of a packet's client, or AXO_PASS: it is not who it says, the flow path knows what to do with that. */
-inline_always int scope_of(const struct slow *s, const __u32 hook)
+inline_always int scope_of(struct __sk_buff *skb, struct slow *s, const __u32 hook)
 {
 	const struct node_config *cfg = node();
 
-	if (hook == AXO_HOOK_FROM_POD)
+	resolve((void *)s->p.key.saddr, s->p.family, &s->src);
+	if (hook == AXO_HOOK_FROM_POD) {
+		if (s->src.kind != SIDE_POD || s->src.ifindex != skb->ingress_ifindex)
+			return AXO_PASS;
+		/* pods are no services, whatever has their address */
+		resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
+		if (s->dst.kind == SIDE_POD || (s->dst.kind == SIDE_REMOTE && s->dst.tunnel_family && !is_node(s->dst.identity)))
+			return AXO_PASS;
 		return NORTH_HERE;
+	}
 	if (s->src.kind != SIDE_REMOTE || (tunnelled(cfg, &s->src) && !is_node(s->src.identity)))
 		return AXO_PASS;
 	return s->src.tunnel_family || north_is_pod(s->src.identity) || north_is_node(s->src.identity) ? NORTH_INSIDE : NORTH_OUTSIDE;
 }
 
 /* The row for s->p into n->row. NORTH_ROW, NORTH_NONE, AXO_PASS or a drop reason. */
-inline_always int find_row(struct slow *s, struct north *n, const __u32 hook)
+inline_always int find_row(struct __sk_buff *skb, struct slow *s, struct north *n, const __u32 hook)
 {
 	struct nat_value *row = nat_find(&s->p.key, s->p.family);
 	int scope;
@@ -206,7 +224,7 @@ inline_always int find_row(struct slow *s, struct north *n, const __u32 hook)
 		if (!nat_usable(row, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags))
 			return AXO_PASS;
 		/* of a pod here its flow entry puts the source back */
-		if (row->action == AXO_VIA_LOCAL)
+		if (!row_is_for(row, hook))
 			return AXO_PASS;
 		n->row = *row;
 		return NORTH_ROW;
@@ -215,12 +233,12 @@ inline_always int find_row(struct slow *s, struct north *n, const __u32 hook)
 		return AXO_PASS;
 	n->revision = nat_revision();
 	if (row && nat_usable(row, n->revision, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags)) {
+		if (!row_is_for(row, hook))
+			return AXO_PASS;
 		n->row = *row;
 		return NORTH_ROW;
 	}
-	if (hook != AXO_HOOK_FROM_POD)
-		resolve((void *)s->p.key.saddr, s->p.family, &s->src);
-	scope = scope_of(s, hook);
+	scope = scope_of(skb, s, hook);
 	if (scope < 0)
 		return AXO_PASS;
 	__builtin_memset(n, 0, sizeof(*n));
@@ -260,7 +278,6 @@ call_only int refuse_client(struct __sk_buff *skb, struct slow *s, __u32 reason,
 
 /*
  * s->p has addresses and ports. AXO_PASS: no service; AXO_AGAIN: rewritten, go on as if it had arrived so; else a TC action.
- * For packets of pods s->src is known.
  */
 inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const __u32 hook)
 {
@@ -270,7 +287,7 @@ inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const 
 
 	if (!n)
 		return AXO_PASS;
-	r = find_row(s, n, hook);
+	r = find_row(skb, s, n, hook);
 	if (r == AXO_PASS || r == NORTH_NONE)
 		return AXO_PASS;
 	if (r != NORTH_ROW)
@@ -283,7 +300,7 @@ inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const 
 	if (unlikely(ipip_too_long(&n->row, s->p.family, packet_length(skb, &s->p))))
 		return answer_back(skb, &s->p, ANSWER_TOO_BIG, n->row.mtu - ipip_length(s->p.family));
 	return translate_apply(skb, &n->row, s->p.family, s->p.l4_off,
-			       s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0));
+			       s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0), hook);
 }
 
 /* Fragments, options, first packets. AXO_PASS, AXO_AGAIN or a TC action. */
@@ -364,14 +381,14 @@ inline_always int translate(struct __sk_buff *skb, const __u32 hook)
 		return AXO_PASS;
 	if (!v || !nat_usable(v, revision, ticks(), family, key.proto, tcp_flags))
 		return AXO_NEED_SLOW;
+	if (unlikely(!row_is_for(v, hook)))
+		return AXO_PASS;
 	if (v->action != AXO_VIA_LOCAL) {
 		if (ttl <= 1 || (leaves_plain(v) && (!v->ifindex_out || v->revision != revision)) ||
 		    ipip_too_long(v, family, skb->len - ETH_HEADER))
 			return AXO_NEED_SLOW;
-	} else if (v->flags & AXO_NAT_REPLY) {
-		return AXO_PASS;
 	}
-	return translate_apply(skb, v, family, ETH_HEADER + (family == 6 ? IP6_HEADER : IP4_HEADER), key.proto);
+	return translate_apply(skb, v, family, ETH_HEADER + (family == 6 ? IP6_HEADER : IP4_HEADER), key.proto, hook);
 }
 
 /* An answer of a program of this node leaves: its source is put back. AXO_OK or a drop reason. */

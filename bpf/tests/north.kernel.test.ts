@@ -27,13 +27,11 @@ interface Front {
   readonly port: number;
   readonly flags: number;
   readonly backends: readonly Who[];
-  readonly set?: bigint;
-  readonly service?: number;
 }
 
 let last = 100n;
 function publish(lab: Lab, s: Front): void {
-  const set = s.set ?? ++last;
+  const set = ++last;
   for (const [index, who] of s.backends.entries())
     lab.put(
       dp.tables.lb_slot,
@@ -44,7 +42,7 @@ function publish(lab: Lab, s: Front): void {
   for (const proto of [PROTO.tcp, PROTO.udp]) {
     const key = { addr: IP.table(s.address), port: s.port, proto, family: s.f };
     const sets = { setOut: set, setIn: set, countOut: count, countIn: count, maglevSize: 0 };
-    lab.put(dp.tables.lb_frontend, key, { ...sets, serviceId: s.service ?? 5, affinityS: 0, flags: s.flags | LbFlag.external });
+    lab.put(dp.tables.lb_frontend, key, { ...sets, serviceId: 5, affinityS: 0, flags: s.flags && s.flags | LbFlag.external });
   }
   lab.bump();
 }
@@ -185,6 +183,33 @@ describe.each([
         expect(await man('out').datagram(VIP[f], 80, { from })).toMatchObject({ text: `${next} ${seen(f, next)}` });
         expect(await man('out').question(VIP[f], 80)).toMatchObject({ text: `${next} ${seen(f, next)}` });
         await man('out').hang('x');
+      }
+    });
+
+    test('pods whose sockets were left alone: every backend but themselves, with their own address', async () => {
+      const own = BACKEND[f].a;
+      for (const who of ['b', 'c', 'n1', 'n2'] as const) {
+        // a plain ClusterIP, and the NodePort at another node's address
+        publish(lab, { f, address: VIP[f], port: 80, flags: 0, backends: [who] });
+        publish(lab, { f, address: ANY[f], port: NODE_PORT, flags: LbFlag.nodePort, backends: [who] });
+        for (const [address, port] of [
+          [VIP[f], 80],
+          [EDGE[f], NODE_PORT],
+          [BACKEND[f].n2, NODE_PORT],
+        ] as const) {
+          const wanted = { text: `${who} ${own}`, from: `${address} ${port}` };
+          expect([who, 'tcp', await man('a').question(address, port)]).toEqual([who, 'tcp', wanted]);
+          expect([who, 'udp', await man('a').datagram(address, port)]).toEqual([who, 'udp', wanted]);
+        }
+        expect(await man('a').datagram(VIP[f], 80, { size: 5000 })).toEqual({ text: '5000', from: `${VIP[f]} 80` });
+      }
+      lab.policy(1001, dp.SubjectFlag.denyEgress, [{ direction: 'egress', peer: 1002, proto: PROTO.tcp, port: PORT }]);
+      for (const [who, text] of [
+        ['b', `b ${own}`],
+        ['c', undefined],
+      ] as const) {
+        publish(lab, { f, address: VIP[f], port: 80, flags: 0, backends: [who] });
+        expect((await man('a').question(VIP[f], 80)).text).toBe(text);
       }
     });
 
