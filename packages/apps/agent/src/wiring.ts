@@ -3,9 +3,11 @@
 import { stat } from 'node:fs/promises';
 import { createRingReader, missingFeatures, probeKernel, type RingReader } from '@axoneme/bpf';
 import { SCHEMA_DIGEST } from '@axoneme/datapath';
+import { openFrameSender, openGroupMember } from '@axoneme/netlink';
 import { AppError, describeError, err, type Log, ok, systemClock } from '@axoneme/std';
 import { createSyncClient, type SyncClient } from '@axoneme/stream';
 import { createHealthRegistry, createMetrics, createTelemetryServer } from '@axoneme/telemetry';
+import { type Announcer, createAnnouncer, l2Leases } from './announce/announcer.ts';
 import { type Apply, type ApplyDeps, type BlobChange, createApply } from './apply/apply.ts';
 import { createNodeIdentity } from './bootstrap/identity.ts';
 import { createTrust } from './bootstrap/trust.ts';
@@ -47,7 +49,14 @@ const stopGraceMs = 5_000;
 const burstArtifacts = 50;
 
 /** Node configuration and routes arrive as blobs; both together make the view. */
-function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workloads: Workloads, checks: HealthChecks, log: Log) {
+function createViewFeed(
+  datapath: Datapath,
+  endpoints: EndpointManager,
+  workloads: Workloads,
+  announcer: Announcer,
+  checks: HealthChecks,
+  log: Log,
+) {
   const blobs = new Map<string, Buffer>();
   const configure = (): void => {
     try {
@@ -67,6 +76,7 @@ function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workload
       // taken over before the commit
       if (concernsObjects(name)) continue;
       if (name.startsWith(workloadPrefix)) workloads.set(name, blob);
+      else if (name === l2Leases) announcer.setLeases(blob);
       else if (name.startsWith(healthPrefix)) checks.set(name, blob);
       else if (blob === undefined) blobs.delete(name);
       else blobs.set(name, blob);
@@ -74,6 +84,18 @@ function createViewFeed(datapath: Datapath, endpoints: EndpointManager, workload
     if (changes.some((c) => c.name === 'node/config' || c.name === 'routes')) configure();
     else if (changes.some((c) => c.name === datapathArtifact)) datapath.settle();
   };
+}
+
+function createOwnAnnouncer(datapath: Datapath, log: Log): Announcer {
+  return createAnnouncer({
+    map: datapath.map('l2_announce'),
+    devices: () => datapath.network?.devices ?? [],
+    sender: openFrameSender(),
+    groups: openGroupMember(),
+    nowNs: () => process.hrtime.bigint(),
+    clock: systemClock,
+    log,
+  });
 }
 
 /** The datapath runs what the operator names, else what the image has. */
@@ -209,7 +231,9 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     };
     const checks = createHealthChecks(clock, log, () => whyNotServing(apply, datapath));
     closers.push(() => checks.stop());
-    apply.onBlobs(createViewFeed(datapath, endpoints, workloads, checks, log));
+    const announcer = createOwnAnnouncer(datapath, log);
+    closers.push(announcer.stop);
+    apply.onBlobs(createViewFeed(datapath, endpoints, workloads, announcer, checks, log));
     apply.start();
     installBinary(cni);
 
@@ -236,6 +260,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       endpoints: endpoints.list().length,
       tables: apply.occupancy(),
       hostPolicy: guard.status(),
+      announced: announcer.status(),
       components: components(),
     });
     const handlers = createSyncHandlers({
@@ -252,6 +277,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     const sync = createSyncClient({
       ...handlers,
       heard: () => guard.heard(),
+      leases: announcer.leases,
       async commit(c) {
         const done = await handlers.commit(c);
         if (done.ok) {
@@ -274,6 +300,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     identity.onRenewed(() => sync.reconnect());
 
     health.register({ name: 'datapath', health: () => datapath.health() });
+    health.register({ name: 'announcements', health: announcer.health });
     health.register({ name: 'acceleration', health: () => datapath.acceleration() });
     for (const part of [identity, sync, reporter, guard]) health.register(part);
     // readiness is about pods being served, not about the operator being there
