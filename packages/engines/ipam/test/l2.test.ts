@@ -121,7 +121,10 @@ describe('who announces it', () => {
   });
   const apply = (records: Map<IpAddr, L2Record>, plan: ReturnType<typeof planL2>): Map<IpAddr, L2Record> => {
     const out = new Map(records);
-    for (const [a, r] of plan) r === undefined ? out.delete(a) : out.set(a, r);
+    for (const [a, r] of plan) {
+      if (r === undefined) out.delete(a);
+      else out.set(a, r);
+    }
     return out;
   };
 
