@@ -9,6 +9,7 @@ import { createReport, type Report, type Row, rowOf, type Series } from '../repo
 import { openWorld, type World } from '../world.ts';
 import { type Case, casesOf, FLOWS } from './cases.ts';
 import { createScene, type Scene } from './scene.ts';
+import { createXdpBench, TX, XDP_PASS, type XdpBench, type XdpCase } from './xdp.ts';
 
 export interface PacketOptions {
   readonly rounds: number;
@@ -32,17 +33,20 @@ interface Bench {
   ): { readonly ns: number; readonly verdict: number };
   direct(name: string): number;
   readonly eventsRead: () => number;
+  readonly xdp: XdpBench;
 }
 
 export async function runPacketBench(options: PacketOptions): Promise<Report> {
-  const world = openWorld(['pod', 'overlay', 'floor']);
+  const world = openWorld(['pod', 'overlay', 'xdp', 'floor']);
   const counter = new SharedArrayBuffer(4);
   const drain = await startDrain(world, counter);
+  let bench: Bench | undefined;
   try {
     pinMainThread(MEASURE_CPU);
-    const bench = createBench(world, new Int32Array(counter));
+    bench = createBench(world, new Int32Array(counter));
     return await measure(bench, options);
   } finally {
+    bench?.xdp.close();
     drain.postMessage('stop');
     await new Promise((r) => drain.once('exit', r));
     world.close();
@@ -65,6 +69,7 @@ function createBench(world: World, counter: Int32Array): Bench {
     world,
     scene,
     eventsRead: () => Atomics.load(counter, 0),
+    xdp: createXdpBench(world),
     wrapped(program, c) {
       const state = Buffer.alloc(world.map('bench_state').valueSize);
       c.packet.copy(state, 0, 0, HEAD);
@@ -147,9 +152,10 @@ async function measure(b: Bench, options: PacketOptions): Promise<Report> {
       if (c.events) events += b.eventsRead() - before;
       await new Promise((done) => setImmediate(done));
     }
+    b.xdp.measure(note);
     options.progress(`round ${round + 1} of ${options.rounds}, machine ${Math.round(busy.at(-1)! * 100)} % busy before it`);
   }
-  return createReport('Datapath, ns a packet', options.rounds, rowsOf(samples, cases), [
+  return createReport('Datapath, ns a packet', options.rounds, rowsOf(samples, [...cases, ...b.xdp.cases]), [
     `Reference: a program that only redirects. Wrapper cost subtracted. 10k ipcache rows, 116 endpoints, default deny with an allowing row on both ends.`,
     `Events read by a second thread while the packets ran: ${events}, lost in the ring: ${lostEvents(b.world)}.`,
     `units = (cost - "${OK}") / ("${LRU}" - "${OK}"): what a program adds, in flow-table lookups; the overhead of the test run itself is out of it.`,
@@ -171,11 +177,13 @@ function lruRandom(b: Bench, c: Case): number {
   return b.wrapped(lru, { ...c, walk: FLOWS, stride: 7919, repeat: FLOOR_REPEAT }).ns;
 }
 
-function rowsOf(samples: ReadonlyMap<string, readonly number[]>, cases: readonly Case[]): readonly Row[] {
-  const [ok, lru] = [samples.get(OK)!, samples.get(LRU)!];
+function rowsOf(samples: ReadonlyMap<string, readonly number[]>, cases: readonly (Case | XdpCase)[]): readonly Row[] {
+  const [ok, lru, pass] = [samples.get(OK)!, samples.get(LRU)!, samples.get(XDP_PASS)!];
+  const atDriver = new Set([TX, XDP_PASS, ...cases.filter((c) => !('program' in c)).map((c) => c.name)]);
   return [...samples].map(([name, values]) => {
     const c = cases.find((x) => x.name === name);
-    const referenceName = c?.reference ?? FLOOR;
+    const referenceName = c?.reference ?? (atDriver.has(name) ? TX : FLOOR);
+    const nothing = atDriver.has(name) ? pass : ok;
     const reference = samples.get(referenceName)!;
     const series: Series = {
       name,
@@ -183,7 +191,7 @@ function rowsOf(samples: ReadonlyMap<string, readonly number[]>, cases: readonly
       reference,
       referenceName,
       unit: 'ns',
-      units: values.map((v, i) => (v - ok[i]!) / (lru[i]! - ok[i]!)),
+      units: values.map((v, i) => (v - nothing[i]!) / (lru[i]! - ok[i]!)),
     };
     return rowOf(c?.budget === undefined ? series : { ...series, budget: c.budget });
   });
