@@ -1,5 +1,5 @@
 // Services of a node with a real agent: rows by commits, pods by CNI, sockets of pods and of the node.
-import { LbFlag, type LbFrontendValue, packRows } from '@axoneme/datapath';
+import { LbFlag, type LbFrontendValue, packRows, tables } from '@axoneme/datapath';
 import { HealthCheck } from '@axoneme/proto';
 import type { NodeName } from '@axoneme/std';
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
@@ -143,6 +143,24 @@ test('L6-a: a commit that takes a backend away ends the sockets that are connect
   }
   expect(performance.now() - before).toBeLessThan(2000);
   expect(node.log()).toContain('UDP sockets to removed backends ended');
+});
+
+test('rows are found by key, those that are there', async () => {
+  const { key, value } = tables.lb_frontend;
+  const keyOf = (port: number): string =>
+    Buffer.from(key.encode({ addr: IP.table(vips[0]!), port, proto: PROTO.tcp, family: 4 })).toString('hex');
+  const ask = async (question: object): Promise<Record<string, string>[]> => {
+    const out: Record<string, string>[] = [];
+    for await (const line of operator.server.relay(node.name as NodeName, `lookup ${JSON.stringify(question)}`, 0))
+      out.push(JSON.parse(line));
+    return out;
+  };
+  const before = process.hrtime.bigint();
+  const [clock, ...found] = await ask({ table: 'lb_frontend', keys: [keyOf(81), keyOf(80), 'ff'] });
+  expect(Number(BigInt(clock!.nowNs!) - before)).toBeGreaterThan(0);
+  expect(found.map((r) => [r.key, value.decode(Buffer.from(r.value!, 'hex')).countIn])).toEqual([[keyOf(80), 1]]);
+  for (const question of [{ table: 'drops', keys: [] }, { table: 'nothing', keys: [] }, { table: 'lb_slot' }, 1])
+    await expect(ask(question as object)).rejects.toThrow('a lookup names a table and its keys');
 });
 
 test('health checks are answered on ports of their own, beside the ports of Services, and follow them', async () => {

@@ -9,6 +9,7 @@ import { renderEndpoints, renderIdentities } from './commands/lists.ts';
 import { monitor } from './commands/monitor.ts';
 import { addPolicyCommands, type Outcome } from './commands/policy.ts';
 import { addPolicyState } from './commands/policy-wait.ts';
+import { addServiceCommands } from './commands/service.ts';
 import { renderStatus } from './commands/status.ts';
 import { type ConnectOptions, withOperator } from './connect.ts';
 import { exitCodeOf, exitCodes, failureText } from './failure.ts';
@@ -36,6 +37,7 @@ const tables: readonly (readonly [name: string, what: string])[] = [
   ['ipcache', 'addresses and their identities'],
   ['ct', 'connections the node tracks'],
   ['lb', 'service frontends and backends'],
+  ['nat', 'connections through services, as packets are rewritten'],
 ];
 
 /** `use` gets a client and the options of the whole line. */
@@ -151,6 +153,8 @@ export function createProgram(io: CliIo, outcome: Outcome): Command {
   addLists(program, io, run);
   addBpf(program, io, run);
   addMonitor(program, io, run);
+  const service = program.command('service').description('Services: where they are reached, who serves, what a node makes of a client');
+  addServiceCommands(service, io.out, optionsOf);
   const policy = program.command('policy').description('network policies: check them, ask them, plan a change');
   addPolicyCommands(policy, io, outcome, optionsOf);
   addPolicyState(policy, io, outcome, optionsOf);

@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { flowLine, renderFlow } from '../src/commands/monitor.ts';
 import { runCli } from '../src/index.ts';
 import { bytes, table } from '../src/output.ts';
+import { createShop, outside } from './service-world.ts';
 
 const status: GetStatusResponse = {
   operatorId: 'operator-1',
@@ -130,6 +131,7 @@ const policies: PolicyState[] = [
   { ...enforced, kind: 'AdminNetworkPolicy', namespace: '', name: 'first' },
 ];
 
+const { node, services, setText } = createShop();
 let operator: NodeServer;
 let stop: AbortController;
 let dir: string;
@@ -179,9 +181,14 @@ beforeAll(async () => {
         async *watchPolicy(q) {
           yield { policy: policies.find((x) => x.kind === q.kind && x.name === q.name && x.namespace === q.namespace) };
         },
+        async *listServices(q) {
+          if (q.name === 'none') throw new AppError({ code: 'stream/not-found', message: 'there is no Service shop/none' });
+          for (const service of services) if (q.name === '' || q.name === service.name) yield { service };
+        },
         async *listTable(q) {
           if (q.node !== 'w1')
             throw new AppError({ code: 'stream/not-found', message: `there is no node "${q.node}"`, hint: 'known nodes: w1' });
+          if (q.table.startsWith('lookup ')) for (const json of node.answer(q.table.slice(7))) yield { json };
           if (q.table === 'policy') for (const r of rows) yield { json: JSON.stringify(r) };
         },
         async *monitor(q) {
@@ -269,6 +276,75 @@ describe('against an operator', () => {
         nodes: [{ name: 'w1' }, { name: 'worker-2' }],
       });
     }
+  });
+
+  test('services: all of them with what is wrong', async () => {
+    expect((await direct('service', 'list')).out).toBe(
+      [
+        'SERVICE    TYPE          FRONTENDS                             BACKENDS               REMARKS',
+        'shop/web   LoadBalancer  192.0.2.10:80/TCP, 0.0.0.0:30080/TCP  2 active, 1 not-ready        1',
+        'shop/idle  ClusterIP     -                                     -                            0',
+        '',
+        'Remarks:',
+        '  shop/web: external IP refused: 10.0.0.1 is an address of a node',
+        '',
+      ].join('\n'),
+    );
+    expect(JSON.parse((await direct('service', 'list', '-o', 'json')).out)).toMatchObject([{ name: 'web' }, { name: 'idle' }]);
+  });
+
+  test('one service, and what a node has of it', async () => {
+    const { out } = await direct('service', 'get', 'web', '-n', 'shop');
+    expect(out).toBe(
+      [
+        'Service:   shop/web (LoadBalancer)',
+        'Policies:  external Local, internal Cluster',
+        'Backends:  2 active, 1 not-ready',
+        'Health:    port 31000 of every node',
+        'Nodes:     some are given something else, see --node',
+        'Remark:    external IP refused: 10.0.0.1 is an address of a node',
+        '',
+        'FRONTEND           KIND           SET OUT               SET IN                CHOICE      AFFINITY  FLAGS',
+        `192.0.2.10:80/TCP  load-balancer  ${setText} (2)  ${setText} (2)  maglev 251  -         -`,
+        `0.0.0.0:30080/TCP  node-port      ${setText} (2)  ${setText} (2)  random      60 s      -`,
+        '',
+        'BACKEND        PROTOCOL  PORT  STATE   WEIGHT  NODE  ZONE  POD',
+        '10.0.1.1:8080  TCP       http  active     100  w1    a     shop/web-1',
+        '10.0.2.1:8080  TCP       http  active     100  w2    b     shop/web-2',
+        '',
+      ].join('\n'),
+    );
+    const onNode = (await direct('service', 'get', 'shop/web', '--node', 'w1')).out.slice(out.length + 1);
+    expect(onNode).toBe(
+      [
+        'FRONTEND           IN THE TABLES OF w1',
+        '192.0.2.10:80/TCP  as compiled',
+        '0.0.0.0:30080/TCP  missing',
+        '',
+        `Set ${setText}`,
+        'SLOT  BACKEND        SHARE',
+        '   0  10.0.1.1:8080  126 of 251 entries',
+        '   1  10.0.2.1:8080  125 of 251 entries',
+        '',
+      ].join('\n'),
+    );
+    const j = JSON.parse((await direct('service', 'get', 'shop/web', '--node', 'w1', '-o', 'json')).out);
+    expect(j.onNode.sets[0].maglev).toEqual({ size: 251, missingChunks: 0, entries: [126, 125] });
+    expect((await direct('service', 'get', 'shop/none')).code).toBe(5);
+    expect((await direct('service', 'get', 'a/b/c')).code).toBe(2);
+    expect((await direct('service', 'get', 'shop/web', '--node', 'w9')).code).toBe(5);
+  });
+
+  test('which backend a connection would get', async () => {
+    const argv = ['service', 'explain', '--node', 'w1', '--client', `${outside}:40000`, '--to', '192.0.2.10:80'];
+    const { out, code } = await direct(...argv);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^TCP 198\.51\.100\.7:40000 -> 192\.0\.2\.10:80 on w1: backend 10\.0\.[12]\.1:8080: /);
+    expect(out).toMatch(/ {2}service {3}shop\/web\n {2}client {4}198\.51\.100\.7 is outside the cluster/);
+    expect(out).toMatch(/ {2}choice {4}Maglev entry \d+ of 251: slot [01], 10\.0\.[12]\.1:8080\n/);
+    expect(JSON.parse((await direct(...argv, '-o', 'json')).out)).toMatchObject({ outcome: 'backend', service: 'shop/web', scope: 'out' });
+    expect((await direct(...argv.slice(0, -1), '192.0.2.10')).code).toBe(2);
+    expect((await direct(...argv.slice(0, -2))).code).toBe(2);
   });
 
   test('identities and endpoints', async () => {

@@ -332,6 +332,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
         linter: p.linter,
         verdict: (key) => loop.verdicts.get(key),
         server: () => server,
+        problems: p.problems.byService,
         compiled: () => loop.last(),
         components: () =>
           p.health

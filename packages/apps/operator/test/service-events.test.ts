@@ -79,11 +79,11 @@ test('a remark is one Event while it lasts, told again before it would be forgot
   await run();
   await events.flush();
   expect(await stored()).toEqual(two);
-  await clock.advance(30 * 60_000);
+  clock.advance(30 * 60_000);
   await run();
   await events.flush();
   expect((await stored())[1]).toContain('x2');
-  await clock.advance(10_000);
+  clock.advance(10_000);
   await writer()();
   await events.flush();
   expect((await stored())[1]).toContain('x3');
@@ -111,7 +111,7 @@ test('many remarks are told at a pace, and of one Service not all', async () => 
   await run();
   expect(later).toEqual([1_000]);
   while (later.at(-1) === 1_000) {
-    await clock.advance(1_000);
+    clock.advance(1_000);
     await run();
   }
   await events.flush();

@@ -83,6 +83,7 @@ export const unusedAdmin: AdminHandlers = {
   listEndpoints: () => ({ endpoints: [] }),
   listPolicies: () => ({ policies: [] }),
   async *watchPolicy() {},
+  async *listServices() {},
   async *listTable() {},
   async *monitor() {},
 };

@@ -10,7 +10,7 @@
 // A stand-alone balancer: readBalancerSpec(object) → spec or problems; compileBalancer(spec, down) → as compileAll; planProbes, judgeHealth,
 // explainBalancer.
 export * from './backend-state.ts';
-export { type Backend, type BackendSet, backendIdOf } from './backends.ts';
+export { type Backend, type BackendSet, backendIdOf, type Candidate, candidatesOf } from './backends.ts';
 export * from './balancer/compile-balancer.ts';
 export * from './balancer/explain.ts';
 export { durationText, type Problem } from './balancer/fields.ts';

@@ -31,8 +31,33 @@ function* rows(name: TableName, map: BpfMap): Generator<string> {
   }
 }
 
+const lookup = 'lookup ';
+
+/** The clock of the kernel's tables, then the rows of these keys that are there. Tries answer with the longest match. */
+function* find(question: string, s: RelaySources): Generator<string> {
+  const { table, keys } = readLookup(question);
+  const map = s.map(table);
+  yield JSON.stringify({ nowNs: String(process.hrtime.bigint()) });
+  for (const key of map === undefined ? [] : keys) {
+    const bytes = Buffer.from(key, 'hex');
+    const value = bytes.length === map!.keySize ? map!.lookup(bytes) : undefined;
+    if (value !== undefined) yield JSON.stringify({ key, value: value.toString('hex') });
+  }
+}
+
+function readLookup(question: string): { readonly table: TableName; readonly keys: readonly string[] } {
+  try {
+    const { table, keys } = JSON.parse(question) as { table: string; keys: string[] };
+    if (isTableName(table) && !isPerCpu(table) && Array.isArray(keys) && keys.every((k) => typeof k === 'string')) return { table, keys };
+  } catch {
+    // said below
+  }
+  throw new AppError({ code: 'agent/unknown-query', message: 'a lookup names a table and its keys' });
+}
+
 export function createAnswers(s: RelaySources): AnswerHandler {
   return async function* answer(query, _limit, signal) {
+    if (query.startsWith(lookup)) return yield* find(query.slice(lookup.length), s);
     if (query === 'status') return yield JSON.stringify(s.status());
     if (query === 'endpoints') {
       for (const e of s.endpoints()) yield JSON.stringify(e);

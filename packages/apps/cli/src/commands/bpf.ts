@@ -6,7 +6,7 @@ import { type Cell, jsonArray, type Output, table } from '../output.ts';
 
 export interface BpfQuery {
   readonly node: string;
-  /** policy | ipcache | ct | lb, or the name of a table. */
+  /** policy | ipcache | ct | lb | nat, or the name of a table. */
   readonly table: string;
   readonly limit: number;
   readonly json: boolean;

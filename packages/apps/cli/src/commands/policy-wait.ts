@@ -172,8 +172,11 @@ async function showPolicies(o: Options, ref: PolicyRef | undefined, namespace: s
   return exitCodes.done;
 }
 
-/** `-n` of these commands is the policy's namespace; the operator's own goes with another name. */
-function optionsWith<T extends Options>(command: Command, optionsOf: (c: Command) => object): { o: T; namespace: string | undefined } {
+/** `-n` of these commands, and of those about Services, is the object's namespace; the operator's own goes with another name. */
+export function optionsWith<T extends ConnectOptions>(
+  command: Command,
+  optionsOf: (c: Command) => object,
+): { o: T; namespace: string | undefined } {
   let root = command;
   while (root.parent !== null) root = root.parent;
   const all = optionsOf(command) as T & { readonly operatorNamespace: string };

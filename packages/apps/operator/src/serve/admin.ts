@@ -12,6 +12,7 @@ import type { PolicyVerdict } from '../status/policy-status.ts';
 import type { World } from '../world/world.ts';
 import type { FlowLog, NodeFlow } from './flows.ts';
 import { listPolicies, watchPolicy } from './policies.ts';
+import { listServices } from './services.ts';
 
 export interface AdminDeps {
   readonly world: World;
@@ -21,6 +22,8 @@ export interface AdminDeps {
   readonly clock: Clock;
   readonly verdict: (key: string) => PolicyVerdict | undefined;
   readonly linter: Linter;
+  /** What nodes say is wrong with Services. */
+  readonly problems: () => ReadonlyMap<string, readonly string[]>;
   readonly components: () => GetStatusResponse['components'];
   readonly self: () => { readonly id: string; readonly leader: boolean; readonly revision: number; readonly epoch: number };
 }
@@ -155,6 +158,7 @@ export function createAdminHandlers(deps: AdminDeps): AdminHandlers {
     },
     listPolicies: (q) => listPolicies(deps, q),
     watchPolicy: (q, signal) => watchPolicy(deps, q, signal),
+    listServices: (q) => listServices(deps, q),
     listTable: (q) => listTable(deps, q),
     monitor: (q, signal) => monitor(deps, q, signal),
   };

@@ -7,6 +7,8 @@ import {
   type ListIdentitiesResponse,
   type ListPoliciesRequest,
   type ListPoliciesResponse,
+  type ListServicesRequest,
+  type ListServicesResponse,
   type ListTableRequest,
   type ListTableResponse,
   type MonitorRequest,
@@ -73,6 +75,7 @@ export interface AdminClient {
   listPolicies(request: ListPoliciesRequest): Promise<ListPoliciesResponse>;
   /** Ends when the signal aborts. */
   watchPolicy(request: WatchPolicyRequest, signal?: AbortSignal): AsyncIterable<WatchPolicyResponse>;
+  listServices(request: ListServicesRequest, signal?: AbortSignal): AsyncIterable<ListServicesResponse>;
   listTable(request: ListTableRequest, signal?: AbortSignal): AsyncIterable<ListTableResponse>;
   /** Ends when the signal aborts. */
   monitor(request: MonitorRequest, signal?: AbortSignal): AsyncIterable<MonitorResponse>;
@@ -100,6 +103,8 @@ export function createAdminClient(o: AdminClientConfig): AdminClient {
     listPolicies: (request) => ask(methods.listPolicies, request),
     watchPolicy: (request, signal) =>
       pull(client, methodOf<WatchPolicyRequest, WatchPolicyResponse>(AdminServiceDefinition, methods.watchPolicy), request, signal),
+    listServices: (request, signal) =>
+      pull(client, methodOf<ListServicesRequest, ListServicesResponse>(AdminServiceDefinition, methods.listServices), request, signal),
     listTable: (request, signal) =>
       pull(client, methodOf<ListTableRequest, ListTableResponse>(AdminServiceDefinition, methods.listTable), request, signal),
     monitor: (request, signal) =>

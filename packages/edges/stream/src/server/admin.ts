@@ -5,6 +5,8 @@ import type {
   ListIdentitiesResponse,
   ListPoliciesRequest,
   ListPoliciesResponse,
+  ListServicesRequest,
+  ListServicesResponse,
   ListTableRequest,
   ListTableResponse,
   MonitorRequest,
@@ -24,6 +26,8 @@ export interface AdminHandlers {
   /** Throw AppError `stream/not-found` for an unknown node or table. */
   listTable(request: ListTableRequest, signal: AbortSignal): AsyncIterable<ListTableResponse>;
   listPolicies(request: ListPoliciesRequest): Promise<ListPoliciesResponse> | ListPoliciesResponse;
+  /** Throw AppError `stream/not-found` for an unknown node or Service. */
+  listServices(request: ListServicesRequest, signal: AbortSignal): AsyncIterable<ListServicesResponse>;
   /** Ends when the signal aborts. */
   watchPolicy(request: WatchPolicyRequest, signal: AbortSignal): AsyncIterable<WatchPolicyResponse>;
   /** Ends when the signal aborts. */
@@ -67,6 +71,7 @@ export function adminImplementation(h: AdminHandlers, isAdmin: (peer: PeerNames)
     listEndpoints: unary(() => h.listEndpoints()),
     listPolicies: unary((q: ListPoliciesRequest) => h.listPolicies(q)),
     watchPolicy: stream((q: WatchPolicyRequest, signal) => h.watchPolicy(q, signal)),
+    listServices: stream((q: ListServicesRequest, signal) => h.listServices(q, signal)),
     listTable: stream((q: ListTableRequest, signal) => h.listTable(q, signal)),
     monitor: stream((q: MonitorRequest, signal) => h.monitor(q, signal)),
   };

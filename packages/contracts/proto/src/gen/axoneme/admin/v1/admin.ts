@@ -87,6 +87,7 @@ export interface Endpoint {
 
 export interface ListTableRequest {
   node: string;
+  /** Name of a table, or `lookup {"table":"…","keys":["<hex>",…]}`: `{"key","value"}` in hex of the rows that are there, after `{"nowNs"}`. */
   table: string;
   limit: number;
 }
@@ -117,6 +118,77 @@ export interface MonitorResponse {
   policyLog: string;
   /** As rule, of the shadow layers where they disagree. */
   shadowRule: string;
+}
+
+export interface ListServicesRequest {
+  namespace: string;
+  /** With its backends; empty: all, without. */
+  name: string;
+  /** What this node is given; empty: what nodes are given where nothing is special. */
+  node: string;
+  /** The one with this number; 0: any. */
+  serviceId: number;
+}
+
+export interface ListServicesResponse {
+  service: ServiceState | undefined;
+}
+
+export interface ServiceState {
+  namespace: string;
+  name: string;
+  type: string;
+  frontends: ServiceFrontend[];
+  backends: ServiceBackend[];
+  /** Addresses of backends by their best state. */
+  states: { [key: string]: number };
+  /** What was not understood or refused, here and on nodes. */
+  remarks: string[];
+  externalLocal: boolean;
+  internalLocal: boolean;
+  healthCheckPort: number;
+  /** Some nodes are given something else. */
+  differs: boolean;
+}
+
+export interface ServiceState_StatesEntry {
+  key: string;
+  value: number;
+}
+
+export interface ServiceFrontend {
+  kind: string;
+  address: string;
+  port: number;
+  protocol: string;
+  /** Hex; empty: none. */
+  setOut: string;
+  setIn: string;
+  countOut: number;
+  countIn: number;
+  /** Backends of the sets in slots behind the counts. */
+  drainingOut: number;
+  drainingIn: number;
+  maglevSize: number;
+  affinitySeconds: number;
+  serviceId: number;
+  /** Bits of `lb_frontend`. */
+  flags: number;
+}
+
+export interface ServiceBackend {
+  address: string;
+  port: number;
+  protocol: string;
+  /** Of the Service's port. */
+  portName: string;
+  node: string;
+  zone: string;
+  /** active, terminating-serving, terminating, not-ready, quarantined or maintenance. */
+  state: string;
+  weight: number;
+  /** namespace/name */
+  pod: string;
 }
 
 export interface ListPoliciesRequest {
@@ -1509,6 +1581,796 @@ export const MonitorResponse: MessageFns<MonitorResponse> = {
   },
 };
 
+function createBaseListServicesRequest(): ListServicesRequest {
+  return { namespace: "", name: "", node: "", serviceId: 0 };
+}
+
+export const ListServicesRequest: MessageFns<ListServicesRequest> = {
+  encode(message: ListServicesRequest, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.node !== "") {
+      writer.uint32(26).string(message.node);
+    }
+    if (message.serviceId !== 0) {
+      writer.uint32(32).uint32(message.serviceId);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListServicesRequest {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListServicesRequest();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.serviceId = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListServicesRequest>): ListServicesRequest {
+    return ListServicesRequest.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListServicesRequest>): ListServicesRequest {
+    const message = createBaseListServicesRequest();
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    message.node = object.node ?? "";
+    message.serviceId = object.serviceId ?? 0;
+    return message;
+  },
+};
+
+function createBaseListServicesResponse(): ListServicesResponse {
+  return { service: undefined };
+}
+
+export const ListServicesResponse: MessageFns<ListServicesResponse> = {
+  encode(message: ListServicesResponse, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.service !== undefined) {
+      ServiceState.encode(message.service, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ListServicesResponse {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseListServicesResponse();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.service = ServiceState.decode(reader, reader.uint32());
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ListServicesResponse>): ListServicesResponse {
+    return ListServicesResponse.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ListServicesResponse>): ListServicesResponse {
+    const message = createBaseListServicesResponse();
+    message.service = (object.service !== undefined && object.service !== null)
+      ? ServiceState.fromPartial(object.service)
+      : undefined;
+    return message;
+  },
+};
+
+function createBaseServiceState(): ServiceState {
+  return {
+    namespace: "",
+    name: "",
+    type: "",
+    frontends: [],
+    backends: [],
+    states: {},
+    remarks: [],
+    externalLocal: false,
+    internalLocal: false,
+    healthCheckPort: 0,
+    differs: false,
+  };
+}
+
+export const ServiceState: MessageFns<ServiceState> = {
+  encode(message: ServiceState, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.namespace !== "") {
+      writer.uint32(10).string(message.namespace);
+    }
+    if (message.name !== "") {
+      writer.uint32(18).string(message.name);
+    }
+    if (message.type !== "") {
+      writer.uint32(26).string(message.type);
+    }
+    for (const v of message.frontends) {
+      ServiceFrontend.encode(v!, writer.uint32(34).fork()).join();
+    }
+    for (const v of message.backends) {
+      ServiceBackend.encode(v!, writer.uint32(42).fork()).join();
+    }
+    globalThis.Object.entries(message.states).forEach(([key, value]: [string, number]) => {
+      ServiceState_StatesEntry.encode({ key: key as any, value }, writer.uint32(50).fork()).join();
+    });
+    for (const v of message.remarks) {
+      writer.uint32(58).string(v!);
+    }
+    if (message.externalLocal !== false) {
+      writer.uint32(64).bool(message.externalLocal);
+    }
+    if (message.internalLocal !== false) {
+      writer.uint32(72).bool(message.internalLocal);
+    }
+    if (message.healthCheckPort !== 0) {
+      writer.uint32(80).uint32(message.healthCheckPort);
+    }
+    if (message.differs !== false) {
+      writer.uint32(88).bool(message.differs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceState {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceState();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.namespace = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.name = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.frontends.push(ServiceFrontend.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.backends.push(ServiceBackend.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            const entry6 = ServiceState_StatesEntry.decode(reader, reader.uint32());
+            if (entry6.value !== undefined) {
+              message.states[entry6.key] = entry6.value;
+            }
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.remarks.push(reader.string());
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.externalLocal = reader.bool();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.internalLocal = reader.bool();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.healthCheckPort = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.differs = reader.bool();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ServiceState>): ServiceState {
+    return ServiceState.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceState>): ServiceState {
+    const message = createBaseServiceState();
+    message.namespace = object.namespace ?? "";
+    message.name = object.name ?? "";
+    message.type = object.type ?? "";
+    message.frontends = object.frontends?.map((e) => ServiceFrontend.fromPartial(e)) || [];
+    message.backends = object.backends?.map((e) => ServiceBackend.fromPartial(e)) || [];
+    message.states = (globalThis.Object.entries(object.states ?? {}) as [string, number][]).reduce(
+      (acc: { [key: string]: number }, [key, value]: [string, number]) => {
+        if (value !== undefined) {
+          acc[key] = globalThis.Number(value);
+        }
+        return acc;
+      },
+      {},
+    );
+    message.remarks = object.remarks?.map((e) => e) || [];
+    message.externalLocal = object.externalLocal ?? false;
+    message.internalLocal = object.internalLocal ?? false;
+    message.healthCheckPort = object.healthCheckPort ?? 0;
+    message.differs = object.differs ?? false;
+    return message;
+  },
+};
+
+function createBaseServiceState_StatesEntry(): ServiceState_StatesEntry {
+  return { key: "", value: 0 };
+}
+
+export const ServiceState_StatesEntry: MessageFns<ServiceState_StatesEntry> = {
+  encode(message: ServiceState_StatesEntry, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.key !== "") {
+      writer.uint32(10).string(message.key);
+    }
+    if (message.value !== 0) {
+      writer.uint32(16).uint32(message.value);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceState_StatesEntry {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceState_StatesEntry();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.key = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.value = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ServiceState_StatesEntry>): ServiceState_StatesEntry {
+    return ServiceState_StatesEntry.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceState_StatesEntry>): ServiceState_StatesEntry {
+    const message = createBaseServiceState_StatesEntry();
+    message.key = object.key ?? "";
+    message.value = object.value ?? 0;
+    return message;
+  },
+};
+
+function createBaseServiceFrontend(): ServiceFrontend {
+  return {
+    kind: "",
+    address: "",
+    port: 0,
+    protocol: "",
+    setOut: "",
+    setIn: "",
+    countOut: 0,
+    countIn: 0,
+    drainingOut: 0,
+    drainingIn: 0,
+    maglevSize: 0,
+    affinitySeconds: 0,
+    serviceId: 0,
+    flags: 0,
+  };
+}
+
+export const ServiceFrontend: MessageFns<ServiceFrontend> = {
+  encode(message: ServiceFrontend, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.kind !== "") {
+      writer.uint32(10).string(message.kind);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(34).string(message.protocol);
+    }
+    if (message.setOut !== "") {
+      writer.uint32(42).string(message.setOut);
+    }
+    if (message.setIn !== "") {
+      writer.uint32(50).string(message.setIn);
+    }
+    if (message.countOut !== 0) {
+      writer.uint32(56).uint32(message.countOut);
+    }
+    if (message.countIn !== 0) {
+      writer.uint32(64).uint32(message.countIn);
+    }
+    if (message.drainingOut !== 0) {
+      writer.uint32(72).uint32(message.drainingOut);
+    }
+    if (message.drainingIn !== 0) {
+      writer.uint32(80).uint32(message.drainingIn);
+    }
+    if (message.maglevSize !== 0) {
+      writer.uint32(88).uint32(message.maglevSize);
+    }
+    if (message.affinitySeconds !== 0) {
+      writer.uint32(96).uint32(message.affinitySeconds);
+    }
+    if (message.serviceId !== 0) {
+      writer.uint32(104).uint32(message.serviceId);
+    }
+    if (message.flags !== 0) {
+      writer.uint32(112).uint32(message.flags);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceFrontend {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceFrontend();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.kind = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.setOut = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.setIn = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 56) {
+              break;
+            }
+
+            message.countOut = reader.uint32();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.countIn = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.drainingOut = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.drainingIn = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.maglevSize = reader.uint32();
+            continue;
+          }
+          case 12: {
+            if (tag !== 96) {
+              break;
+            }
+
+            message.affinitySeconds = reader.uint32();
+            continue;
+          }
+          case 13: {
+            if (tag !== 104) {
+              break;
+            }
+
+            message.serviceId = reader.uint32();
+            continue;
+          }
+          case 14: {
+            if (tag !== 112) {
+              break;
+            }
+
+            message.flags = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ServiceFrontend>): ServiceFrontend {
+    return ServiceFrontend.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceFrontend>): ServiceFrontend {
+    const message = createBaseServiceFrontend();
+    message.kind = object.kind ?? "";
+    message.address = object.address ?? "";
+    message.port = object.port ?? 0;
+    message.protocol = object.protocol ?? "";
+    message.setOut = object.setOut ?? "";
+    message.setIn = object.setIn ?? "";
+    message.countOut = object.countOut ?? 0;
+    message.countIn = object.countIn ?? 0;
+    message.drainingOut = object.drainingOut ?? 0;
+    message.drainingIn = object.drainingIn ?? 0;
+    message.maglevSize = object.maglevSize ?? 0;
+    message.affinitySeconds = object.affinitySeconds ?? 0;
+    message.serviceId = object.serviceId ?? 0;
+    message.flags = object.flags ?? 0;
+    return message;
+  },
+};
+
+function createBaseServiceBackend(): ServiceBackend {
+  return { address: "", port: 0, protocol: "", portName: "", node: "", zone: "", state: "", weight: 0, pod: "" };
+}
+
+export const ServiceBackend: MessageFns<ServiceBackend> = {
+  encode(message: ServiceBackend, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.address !== "") {
+      writer.uint32(10).string(message.address);
+    }
+    if (message.port !== 0) {
+      writer.uint32(16).uint32(message.port);
+    }
+    if (message.protocol !== "") {
+      writer.uint32(26).string(message.protocol);
+    }
+    if (message.portName !== "") {
+      writer.uint32(34).string(message.portName);
+    }
+    if (message.node !== "") {
+      writer.uint32(42).string(message.node);
+    }
+    if (message.zone !== "") {
+      writer.uint32(50).string(message.zone);
+    }
+    if (message.state !== "") {
+      writer.uint32(58).string(message.state);
+    }
+    if (message.weight !== 0) {
+      writer.uint32(64).uint32(message.weight);
+    }
+    if (message.pod !== "") {
+      writer.uint32(74).string(message.pod);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ServiceBackend {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseServiceBackend();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 3: {
+            if (tag !== 26) {
+              break;
+            }
+
+            message.protocol = reader.string();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.portName = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.node = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.zone = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.state = reader.string();
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.weight = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 74) {
+              break;
+            }
+
+            message.pod = reader.string();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ServiceBackend>): ServiceBackend {
+    return ServiceBackend.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ServiceBackend>): ServiceBackend {
+    const message = createBaseServiceBackend();
+    message.address = object.address ?? "";
+    message.port = object.port ?? 0;
+    message.protocol = object.protocol ?? "";
+    message.portName = object.portName ?? "";
+    message.node = object.node ?? "";
+    message.zone = object.zone ?? "";
+    message.state = object.state ?? "";
+    message.weight = object.weight ?? 0;
+    message.pod = object.pod ?? "";
+    return message;
+  },
+};
+
 function createBaseListPoliciesRequest(): ListPoliciesRequest {
   return { kind: "", namespace: "", name: "" };
 }
@@ -2123,6 +2985,15 @@ export const AdminServiceDefinition = {
       requestType: WatchPolicyRequest as typeof WatchPolicyRequest,
       requestStream: false,
       responseType: WatchPolicyResponse as typeof WatchPolicyResponse,
+      responseStream: true,
+      options: {},
+    },
+    /** Services and what nodes are given of them. */
+    listServices: {
+      name: "ListServices",
+      requestType: ListServicesRequest as typeof ListServicesRequest,
+      requestStream: false,
+      responseType: ListServicesResponse as typeof ListServicesResponse,
       responseStream: true,
       options: {},
     },

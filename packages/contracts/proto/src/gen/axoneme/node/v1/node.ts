@@ -313,7 +313,7 @@ export interface RelayRequest {
 
 export interface RelayResponse {
   id: number;
-  /** policy | ipcache | ct | lb | endpoints | status */
+  /** policy | ipcache | ct | nat | lb | endpoints | status | name of a table | lookup {"table":"…","keys":["<hex>",…]} */
   query: string;
   /** 0 = all. */
   limit: number;

@@ -1,0 +1,307 @@
+// Which backend would a connection get on a node, and why: the decisions of bpf/lib/service.h (sockets) and bpf/lib/north.h (packets), made again
+// from the rows the node has at this moment. Pure but for the rows it asks for. Called by the command; tests give it rows of their own.
+import { AffinityScope, Axo, addressText, flagNames, handleText, LbFlag, NatFlag, NatVia, NodeFlag, type ValueOf } from '@axoneme/datapath';
+import { type IpAddr, ipBytes, ipFamily, type PortProtocol, protocolNumbers } from '@axoneme/model';
+import { lookupHash } from '@axoneme/service';
+import type { NodeRows } from './node-rows.ts';
+import { type Place, placesOf } from './places.ts';
+import { rowSocket, socketText } from './text.ts';
+
+export interface ExplainQuery {
+  readonly client: IpAddr;
+  /** Undefined: not said. */
+  readonly clientPort: number | undefined;
+  readonly to: IpAddr;
+  readonly toPort: number;
+  readonly protocol: PortProtocol;
+}
+
+export interface Way {
+  readonly backend: string;
+  /** local, stack, snat, dsr or ipip. */
+  readonly mode: 'local' | 'stack' | 'snat' | 'dsr' | 'ipip' | 'dropped';
+  readonly text: string;
+}
+
+export interface Explanation {
+  readonly outcome: 'backend' | 'by lot' | 'depends on the port' | 'refused' | 'dropped' | 'no service';
+  readonly scope: 'in' | 'out';
+  /** At the socket, or packet by packet. */
+  readonly at: 'socket' | 'packet';
+  readonly serviceId: number;
+  readonly frontend: string;
+  /** Hubble's number; 0: nothing is dropped. */
+  readonly dropReason: number;
+  readonly ways: readonly Way[];
+  readonly steps: readonly (readonly [what: string, text: string])[];
+}
+
+type Frontend = ValueOf<'lb_frontend'>;
+type Config = ValueOf<'node_config'>;
+interface Slot {
+  readonly index: number;
+  readonly addr: IpAddr;
+  readonly text: string;
+  readonly row: ValueOf<'lb_slot'>;
+}
+
+const NO_BACKEND = 158;
+const SOURCE_RANGE = 177;
+const SLOTS_MAX = 65_536;
+const tick = 26n;
+
+interface Trace {
+  readonly rows: NodeRows;
+  readonly q: ExplainQuery;
+  readonly config: Config;
+  readonly client: Place;
+  readonly at: Explanation['at'];
+  readonly scope: Explanation['scope'];
+  readonly steps: [string, string][];
+}
+
+const any = (ip: IpAddr): IpAddr => (ipFamily(ip) === 4 ? '0.0.0.0' : '::') as IpAddr;
+const has = (f: Pick<Frontend, 'flags'>, flag: number): boolean => (f.flags & flag) !== 0;
+
+/** Sockets of this node are translated before there is a packet, unless pods are left alone. */
+function hookOf(client: Place, config: Config): Explanation['at'] {
+  if (client.kind === 'node here') return 'socket';
+  return client.kind === 'pod here' && (config.flags & NodeFlag.podServices) === 0 ? 'socket' : 'packet';
+}
+
+const whose: Readonly<Record<Place['kind'], string>> = {
+  'pod here': 'a pod of this node',
+  'node here': 'this node itself',
+  pod: 'a pod of another node, whose packets to Services are translated there: ask that node',
+  node: 'another node, whose packets to Services are translated there: ask that node',
+  outside: 'outside the cluster',
+};
+
+export async function explain(rows: NodeRows, q: ExplainQuery): Promise<Explanation> {
+  const config = await rows.one('node_config', 0);
+  const [client] = await placesOf(rows, [q.client]);
+  if (config === undefined || client === undefined) return nothing('packet', 'out', [['node', 'has no configuration yet']]);
+  const at = hookOf(client, config);
+  const scope = client.kind === 'outside' ? 'out' : 'in';
+  const steps: [string, string][] = [
+    [
+      'client',
+      `${q.client} is ${whose[client.kind]} (identity ${client.identity}): scope ${scope}, decided ${at === 'socket' ? 'at its socket' : 'packet by packet'}`,
+    ],
+  ];
+  const t: Trace = { rows, q, config, client, at, scope, steps };
+  if (at === 'packet') await noteConnection(t);
+  const found = await findFrontend(t);
+  return found === undefined || 'outcome' in found ? (found ?? nothing(at, scope, steps)) : serve(t, found);
+}
+
+const nothing = (at: Explanation['at'], scope: Explanation['scope'], steps: Explanation['steps']): Explanation => ({
+  outcome: 'no service',
+  scope,
+  at,
+  serviceId: 0,
+  frontend: '',
+  dropReason: 0,
+  ways: [],
+  steps,
+});
+
+interface Found {
+  readonly text: string;
+  readonly row: Frontend;
+}
+
+const endOf = (t: Trace, f: Found, end: Pick<Explanation, 'outcome'> & Partial<Explanation>): Explanation => ({
+  ...nothing(t.at, t.scope, t.steps),
+  serviceId: f.row.serviceId,
+  frontend: f.text,
+  ...end,
+});
+
+/** The row of the address, or of every address of the node, or of what no port of the address matches. */
+async function findFrontend(t: Trace): Promise<Found | Explanation | undefined> {
+  const { q, rows, steps } = t;
+  const family = ipFamily(q.to);
+  const proto = protocolNumbers[q.protocol];
+  const keys = [q.to, any(q.to)].map((ip) => ({ addr: ipBytes(ip), port: q.toPort, proto, family }));
+  const [exact, wild, rest] = await rows.find('lb_frontend', [...keys, { addr: ipBytes(q.to), port: 0, proto: 0, family }]);
+  const [place] = await placesOf(rows, [q.to]);
+  const here = place?.kind === 'node here';
+  const usable = (f: Frontend): boolean => here || (has(f, LbFlag.nodePort) && place?.kind === 'node' && t.client.kind.endsWith('here'));
+  const row = exact !== undefined && (!has(exact, LbFlag.hostPort) || here) ? exact : wild !== undefined && usable(wild) ? wild : undefined;
+  const text = `${socketText(row === exact ? q.to : any(q.to), q.toPort)}/${q.protocol}`;
+  if (row !== undefined) {
+    const about = row === exact ? "the address is the frontend's" : `${q.to} is an address of ${here ? 'this' : 'another'} node`;
+    steps.push(['frontend', `${text}: ${about}; ${flagNames(row.flags, LbFlag).join(', ') || 'cluster-ip'}`]);
+    if (t.scope === 'in' || has(row, LbFlag.external)) return { text, row };
+    steps.push(['scope', 'the frontend is not for clients outside the cluster: the packet is what it looks like']);
+    return undefined;
+  }
+  if (rest !== undefined && has(rest, LbFlag.blackhole) && t.at === 'packet') {
+    steps.push(['frontend', `no port ${q.toPort}/${q.protocol} at ${q.to}, and what no port of the address matches is dropped`]);
+    return endOf(t, { text: q.to, row: rest }, { outcome: 'dropped', dropReason: NO_BACKEND });
+  }
+  steps.push([
+    'frontend',
+    `none for ${socketText(q.to, q.toPort)}/${q.protocol}${wild === undefined ? '' : `: ${q.to} is no address of this node`}`,
+  ]);
+  return undefined;
+}
+
+async function serve(t: Trace, f: Found): Promise<Explanation> {
+  const refused = await sourceRefused(t, f);
+  if (refused !== undefined) return refused;
+  const [set, count] = t.scope === 'out' ? [f.row.setOut, f.row.countOut] : [f.row.setIn, f.row.countIn];
+  if (count === 0) {
+    const silent = t.scope === 'out' && has(f.row, LbFlag.outLocal);
+    const reject = has(f.row, LbFlag.reject) && !silent;
+    t.steps.push(['backends', `none in scope ${t.scope}: ${reject ? 'refused at once' : 'dropped in silence'}`]);
+    return endOf(t, f, { outcome: reject ? 'refused' : 'dropped', dropReason: NO_BACKEND });
+  }
+  t.steps.push(['set', `${handleText(set)}: ${count} ${count === 1 ? 'backend' : 'backends'} for new connections`]);
+  const kept = await keptBackend(t, f, set, count);
+  if (kept !== undefined) return endOf(t, f, { outcome: 'backend', ways: await waysOf(t, f, [kept]) });
+  return choose(t, f, set, count);
+}
+
+async function sourceRefused(t: Trace, f: Found): Promise<Explanation | undefined> {
+  if (!has(f.row, LbFlag.sourceRanges) || t.scope === 'in') return undefined;
+  const family = ipFamily(t.q.client);
+  const key = { prefixlen: family === 4 ? 96 : 192, serviceId: f.row.serviceId, family, addr: ipBytes(t.q.client) };
+  const row = await t.rows.one('lb_source', key);
+  const deny = has(f.row, LbFlag.sourceRangesDeny);
+  const allowed = deny ? row === undefined : row !== undefined && row.allowed !== 0;
+  t.steps.push([
+    'source',
+    `${t.q.client} is ${row === undefined ? 'in none' : 'in one'} of the source ranges, which ${deny ? 'may not' : 'may'}: ${allowed ? 'allowed' : 'dropped'}`,
+  ]);
+  return allowed ? undefined : endOf(t, f, { outcome: 'dropped', dropReason: SOURCE_RANGE });
+}
+
+async function slotsOf(t: Trace, set: bigint, indexes: readonly number[]): Promise<readonly Slot[]> {
+  const found = await t.rows.find(
+    'lb_slot',
+    indexes.map((index) => ({ set, index })),
+  );
+  return found.flatMap((row, i) => {
+    const addr = row && addressText(row.addr, row.family);
+    return addr === undefined || row === undefined
+      ? []
+      : [{ index: indexes[i]!, addr: addr as IpAddr, text: rowSocket(row.addr, row.port, row.family), row }];
+  });
+}
+
+/** The backend that this client had a while ago. */
+async function keptBackend(t: Trace, f: Found, set: bigint, count: number): Promise<Slot | undefined> {
+  if (!has(f.row, LbFlag.affinity)) return undefined;
+  const { q } = t;
+  if (t.at === 'socket' && t.client.kind !== 'node here') {
+    t.steps.push(['affinity', 'is kept by network namespace of the pod, which is not known here: what follows is for a pod without one']);
+    return undefined;
+  }
+  const client = t.at === 'socket' ? cookieBytes(t.config.netnsCookie) : ipBytes(q.client);
+  const scope = t.at === 'socket' ? AffinityScope.netns : AffinityScope.address;
+  const family = ipFamily(q.to);
+  const row = await t.rows.one('lb_affinity', { serviceId: f.row.serviceId, family, proto: protocolNumbers[q.protocol], scope, client });
+  const age = row === undefined ? 0 : Number((t.rows.nowNs() - row.lastNs) / 1_000_000_000n);
+  if (row === undefined || age >= f.row.affinityS) {
+    t.steps.push(['affinity', row === undefined ? 'none kept of this client' : `kept until ${age - f.row.affinityS} s ago`]);
+    return undefined;
+  }
+  const indexes = Array.from({ length: Math.min(count, SLOTS_MAX) }, (_, i) => i);
+  const text = rowSocket(row.addr, row.port, row.family);
+  const slot = (await slotsOf(t, set, indexes)).find((s) => s.row.backendId === row.backendId && s.text === text);
+  t.steps.push([
+    'affinity',
+    `${text}, ${age} s ago of ${f.row.affinityS}${slot === undefined ? ', which is not in the set any more' : ''}`,
+  ]);
+  return slot;
+}
+
+function cookieBytes(cookie: bigint): Uint8Array {
+  const out = new Uint8Array(16);
+  new DataView(out.buffer).setBigUint64(0, cookie, true);
+  return out;
+}
+
+async function choose(t: Trace, f: Found, set: bigint, count: number): Promise<Explanation> {
+  const size = f.row.maglevSize;
+  const sticky = has(f.row, LbFlag.affinity);
+  if (t.at === 'socket' || size === 0) return byLot(t, f, set, count, t.at === 'socket' && size > 0 ? ' (sockets choose by lot)' : '');
+  if (t.q.clientPort === undefined && !sticky) {
+    t.steps.push(['choice', `Maglev, by address and port of the client: say --client ${socketText(t.q.client, 40_000)}`]);
+    return endOf(t, f, { outcome: 'depends on the port' });
+  }
+  const clientPort = sticky ? 0 : (t.q.clientPort ?? 0);
+  const entry = lookupHash({ client: t.q.client, clientPort, protocol: t.q.protocol }) % size;
+  const chunk = await t.rows.one('lb_maglev', { set, chunk: Math.floor(entry / Axo.maglevChunk) });
+  if (chunk === undefined) return byLot(t, f, set, count, ' (this part of the Maglev table is missing)');
+  const index = chunk.slot[entry % Axo.maglevChunk]!;
+  const [slot] = await slotsOf(t, set, [index]);
+  t.steps.push(['choice', `Maglev entry ${entry} of ${size}: slot ${index}, ${slot?.text ?? 'which is missing'}`]);
+  return endOf(t, f, { outcome: 'backend', ways: slot === undefined ? [] : await waysOf(t, f, [slot]) });
+}
+
+async function byLot(t: Trace, f: Found, set: bigint, count: number, why: string): Promise<Explanation> {
+  const slots = await slotsOf(
+    t,
+    set,
+    Array.from({ length: Math.min(count, SLOTS_MAX) }, (_, i) => i),
+  );
+  t.steps.push(['choice', count === 1 ? 'the only one' : `by lot of ${count}${why}`]);
+  return endOf(t, f, { outcome: count === 1 ? 'backend' : 'by lot', ways: await waysOf(t, f, slots) });
+}
+
+async function waysOf(t: Trace, f: Found, slots: readonly Slot[]): Promise<readonly Way[]> {
+  const places = await placesOf(
+    t.rows,
+    slots.map((s) => s.addr),
+  );
+  return slots.map((s, i) => ({ backend: s.text, ...wayTo(t, f, places[i]!) }));
+}
+
+/** As `north_create` in bpf/lib/north.h. */
+function wayTo(t: Trace, f: Found, place: Place): Omit<Way, 'backend'> {
+  const { config } = t;
+  const balancer = (config.flags & NodeFlag.balancer) !== 0;
+  if (t.at === 'socket') return { mode: 'local', text: 'the socket is connected to it; no packet bears the address of the Service' };
+  if (place.kind === 'pod here') return { mode: 'local', text: 'a pod of this node, which sees the client' };
+  if (place.kind === 'node here') return { mode: 'stack', text: 'this node itself, which sees the client' };
+  if (t.client.kind === 'pod here') return { mode: 'local', text: 'goes on as a packet of the pod to that address' };
+  if (t.scope === 'out' && has(f.row, LbFlag.outLocal))
+    return { mode: 'dropped', text: 'externalTrafficPolicy Local never leaves the node' };
+  const tunnel = place.tunnel !== '' && (config.flags & NodeFlag.tunnel) !== 0 && place.kind === 'pod' && !balancer;
+  const by = tunnel ? `through the tunnel to ${place.tunnel}` : 'by the route of this node';
+  if (t.scope === 'out' && has(f.row, LbFlag.dsr) && (balancer || place.kind === 'pod')) {
+    const ipip = (config.flags & NodeFlag.dsrIpip) !== 0;
+    return ipip
+      ? { mode: 'ipip', text: `DSR, IP in IP ${by}: the backend sees the client and answers it itself` }
+      : { mode: 'dsr', text: `DSR by option ${by}: the backend sees the client, its node answers` };
+  }
+  const family = ipFamily(t.q.to);
+  const [router, own] = family === 4 ? [config.routerIp4, config.nodeIp4] : [config.routerIp6, config.nodeIp6];
+  const pod = place.kind === 'pod' && !balancer;
+  const source = addressText(pod && router.some((b) => b !== 0) ? router : own, family) ?? '';
+  return { mode: 'snat', text: `SNAT to ${source} ${by}: the backend sees this node` };
+}
+
+/** A connection that exists keeps its backend, whatever is chosen for new ones. */
+async function noteConnection(t: Trace): Promise<void> {
+  const { q, rows } = t;
+  if (q.clientPort === undefined) return;
+  const ends = { sport: q.clientPort, dport: q.toPort, proto: protocolNumbers[q.protocol], kind: 0 };
+  const number = (ip: IpAddr): number => Buffer.from(ipBytes(ip)).readUInt32BE(0);
+  const row =
+    ipFamily(q.to) === 4
+      ? await rows.one('nat4', { saddr: number(q.client), daddr: number(q.to), ...ends })
+      : await rows.one('nat6', { saddr: ipBytes(q.client), daddr: ipBytes(q.to), ...ends });
+  if (row === undefined || (row.flags & NatFlag.reply) !== 0) return;
+  const [flows, services] = await rows.find('generation', [0, 1]);
+  const ticks = BigInt.asIntN(32, BigInt(row.expires) - (rows.nowNs() >> tick));
+  if (ticks < 0n) return;
+  const left = (ticks << tick) / 1_000_000_000n;
+  const current = row.revision === ((flows ?? 0) + (services ?? 0)) % 2 ** 32;
+  const via = Object.entries(NatVia).find(([, n]) => n === row.action)?.[0] ?? String(row.action);
+  const text = `${rowSocket(row.daddr, row.dport, ipFamily(q.to))} (${via}), ${left} s more without a packet${current ? '' : ', asked again with the next packet'}`;
+  t.steps.push(['connection', `exists, to ${text}; what follows is for a new one`]);
+}
