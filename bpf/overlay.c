@@ -45,7 +45,13 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	return slow_flow(skb, s, AXO_HOOK_FROM_OVERLAY);
 }
 
-/* Answers to clients outside that this node has passed on. */
+/* A second copy, for the packet that has become another one: the first one pays no call. */
+static __attribute__((noinline)) int from_overlay_again(struct __sk_buff *skb)
+{
+	return fast_path(skb, AXO_HOOK_FROM_OVERLAY);
+}
+
+/* Answers to clients outside that this node has passed on; pods of other nodes that use a port of this one. */
 static __attribute__((noinline)) int from_overlay_translate(struct __sk_buff *skb)
 {
 	return translate(skb, AXO_HOOK_FROM_OVERLAY);
@@ -62,8 +68,13 @@ int from_overlay(struct __sk_buff *skb)
 		t = from_overlay_translate(skb);
 		if (t == AXO_NEED_SLOW)
 			t = translate_slow(skb, AXO_HOOK_FROM_OVERLAY);
-		if (t != AXO_PASS)
+		if (t == AXO_AGAIN) {
+			r = from_overlay_again(skb);
+			if (r >= 0)
+				return r;
+		} else if (t != AXO_PASS) {
 			return t;
+		}
 	}
 	return from_overlay_slow(skb, r == AXO_NO_FLOW);
 }

@@ -752,7 +752,7 @@ inline_always bool north_stays(struct north *n)
 		return true;
 	}
 	/* a SYN has nothing to lose */
-	return tcp && !(n->row.flags & AXO_NAT_SYN);
+	return tcp && !(n->tcp_flags & TCP_SYN);
 }
 
 /*

@@ -431,7 +431,8 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	v->expires = s->now + flow_life(s->p.key.proto, v->flags);
 	v->packets++;
 	v->bytes += s->p.length;
-	if (s->reply && hook != AXO_HOOK_TO_POD && hook != AXO_HOOK_TO_NETDEV && !s->p.key.kind) {
+	/* what the node answers may have come without a flow entry */
+	if ((s->reply || hook == AXO_HOOK_FROM_HOST) && hook != AXO_HOOK_TO_POD && hook != AXO_HOOK_TO_NETDEV && !s->p.key.kind) {
 		r = answer_of_service(skb, s);
 		if (r)
 			return refuse(s, r, hook == AXO_HOOK_FROM_POD);

@@ -49,8 +49,6 @@ inline_always void note_stack_backend(void)
 /* A row may exist, or have to be made. */
 inline_always bool concerns_services(const struct flow6_key *key, __u8 family, __u32 revision, const __u32 hook)
 {
-	if (hook == AXO_HOOK_FROM_OVERLAY)
-		return true; /* what goes to pods has a flow entry; the rest is little */
 	if (hook == AXO_HOOK_FROM_NETDEV && north_may_answer(key, family))
 		return true;
 	return north_maybe(key, family, revision);
@@ -173,7 +171,7 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
 	if (v->action == AXO_VIA_LOCAL) {
 		const struct node_config *cfg = node();
 
-		if (hook == AXO_HOOK_FROM_POD || !(v->flags & AXO_NAT_STACK) || !cfg)
+		if (hook != AXO_HOOK_FROM_NETDEV || !(v->flags & AXO_NAT_STACK) || !cfg)
 			return AXO_AGAIN;
 		note_stack_backend();
 		return cfg->flags & AXO_NODE_HOST_POLICY ? AXO_AGAIN : TC_ACT_OK;
@@ -191,7 +189,7 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
  */
 inline_always bool row_is_for(const struct nat_value *v, const __u32 hook)
 {
-	return v->action == AXO_VIA_LOCAL ? !(v->flags & AXO_NAT_REPLY) && hook != AXO_HOOK_FROM_OVERLAY : hook != AXO_HOOK_FROM_POD;
+	return v->action == AXO_VIA_LOCAL ? !(v->flags & AXO_NAT_REPLY) : hook != AXO_HOOK_FROM_POD;
 }
 
 /* The scope of a packet's client, or AXO_PASS: it is not who it says, the flow path knows what to do with that. */
@@ -208,6 +206,12 @@ inline_always int scope_of(struct __sk_buff *skb, struct slow *s, const __u32 ho
 		if (s->dst.kind == SIDE_POD || (s->dst.kind == SIDE_REMOTE && s->dst.tunnel_family && !is_node(s->dst.identity)))
 			return AXO_PASS;
 		return NORTH_HERE;
+	}
+	if (hook == AXO_HOOK_FROM_OVERLAY) {
+		/* pods and programs of other nodes that use a port of this one */
+		if (s->src.kind != SIDE_REMOTE || tunnel_sender(skb, &s->src.identity) || north_place((void *)s->p.key.daddr, s->p.family) != 2)
+			return AXO_PASS;
+		return s->src.identity == IDENTITY_WORLD ? AXO_PASS : NORTH_INSIDE;
 	}
 	if (s->src.kind != SIDE_REMOTE || (tunnelled(cfg, &s->src) && !is_node(s->src.identity)))
 		return AXO_PASS;
@@ -229,8 +233,6 @@ inline_always int find_row(struct __sk_buff *skb, struct slow *s, struct north *
 		n->row = *row;
 		return NORTH_ROW;
 	}
-	if (hook == AXO_HOOK_FROM_OVERLAY)
-		return AXO_PASS;
 	n->revision = nat_revision();
 	if (row && nat_usable(row, n->revision, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags)) {
 		if (!row_is_for(row, hook))
@@ -315,7 +317,7 @@ static __attribute__((noinline)) int translate_slow(struct __sk_buff *skb, const
 		return AXO_PASS;
 	if (s->p.icmp_error)
 		return AXO_PASS;
-	if (!concerns_services(&s->p.key, s->p.family, nat_revision(), hook))
+	if (hook != AXO_HOOK_FROM_OVERLAY && !concerns_services(&s->p.key, s->p.family, nat_revision(), hook))
 		return AXO_PASS;
 	return translate_parsed(skb, s, hook);
 }
@@ -374,11 +376,16 @@ inline_always int translate(struct __sk_buff *skb, const __u32 hook)
 
 	if (unlikely(!plain_tuple(skb, &key, &tcp_flags, &ttl)))
 		return AXO_NEED_SLOW;
-	if (likely(!concerns_services(&key, family, revision, hook)))
-		return AXO_PASS;
-	v = nat_find(&key, family);
-	if (!v && hook == AXO_HOOK_FROM_OVERLAY)
-		return AXO_PASS;
+	if (hook == AXO_HOOK_FROM_OVERLAY) {
+		/* what goes to pods has a flow entry; the rest is little, and much of it answers to clients outside */
+		v = nat_find(&key, family);
+		if (!v && !concerns_services(&key, family, revision, hook))
+			return AXO_PASS;
+	} else {
+		if (likely(!concerns_services(&key, family, revision, hook)))
+			return AXO_PASS;
+		v = nat_find(&key, family);
+	}
 	if (!v || !nat_usable(v, revision, ticks(), family, key.proto, tcp_flags))
 		return AXO_NEED_SLOW;
 	if (unlikely(!row_is_for(v, hook)))

@@ -213,6 +213,20 @@ describe.each([
       }
     });
 
+    test('a host port for pods and programs of another node', async () => {
+      for (const who of ['a', 'n1'] as const) {
+        publish(lab, { f, address: ANY[f], port: 8443, flags: LbFlag.hostPort, backends: [who] });
+        for (const [client, own] of [
+          ['c', BACKEND[f].c],
+          ['n2', BACKEND[f].n2],
+        ] as const) {
+          const wanted = { text: `${who} ${own}`, from: `${BACKEND[f].n1} 8443` };
+          for (let i = 0; i < 2; i++) expect([client, who, await man(client).question(BACKEND[f].n1, 8443)]).toEqual([client, who, wanted]);
+          expect([client, who, await man(client).datagram(BACKEND[f].n1, 8443)]).toEqual([client, who, wanted]);
+        }
+      }
+    });
+
     test('externalTrafficPolicy Local stays on the node', async () => {
       const flags = LbFlag.loadBalancer | LbFlag.outLocal | LbFlag.reject;
       publish(lab, { f, address: VIP[f], port: 80, flags, backends: ['c'] });
