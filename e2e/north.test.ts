@@ -7,6 +7,7 @@ import { describeKills } from './north/kills.ts';
 import { describeMaglev, maglevService } from './north/maglev.ts';
 import { describeMatrix } from './north/matrix.ts';
 import { openStage, type Stage, shapes } from './north/stage.ts';
+import { describeTold } from './north/told.ts';
 import { describeUpdates } from './north/updates.ts';
 
 const services = shapes(
@@ -44,6 +45,7 @@ describe('Services from everywhere, in a tunnel', () => {
   describeMatrix(get, services, false);
   describeMaglev(get);
   describeGuard(get);
+  describeTold(get);
   describeUpdates(get);
   describeKills(get);
 });
