@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe } from '@jest/globals';
 import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
 import { describeGuard } from './north/guard.ts';
 import { describeMatrix } from './north/matrix.ts';
+import { describeSizes } from './north/sizes.ts';
 import { openStage, type Stage, shapes } from './north/stage.ts';
 
 const services = shapes(
@@ -35,5 +36,6 @@ describe('Services from everywhere, with native routing', () => {
   }, 60_000);
 
   describeMatrix(get, services, true);
+  describeSizes(get, ['snat']);
   describeGuard(get);
 });

@@ -3,7 +3,9 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
 import { describeMatrix } from './north/matrix.ts';
+import { describeSizes } from './north/sizes.ts';
 import { openStage, type Stage, shapes } from './north/stage.ts';
+import { prepareForXdp } from './north/wires.ts';
 
 const services = shapes(
   [
@@ -25,7 +27,7 @@ describe('Services from everywhere, with XDP', () => {
   beforeAll(async () => {
     allowNoRetry();
     fixture = await upFixture('northx', 2, ['--set', 'routingMode=native', '--set', 'loadBalancer.acceleration=native']);
-    await fixture.sandbox.takeXdp();
+    await prepareForXdp(fixture);
     stage = await openStage(fixture, services);
   }, 240_000);
 
@@ -39,4 +41,5 @@ describe('Services from everywhere, with XDP', () => {
       expect((await get().fixture.sandbox.nodeExec(name, ['ip', 'link', 'show', 'eth0'])).stdout).toMatch(/prog\/xdp id \d+ name axo_xdp/);
   });
   describeMatrix(get, services, true);
+  describeSizes(get, ['snat']);
 });

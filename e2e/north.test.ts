@@ -6,6 +6,7 @@ import { describeGuard } from './north/guard.ts';
 import { describeKills } from './north/kills.ts';
 import { describeMaglev, maglevService } from './north/maglev.ts';
 import { describeMatrix } from './north/matrix.ts';
+import { describeSizes } from './north/sizes.ts';
 import { openStage, type Stage, shapes } from './north/stage.ts';
 import { describeTold } from './north/told.ts';
 import { describeUpdates } from './north/updates.ts';
@@ -45,6 +46,7 @@ describe('Services from everywhere, in a tunnel', () => {
   describeMatrix(get, services, false);
   describeMaglev(get);
   describeGuard(get);
+  describeSizes(get, ['snat']);
   describeTold(get);
   describeUpdates(get);
   describeKills(get);

@@ -105,7 +105,8 @@ static bool listen_on(int family, char kind, int port)
 /* The answer leaves with the address that was asked: a node has several. */
 static void echo(int fd)
 {
-	uint8_t data[2048], control[256];
+	static uint8_t data[65536];
+	uint8_t control[256];
 	struct sockaddr_storage from;
 	struct iovec io = { data, sizeof(data) };
 	struct msghdr m = { .msg_name = &from, .msg_namelen = sizeof(from), .msg_iov = &io, .msg_iovlen = 1, .msg_control = control,

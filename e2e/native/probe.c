@@ -2,6 +2,8 @@
 // probe: one question to the network, one JSON line as the answer, for tests of protocols and sizes.
 //   probe serve PORT SECONDS       TCP on PORT: reads to the end, answers with the number and the sum of the bytes
 //   probe bulk ADDR PORT BYTES     sends that much to `serve` and compares its answer
+//   probe give PORT SECONDS        TCP on PORT: reads a number of eight bytes, sends that many bytes
+//   probe take ADDR PORT BYTES     asks `give` for that much and compares it
 //   probe udp ADDR PORT SIZE N     N datagrams to an echo server, one at a time, contents compared
 //   probe watch ADDR PORT RATE S   datagrams to an echo server; first and last echo as milliseconds of the wall clock, 0 = none
 //   probe sctp-serve SECONDS       answers INIT chunks of SCTP on raw sockets (the kernel need not know SCTP)
@@ -103,7 +105,32 @@ static void take_all(int fd)
 	close(fd);
 }
 
-static int serve(int port, double seconds)
+static bool send_all(int fd, const uint8_t *p, size_t n)
+{
+	for (ssize_t w; n > 0; p += w, n -= (size_t)w)
+		if ((w = send(fd, p, n, MSG_NOSIGNAL)) <= 0)
+			return false;
+	return true;
+}
+
+static void give_all(int fd)
+{
+	static uint8_t buf[CHUNK];
+	uint64_t bytes;
+	if (recv(fd, &bytes, sizeof(bytes), MSG_WAITALL) == sizeof(bytes)) {
+		for (uint64_t at = 0; at < bytes;) {
+			size_t n = bytes - at < CHUNK ? (size_t)(bytes - at) : CHUNK;
+			fill(buf, n, at);
+			if (!send_all(fd, buf, n))
+				break;
+			at += n;
+		}
+	}
+	close(fd);
+}
+
+/** Both families, one connection at a time. */
+static int serve(int port, double seconds, void (*one_connection)(int))
 {
 	double until = now_ms() + seconds * 1e3;
 	struct target any = target_of("::", port);
@@ -112,7 +139,30 @@ static int serve(int port, double seconds)
 	if (bind(fd, (void *)&any.addr, any.len) || listen(fd, 16))
 		return die("listen");
 	while (readable(fd, until))
-		take_all(accept(fd, NULL, NULL));
+		one_connection(accept(fd, NULL, NULL));
+	return 0;
+}
+
+static int take(const char *addr, int port, uint64_t bytes)
+{
+	static uint8_t wanted[CHUNK], got[CHUNK];
+	struct target t = target_of(addr, port);
+	double started = now_ms();
+	uint64_t at = 0;
+	int fd = socket(t.family, SOCK_STREAM, 0);
+	struct timeval patience = { .tv_sec = 10 };
+	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	if (connect(fd, (void *)&t.addr, t.len))
+		return die("connect");
+	if (!send_all(fd, (void *)&bytes, sizeof(bytes)))
+		return die("send");
+	for (ssize_t n; (n = recv(fd, got, CHUNK, 0)) > 0; at += (uint64_t)n) {
+		fill(wanted, (size_t)n, at);
+		if (memcmp(got, wanted, (size_t)n))
+			break;
+	}
+	printf("{\"ok\":%s,\"bytes\":%llu,\"ms\":%.0f}\n", at == bytes ? "true" : "false", (unsigned long long)at, now_ms() - started);
 	return 0;
 }
 
@@ -132,12 +182,8 @@ static int bulk(const char *addr, int port, uint64_t bytes)
 		size_t n = bytes - at < CHUNK ? (size_t)(bytes - at) : CHUNK;
 		fill(buf, n, at);
 		hash = sum(hash, buf, n);
-		for (size_t done = 0; done < n;) {
-			ssize_t w = send(fd, buf + done, n - done, MSG_NOSIGNAL);
-			if (w <= 0)
-				return die("send");
-			done += (size_t)w;
-		}
+		if (!send_all(fd, buf, n))
+			return die("send");
 		at += n;
 	}
 	shutdown(fd, SHUT_WR);
@@ -325,7 +371,11 @@ int main(int argc, char **argv)
 {
 	const char *mode = argc > 1 ? argv[1] : "";
 	if (!strcmp(mode, "serve") && argc == 4)
-		return serve(atoi(argv[2]), atof(argv[3]));
+		return serve(atoi(argv[2]), atof(argv[3]), take_all);
+	if (!strcmp(mode, "give") && argc == 4)
+		return serve(atoi(argv[2]), atof(argv[3]), give_all);
+	if (!strcmp(mode, "take") && argc == 5)
+		return take(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10));
 	if (!strcmp(mode, "bulk") && argc == 5)
 		return bulk(argv[2], atoi(argv[3]), strtoull(argv[4], NULL, 10));
 	if (!strcmp(mode, "udp") && argc == 6)

@@ -3,8 +3,8 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { AppError } from '@axoneme/std';
-import { fabricLink, WORLD } from '../nodes/addresses.ts';
-import { mustRun, type RunOptions, type RunResult, run } from '../nodes/run.ts';
+import { WORLD } from '../nodes/addresses.ts';
+import { type RunOptions, type RunResult, run } from '../nodes/run.ts';
 import type { FabricRecord, SandboxState } from './state.ts';
 
 export interface Inside {
@@ -17,11 +17,6 @@ export interface Inside {
   fabricStart(where: keyof FabricRecord, argv: readonly string[]): ChildProcess;
   /** Sends what the world says to this address or prefix to these nodes; several share it by the hash of addresses and ports. None: nowhere. */
   route(prefix: string, nodes: readonly string[]): Promise<void>;
-  /**
-   * Makes the virtual devices do what XDP programs of the nodes expect of real ones: the ends towards the nodes poll, so that they take what
-   * a program sends, and senders complete their checksums.
-   */
-  takeXdp(): Promise<void>;
 }
 
 const HASH_OF_PORTS = ['net.ipv4.fib_multipath_hash_policy=1', 'net.ipv6.fib_multipath_hash_policy=1'];
@@ -41,20 +36,15 @@ export function insideOf(state: SandboxState): Inside {
     'nsenter',
     ['-t', String(state.fabric?.[where] ?? 0), '-n', '--', ...argv],
   ];
-  const mustIn = (where: keyof FabricRecord, argv: readonly string[]): Promise<string> => mustRun(argv.join(' '), ...inFabric(where, argv));
+  const mustIn = async (where: keyof FabricRecord, argv: readonly string[]): Promise<void> => {
+    const r = await run(...inFabric(where, argv));
+    if (r.code !== 0) throw new AppError({ code: 'sandbox/route', message: `${argv.join(' ')}: ${r.stderr.trim()}` });
+  };
   return {
     nodeExec: async (node, argv, o) => run(...inNode(node, argv), o),
     nodeStart: (node, argv) => spawn(...inNode(node, argv)),
     fabricExec: (where, argv, o) => run(...inFabric(where, argv), o),
     fabricStart: (where, argv) => spawn(...inFabric(where, argv)),
-    async takeXdp() {
-      const sbx = state.sbx ?? '';
-      for (const [i, n] of state.nodes.entries()) {
-        await mustIn('routerPid', [sbx, 'offload', fabricLink(i), 'gro', 'on']);
-        await mustRun('checksums', ...inNode(n.name, [sbx, 'offload', 'eth0', 'tx', 'off']));
-      }
-      await mustIn('worldPid', [sbx, 'offload', 'eth0', 'tx', 'off']);
-    },
     async route(prefix, nodes) {
       const six = prefix.includes(':');
       const ip = ['ip', six ? '-6' : '-4', 'route'];

@@ -8,8 +8,6 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <poll.h>
@@ -289,18 +287,6 @@ static void loopback_up(void)
 	close(fd);
 }
 
-// GRO makes a veth poll; `tx` is the sender's checksum offload.
-static void set_offload(const char *link, const char *what, const char *state)
-{
-	struct ethtool_value v = { .cmd = strcmp(what, "gro") ? ETHTOOL_STXCSUM : ETHTOOL_SGRO, .data = !strcmp(state, "on") };
-	struct ifreq r = { .ifr_data = (void *)&v };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", link);
-	if (fd < 0 || ioctl(fd, SIOCETHTOOL, &r) < 0)
-		die(link);
-	close(fd);
-}
-
 static void set_user(const char *uid, const char *gid)
 {
 	if (setgroups(0, NULL) < 0 || setgid((gid_t)atoi(gid)) < 0 || setuid((uid_t)atoi(uid)) < 0)
@@ -448,7 +434,7 @@ static const struct op ops[] = {
 	{ "mkdirin", 2 },  { "mount", 4 },    { "mountin", 5 }, { "bind", 4 },     { "mirror", 4 },      { "toplevel", 3 },
 	{ "symlink", 2 },  { "pivot", 1 },    { "write", 2 },   { "trywrite", 2 }, { "hostname", 1 },    { "pinnet", 1 },
 	{ "umount", 1 },   { "unlink", 1 },   { "loup", 0 },    { "chdir", 1 },    { "user", 2 },        { "session", 0 },
-	{ "umask", 1 },	   { "ensuredir", 1 },  { "offload", 3 },
+	{ "umask", 1 },	   { "ensuredir", 1 },
 };
 
 static int arity_of(const char *name)
@@ -549,7 +535,6 @@ static void run_step(const char *name, char **a)
 	else if (!strcmp(name, "hostname")) { if (sethostname(a[0], strlen(a[0])) < 0) die(a[0]); }
 	else if (!strcmp(name, "pinnet")) { make_target(a[0], false); if (mount("/proc/thread-self/ns/net", a[0], NULL, MS_BIND, NULL) < 0) die(a[0]); }
 	else if (!strcmp(name, "loup")) loopback_up();
-	else if (!strcmp(name, "offload")) set_offload(a[0], a[1], a[2]);
 	else if (!strcmp(name, "chdir")) { if (chdir(a[0]) < 0) die(a[0]); }
 	else if (!strcmp(name, "user")) set_user(a[0], a[1]);
 	else if (!strcmp(name, "session")) setsid();

@@ -21,5 +21,3 @@ export const routerAddress = (subnet: number): AddressPair => pair(subnet, 2);
 export const nodeAddress = (subnet: number, index: number): AddressPair => pair(subnet, FIRST_NODE_HOST + index);
 /** Name of the link in the machine's own namespace. */
 export const hostLink = (subnet: number): string => `axs${subnet}`;
-/** Name of a node's link in the fabric's namespace. */
-export const fabricLink = (index: number): string => `n${index}`;

@@ -2,7 +2,7 @@
 // namespace that plays the world outside the cluster. The world knows no pod addresses, so only masqueraded traffic comes back.
 import { networkInterfaces } from 'node:os';
 import { AppError } from '@axoneme/std';
-import { fabricLink, hostAddress, hostLink, nodeAddress, routerAddress, WORLD } from './addresses.ts';
+import { hostAddress, hostLink, nodeAddress, routerAddress, WORLD } from './addresses.ts';
 import { type Holder, startHolder } from './holder.ts';
 import { mustRun, run } from './run.ts';
 
@@ -97,8 +97,7 @@ async function configureRouter(c: FabricConfig, subnet: number, router: Holder, 
 async function connectNode(c: FabricConfig, subnet: number, router: Holder, index: number, node: Holder): Promise<void> {
   const a = nodeAddress(subnet, index);
   const gw = routerAddress(subnet);
-  const link = fabricLink(index);
-  await ipBatch(c.sbx, router.pid, [`link add ${link} type veth peer name eth0 netns ${node.pid}`, `link set ${link} master br0 up`]);
+  await ipBatch(c.sbx, router.pid, [`link add n${index} type veth peer name eth0 netns ${node.pid}`, `link set n${index} master br0 up`]);
   await ipBatch(c.sbx, node.pid, [
     `addr add ${a.v4}/24 dev eth0`,
     `addr add ${a.v6}/64 dev eth0 nodad`,
@@ -127,7 +126,7 @@ export async function createFabric(c: FabricConfig, preferredSubnet: number): Pr
     world,
     connect: (index, node) => connectNode(c, subnet, router, index, node),
     disconnect: async (index) => {
-      await run(c.sbx, ['joinpid', String(router.pid), 'n', 'exec', 'ip', 'link', 'del', fabricLink(index)]);
+      await run(c.sbx, ['joinpid', String(router.pid), 'n', 'exec', 'ip', 'link', 'del', `n${index}`]);
     },
   };
 }
