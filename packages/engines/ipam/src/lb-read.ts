@@ -134,7 +134,8 @@ export function readLbService(raw: unknown, o: LbReadOptions): LbService | undef
 /** Entries of mode Proxy, and names, are somebody else's. */
 export const isOurs = (i: Json): boolean => typeof i.ip === 'string' && (i.ipMode === undefined || i.ipMode === null || i.ipMode === 'VIP');
 
-function readFamilies(spec: Json): IpFamily[] {
+/** Families of addresses that a Service of type LoadBalancer is to have. */
+export function readFamilies(spec: Json): IpFamily[] {
   const named = Array.isArray(spec.ipFamilies) ? spec.ipFamilies : [];
   const ips = addresses(Array.isArray(spec.clusterIPs) ? spec.clusterIPs.map(str) : [str(spec.clusterIP)]);
   const policy = str(spec.ipFamilyPolicy);

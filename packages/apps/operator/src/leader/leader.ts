@@ -9,6 +9,7 @@ import { createBlockWriter } from './blocks.ts';
 import { createEndpointWriter } from './endpoints.ts';
 import { createIdentityWriter } from './identities.ts';
 import { createLbAddressWriter } from './lb-addresses.ts';
+import { createNodeAddressWriter } from './node-addresses.ts';
 import { createReconciler, type Reconciler } from './reconciler.ts';
 
 export interface LeaderDeps {
@@ -57,6 +58,8 @@ interface Duties {
   readonly endpoints: Reconciler;
   /** Absent where load balancer addresses are somebody else's. */
   readonly lbAddresses: Reconciler | undefined;
+  /** Absent unless Services are to have addresses of nodes. */
+  readonly nodeAddresses: Reconciler | undefined;
   readonly others: readonly Reconciler[];
 }
 
@@ -65,6 +68,7 @@ const allOf = (d: Duties): Reconciler[] => [
   d.blocks,
   d.endpoints,
   ...(d.lbAddresses === undefined ? [] : [d.lbAddresses]),
+  ...(d.nodeAddresses === undefined ? [] : [d.nodeAddresses]),
   ...d.others,
 ];
 
@@ -78,6 +82,9 @@ function startDuties(deps: LeaderDeps, config: OperatorConfig, term: Term): Duti
     endpoints: term.reconciler('endpoints', createEndpointWriter({ client, world, assertLeader })),
     lbAddresses: config.lbIpamEnabled
       ? term.reconciler('load balancer addresses', createLbAddressWriter({ client, world, clock, assertLeader }, config))
+      : undefined,
+    nodeAddresses: config.nodeIpamEnabled
+      ? term.reconciler('addresses of nodes', createNodeAddressWriter({ client, world, events, assertLeader }, config))
       : undefined,
     others: deps.writers(term),
   };
@@ -143,6 +150,7 @@ export function createLeader(deps: LeaderDeps, config: OperatorConfig): Leader {
       if (dirty.has('nodes') || dirty.has('ciliumNodes')) duties.blocks.mark();
       if (dirty.has('endpoints') || dirty.has('pods') || dirty.has('identities')) duties.endpoints.mark();
       if (dirty.has('services') || dirty.has('lbPools')) duties.lbAddresses?.mark();
+      if (dirty.has('services') || dirty.has('nodes') || dirty.has('slices')) duties.nodeAddresses?.mark();
     },
     poke() {
       for (const r of duties?.others ?? []) r.mark();
