@@ -1,5 +1,6 @@
 // Clients outside the cluster, with real stacks: every kind of frontend × every kind of backend × both families × TCP and UDP, with a
 // tunnel and with native routing. What the backend sees, and what the client sees.
+import { type ChildProcess, spawn } from 'node:child_process';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { build, dp, type Lab } from './kit.ts';
 import { IP, PROTO } from './names.ts';
@@ -27,6 +28,7 @@ interface Front {
   readonly port: number;
   readonly flags: number;
   readonly backends: readonly Who[];
+  readonly backendPort?: number;
 }
 
 let last = 100n;
@@ -36,7 +38,7 @@ function publish(lab: Lab, s: Front): void {
     lab.put(
       dp.tables.lb_slot,
       { set, index },
-      { addr: IP.table(BACKEND[s.f][who]), port: PORT, family: s.f, flags: 0, backendId: PORT + who.charCodeAt(0) },
+      { addr: IP.table(BACKEND[s.f][who]), port: s.backendPort ?? PORT, family: s.f, flags: 0, backendId: PORT + who.charCodeAt(0) },
     );
   const count = s.backends.length;
   for (const proto of [PROTO.tcp, PROTO.udp]) {
@@ -67,6 +69,7 @@ describe.each([
 ] as const)('%s', (_name, mode) => {
   let world: World;
   let lab: Lab;
+  const servers: ChildProcess[] = [];
   const men = new Map<string, Man>();
   const man = (name: string): Man => men.get(name)!;
 
@@ -82,10 +85,16 @@ describe.each([
     ] as const)
       for (const net of nets) tryIn('out', `ip ${v} route add ${net} via ${v === '' ? EDGE[4] : EDGE[6]} ${mtu}`);
     for (const name of ['out', 'a', 'b', 'c', 'n1', 'n2']) men.set(name, await createMan('', ns(name)));
+    for (const name of ['a', 'c', 'n1', 'n2']) {
+      const server = spawn('ip', ['netns', 'exec', ns(name), 'iperf3', '-s', '--forceflush'], { stdio: ['ignore', 'pipe', 'ignore'] });
+      servers.push(server);
+      await new Promise((ready) => server.stdout.once('data', ready));
+    }
     for (const name of ['a', 'b', 'c', 'n1', 'n2'] as const)
       expect(await man(name).witness(name, PORT, [BACKEND[4][name], BACKEND[6][name]])).toEqual({ port: PORT });
   });
   afterAll(async () => {
+    for (const s of servers) s.kill('SIGKILL');
     for (const m of men.values()) await m.stop();
     world.close();
   });
@@ -225,6 +234,39 @@ describe.each([
           expect([client, who, await man(client).datagram(BACKEND[f].n1, 8443)]).toEqual([client, who, wanted]);
         }
       }
+    });
+
+    test('streams at speed, both ways', () => {
+      for (const who of ['a', 'c', 'n1', 'n2'] as const) {
+        publish(lab, { f, address: VIP[f], port: 80, flags: LbFlag.loadBalancer, backends: [who], backendPort: 5201 });
+        for (const way of ['', '-R']) {
+          const { out } = tryIn('out', `iperf3 -J -c ${VIP[f]} -p 80 -n 60M ${way}`);
+          const end = (JSON.parse(out) as { end: { sum_received?: { bytes: number; bits_per_second: number } } }).end.sum_received;
+          expect([who, way, (end?.bytes ?? 0) > 40e6, (end?.bits_per_second ?? 0) > 200e6]).toEqual([who, way, true, true]);
+        }
+      }
+    });
+
+    test('an enforced node judges what services send to it', async () => {
+      const config = lab.map('node_config');
+      const was = dp.nodeConfig.decode(config.lookup(Buffer.alloc(4))!);
+      const enforce = (port: number): void => {
+        lab.put(dp.tables.node_config, 0, { ...was, flags: was.flags | dp.NodeFlag.hostPolicy });
+        lab.policy(1, dp.SubjectFlag.denyIngress, [{ direction: 'ingress', proto: PROTO.tcp, port }]);
+        lab.bump();
+      };
+      publish(lab, { f, address: ANY[f], port: NODE_PORT, flags: LbFlag.nodePort, backends: ['n1'] });
+      enforce(PORT);
+      const from = `${EDGE[f]} ${NODE_PORT}`;
+      for (let i = 0; i < 2; i++) expect(await man('out').question(EDGE[f], NODE_PORT)).toEqual({ text: `n1 ${CLIENT[f]}`, from });
+      enforce(NODE_PORT);
+      expect(await man('out').question(EDGE[f], NODE_PORT)).toEqual({ error: 'silence' });
+      // what only passes through is none of the node's
+      publish(lab, { f, address: ANY[f], port: NODE_PORT, flags: LbFlag.nodePort, backends: ['c'] });
+      expect(await man('out').question(EDGE[f], NODE_PORT)).toMatchObject({ text: `c ${ROUTER[f]}` });
+      lab.put(dp.tables.node_config, 0, was);
+      lab.forget(1);
+      lab.bump();
     });
 
     test('externalTrafficPolicy Local stays on the node', async () => {
