@@ -87,6 +87,6 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- $range := splitList "," $v.nodePort.range }}
 {{- if or (gt (int (index $range 0)) (int (index $range 1))) (gt (int (index $range 1)) 65535) }}{{ fail (printf "nodePort.range: %s is not a first and a last port" $v.nodePort.range) }}{{ end }}
 {{- if eq $v.loadBalancer.dsrDispatch "geneve" }}{{ fail "loadBalancer.dsrDispatch: geneve is not there, nodes are joined by VXLAN or native routing; use opt" }}{{ end }}
-{{- if and (eq $v.loadBalancer.dsrDispatch "ipip") (ne $v.routingMode "native") }}{{ fail "loadBalancer.dsrDispatch: ipip needs routingMode native; in a tunnel the option (opt) is used" }}{{ end }}
+{{- if eq $v.loadBalancer.dsrDispatch "ipip" }}{{ fail "loadBalancer.dsrDispatch: ipip is for backends of the stand-alone load balancer (axoneme lb), pods do not take the outer header off; use opt" }}{{ end }}
 {{- if ne (len ($ports | uniq)) (len $ports) }}{{ fail "operator: port, bootstrapPort, adminPort, metricsPort and webhookPort must differ" }}{{ end }}
 {{- end }}

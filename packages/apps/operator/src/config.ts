@@ -47,8 +47,8 @@ export interface OperatorConfig {
   readonly maglevTableSize: number;
   /** annotation: snat, unless a Service says otherwise. */
   readonly loadBalancerMode: 'snat' | 'dsr' | 'hybrid' | 'annotation';
-  /** How the address of a Service travels with DSR. */
-  readonly loadBalancerDsrDispatch: 'opt' | 'ipip';
+  /** How the address of a Service travels with DSR: in an IPv4 option, in an IPv6 destination option. */
+  readonly loadBalancerDsrDispatch: 'opt';
   /** Where clients of the outside are served: XDP, or tc alone. */
   readonly loadBalancerAcceleration: 'disabled' | 'native' | 'best-effort';
   /** First and last port, with a comma between. */
@@ -144,7 +144,7 @@ const CHOICES: Readonly<Record<string, readonly string[]>> = {
   policyEnforcementMode: ['default', 'always', 'never'],
   loadBalancerAlgorithm: ['random', 'maglev'],
   loadBalancerMode: ['snat', 'dsr', 'hybrid', 'annotation'],
-  loadBalancerDsrDispatch: ['opt', 'ipip'],
+  loadBalancerDsrDispatch: ['opt'],
   loadBalancerAcceleration: ['disabled', 'native', 'best-effort'],
   serviceNoBackendResponse: ['reject', 'drop'],
   defaultLbServiceIpam: ['lbipam', 'nodeipam', 'none'],
@@ -176,11 +176,17 @@ export function durationMs(text: string): number {
 
 const DURATIONS: readonly string[] = ['l2LeaseDuration', 'l2LeaseRetryPeriod'];
 
+/** Values that mean something elsewhere and cannot work here. */
+const IMPOSSIBLE: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  loadBalancerDsrDispatch: {
+    geneve: 'geneve is not there: nodes are joined by VXLAN or native routing; use opt',
+    ipip: 'ipip needs backends that take the outer header off, which pods do not: only the stand-alone load balancer (axoneme lb) has it; use opt',
+  },
+};
+
 /** Values that are fine alone and cannot work together. */
 function conflicts(c: OperatorConfig): string[] {
   const out: string[] = [];
-  if (c.loadBalancerDsrDispatch === 'ipip' && c.routingMode === 'tunnel')
-    out.push('loadBalancerDsrDispatch: ipip needs routingMode native; in a tunnel the option (opt) is used');
   const retry = durationMs(c.l2LeaseRetryPeriod);
   if (retry < 100 || retry * 2 > durationMs(c.l2LeaseDuration))
     out.push('l2LeaseRetryPeriod: must be at least 100ms and at most half of l2LeaseDuration');
@@ -201,8 +207,8 @@ function problemOf(key: string, value: unknown): string | undefined {
   if (key === 'maglevTableSize' && !maglevSizes.includes(value as never)) return `must be one of ${maglevSizes.join(', ')}`;
   if (DURATIONS.includes(key) && Number.isNaN(durationMs(value as string))) return 'must be a duration, like 3s';
   if (key === 'nodePortRange' && parsePortRange(value as string) === undefined) return 'must be two ports, like 30000,32767';
-  if (key === 'loadBalancerDsrDispatch' && value === 'geneve')
-    return 'geneve is not there: nodes are joined by VXLAN or native routing; use opt';
+  const impossible = IMPOSSIBLE[key]?.[String(value)];
+  if (impossible !== undefined) return impossible;
   const choices = CHOICES[key];
   if (choices !== undefined && !choices.includes(value as string)) return `must be one of ${choices.join(', ')}`;
   return undefined;

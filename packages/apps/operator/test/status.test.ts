@@ -106,7 +106,7 @@ describe('configuration', () => {
 
   test.each([
     [{ loadBalancerDsrDispatch: 'geneve' }, 'loadBalancerDsrDispatch: geneve is not there'],
-    [{ loadBalancerDsrDispatch: 'ipip' }, 'loadBalancerDsrDispatch: ipip needs routingMode native'],
+    [{ loadBalancerDsrDispatch: 'ipip' }, 'loadBalancerDsrDispatch: ipip needs backends that take the outer header off'],
     [{ nodePortRange: '32767,30000' }, 'nodePortRange: must be two ports'],
     [{ loadBalancerMode: 'ipvs' }, 'loadBalancerMode: must be one of snat, dsr, hybrid, annotation'],
   ])('%j is refused', (document, why) => {
@@ -114,8 +114,8 @@ describe('configuration', () => {
     expect(r.ok ? '' : r.error.message).toContain(why);
   });
 
-  test('IPIP with native routing, and other node ports, are fine', () => {
-    expect(parseConfig({ loadBalancerDsrDispatch: 'ipip', routingMode: 'native', nodePortRange: '20000,22767' }, {}).ok).toBe(true);
+  test('other node ports are fine', () => {
+    expect(parseConfig({ nodePortRange: '20000,22767' }, {}).ok).toBe(true);
   });
 
   test('the environment names the pod', () => {

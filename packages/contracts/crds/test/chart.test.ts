@@ -121,7 +121,7 @@ describe('values', () => {
     ['l2announcements.leaseDuration=3', 'leaseDuration'],
     ['loadBalancer.mode=ipvs', 'mode'],
     ['loadBalancer.dsrDispatch=geneve', 'geneve is not there'],
-    ['loadBalancer.dsrDispatch=ipip', 'ipip needs routingMode native'],
+    ['loadBalancer.dsrDispatch=ipip', 'pods do not take the outer header off'],
     ['loadBalancer.acceleration=generic', 'acceleration'],
     ['maglev.tableSize=1000', 'tableSize'],
     ['nodePort.range=30000-32767', 'range'],
@@ -139,7 +139,7 @@ describe('values', () => {
       '--set',
       'ipv6.enabled=false,routingMode=native,MTU=9000,redis.url=redis://r:1,cluster.id=3,policyEnforcementMode=always,' +
         'hostFirewall.adminCidrs={203.0.113.0/24},agent.mapSizes.policy=1000,services.serviceCidrs={10.96.0.0/12},' +
-        'loadBalancer.algorithm=maglev,loadBalancer.mode=hybrid,loadBalancer.dsrDispatch=ipip,loadBalancer.acceleration=best-effort,' +
+        'loadBalancer.algorithm=maglev,loadBalancer.mode=hybrid,loadBalancer.acceleration=best-effort,' +
         'maglev.tableSize=251,nodePort.range=20000\\,22767,socketLB.hostNamespaceOnly=true,' +
         'kubeProxyReplacementHealthzBindAddr=0.0.0.0:10256,nodeIPAM.enabled=true,l2announcements.enabled=true,' +
         'l2announcements.leaseDuration=2s,l2announcements.leaseRetryPeriod=500ms',
@@ -157,7 +157,7 @@ describe('values', () => {
       serviceNoBackendResponse: 'reject',
       loadBalancerAlgorithm: 'maglev',
       loadBalancerMode: 'hybrid',
-      loadBalancerDsrDispatch: 'ipip',
+      loadBalancerDsrDispatch: 'opt',
       loadBalancerAcceleration: 'best-effort',
       maglevTableSize: 251,
       nodePortRange: '20000,22767',

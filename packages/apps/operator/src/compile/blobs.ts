@@ -40,7 +40,7 @@ export function nodeConfigArtifact(node: NodeAddresses, c: OperatorConfig, pathM
     nodePortMax: nodePorts.max,
     pathMtu,
     podServices: c.socketLbHostNamespaceOnly,
-    dsrIpip: c.loadBalancerDsrDispatch === 'ipip',
+    dsrIpip: false,
     acceleration: accelerations[c.loadBalancerAcceleration],
     healthzBindAddress: c.healthzBindAddress,
   }).finish();
