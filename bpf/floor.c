@@ -194,7 +194,7 @@ int bench_xdp_wrap(struct xdp_md *ctx)
 {
 	__u32 zero = 0, walk;
 	struct xdp_bench_state *b = bpf_map_lookup_elem(&xdp_bench_state, &zero);
-	__u64 *to, *from;
+	__u32 *to, *from;
 	void *data;
 
 	if (!b)
@@ -205,11 +205,14 @@ int bench_xdp_wrap(struct xdp_md *ctx)
 	data = (void *)(long)ctx->data;
 	if (data + HEAD > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
-	to = data;
-	from = (__u64 *)b->head;
+	/* in the words a program reads: a load that spans two stores which are under way waits, as none from a device would */
+	*(__u16 *)data = *(__u16 *)b->head;
+	to = data + 2;
+	from = (void *)b->head + 2;
 #pragma unroll
-	for (int i = 0; i < HEAD / 8; i++)
+	for (int i = 0; i < HEAD / 4 - 1; i++)
 		to[i] = from[i];
+	*(__u16 *)(data + HEAD - 2) = *(__u16 *)(b->head + HEAD - 2);
 	walk = b->walk;
 	if (walk) {
 		__be16 port;

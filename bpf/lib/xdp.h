@@ -58,9 +58,9 @@ inline_always __u64 sum_change16(__u64 sum, __u16 old, __u16 fresh)
 	return sum + (__u16)~old + fresh;
 }
 
+/* Of less than 2^16 words: 48 bits. */
 inline_always __u16 sum_fold(__u64 sum)
 {
-	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffffffff) + (sum >> 32);
 	sum = (sum & 0xffff) + (sum >> 16);
 	sum = (sum & 0xffff) + (sum >> 16);
