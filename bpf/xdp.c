@@ -359,16 +359,17 @@ inline_always int translate(struct xdp_md *ctx, const struct frame *f, const __u
 {
 	const struct node_config *cfg = node();
 	__u32 revision = nat_revision(), now;
+	bool service = north_maybe(&f->key, family, revision);
 	struct nat_value *v;
 	int verdict;
 
-	/* most of what comes here is no service's */
-	if (likely(!north_may_answer(&f->key, family) && !north_maybe(&f->key, family, revision)))
+	/* most of what comes here is no service's; answers to what left with an address of this node cost a look-up */
+	if (likely(!service) && !north_may_answer(&f->key, family))
 		return XDP_PASS;
 	if (!cfg || unlikely(f->ttl <= 1))
 		return XDP_PASS;
 	v = nat_find(&f->key, family);
-	if (v && !leaves_here(v))
+	if (v ? !leaves_here(v) : !service)
 		return XDP_PASS;
 	now = ticks();
 	if (unlikely(!v) || unlikely(!nat_usable(v, revision, now, family, f->key.proto, f->tcp_flags))) {

@@ -70,12 +70,14 @@ function xdpCases(): readonly XdpCase[] {
   const [ack, syn] = [tcpFlags.ack, tcpFlags.syn];
   const opened = (f: 4 | 6) => ({ packet: frame(f, FAMILY[f].vip, ack), opener: frame(f, FAMILY[f].vip, syn) });
   const fresh = { walk: FLOWS, repeat: FLOWS };
+  const passed = { verdict: XdpVerdict.pass, reference: XDP_PASS };
   return [
     { ...of(4), ...opened(4), name: 'XDP, established, to another node', budget: max(6) },
     { ...of(4), ...opened(4), name: 'XDP, established, answer', answer: true, budget: max(6) },
     { ...of(6), ...opened(6), name: 'XDP, established, IPv6', budget: max(6) },
     { ...of(4), ...opened(4), name: 'XDP, established, IP in IP', ipip: true, budget: max(6) },
-    { ...of(4), name: 'XDP, no service', packet: frame(4, FAMILY[4].node, ack, 6443), verdict: XdpVerdict.pass, reference: XDP_PASS },
+    { ...of(4), ...passed, name: 'XDP, no service', packet: frame(4, FAMILY[4].node, ack, 6443) },
+    { ...of(4), ...passed, name: 'XDP, answer to a masqueraded pod', packet: frame(4, FAMILY[4].node, ack, 40_000) },
     { ...of(4), ...fresh, name: 'XDP, new flow, Maglev', packet: frame(4, FAMILY[4].vip, syn), budget: max(25) },
     { ...of(6), ...fresh, name: 'XDP, new flow, Maglev, IPv6', packet: frame(6, FAMILY[6].vip, syn), budget: max(25) },
     { ...of(4), ...fresh, name: 'XDP, new flow, Maglev, IP in IP', packet: frame(4, FAMILY[4].vip, syn), ipip: true, budget: max(25) },
