@@ -191,7 +191,18 @@ describe('clients of the cluster', () => {
     expect(step(await ask(rows, there.pod, '10.96.0.1:80'), 'client')).toContain('ask that node');
   });
 
-  test('affinity of the node itself is by its network namespace', async () => {
+  test('a backend of a local redirect reaches what was there before', async () => {
+    const rows = createNode();
+    const flags = LbFlag.localRedirect | LbFlag.skipOwn;
+    putFrontend(rows, { at: '10.96.0.1', port: 80, backends: [there.pod], inside: [here.pod], flags });
+    putFrontend(rows, { at: '169.254.169.254', port: 80, backends: [], inside: [here.pod], flags });
+    expect(modes(await ask(rows, here.pod2, '10.96.0.1:80'))).toEqual([`${here.pod}:8080 local`]);
+    expect(modes(await ask(rows, here.pod, '10.96.0.1:80'))).toEqual([`${there.pod}:8080 local`]);
+    expect((await ask(rows, here.pod2, '169.254.169.254:80')).outcome).toBe('backend');
+    expect((await ask(rows, here.pod, '169.254.169.254:80')).outcome).toBe('no service');
+  });
+
+  test('affinity of the node itself, and of a pod, is by network namespace', async () => {
     const rows = createNode();
     const set = putFrontend(rows, { at: vip, port: 80, backends: all, flags: external | LbFlag.affinity, affinityS: 60 });
     const client = new Uint8Array(16);
@@ -203,6 +214,8 @@ describe('clients of the cluster', () => {
     );
     expect((await ask(rows, here.node, `${vip}:80`)).ways.map((w) => w.backend)).toEqual([`${there.pod}:8080`]);
     expect((await ask(rows, here.pod, `${vip}:80`)).outcome).toBe('by lot');
+    rows.put('endpoint_netns', { cookie: 77n }, { ip4: ipBytes(here.pod as IpAddr).subarray(0, 4) });
+    expect((await ask(rows, here.pod, `${vip}:80`)).ways.map((w) => w.backend)).toEqual([`${there.pod}:8080`]);
   });
 });
 

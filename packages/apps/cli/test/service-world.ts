@@ -1,5 +1,15 @@
 // A node's tables in memory, for the service commands: two pods here and elsewhere, a node, Services of every kind.
-import { addressKey, ipcacheKeyOf, type KeyOf, LbFlag, NodeFlag, type TableName, tables, type ValueOf } from '@axoneme/datapath';
+import {
+  addressKey,
+  displayRows,
+  ipcacheKeyOf,
+  type KeyOf,
+  LbFlag,
+  NodeFlag,
+  type TableName,
+  tables,
+  type ValueOf,
+} from '@axoneme/datapath';
 import { type Cidr, cidrOfIp, type IpAddr, ipBytes, ipFamily, type PortProtocol, protocolNumbers } from '@axoneme/model';
 import type { ServiceBackend, ServiceFrontend, ServiceState } from '@axoneme/proto';
 import { maglevTable } from '@axoneme/service';
@@ -52,6 +62,10 @@ export function createRows(nowNs = 1_000_000_000_000n): Rows {
           ? undefined
           : (tables[table] as unknown as { value: { decode(b: Uint8Array): never } }).value.decode(value);
       });
+    },
+    async list(table) {
+      const all = [...of(table).values()];
+      return all.flatMap((r) => displayRows(table, r.key, r.value));
     },
     one: async (table, key) => (await rows.find(table, [key]))[0],
     nowNs: () => nowNs,

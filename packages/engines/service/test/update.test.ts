@@ -104,6 +104,7 @@ const changesArb: fc.Arbitrary<ServiceChanges> = fc.record(
     removedNodes: fc.subarray(nodeNames as never[]),
     pods: fc.uniqueArray(hostPodArb, { selector: (p) => p.key, maxLength: 2 }),
     removedPods: fc.subarray([key('shop/p1'), key('shop/p2')]),
+    pathMtu: fc.constantFrom(0, 580, 1300, 1450),
   },
   { requiredKeys: [] },
 );
@@ -145,7 +146,7 @@ function createFollower() {
 
 const sorted = <K, V>(m: Iterable<readonly [K, V]>) => [...m].sort(([a], [b]) => (String(a) < String(b) ? -1 : 1));
 
-test.each<ServiceConfig>([serviceDefaults, { ...serviceDefaults, algorithm: 'maglev', noBackend: 'drop' }])(
+test.each<ServiceConfig>([serviceDefaults, { ...serviceDefaults, algorithm: 'maglev', noBackend: 'drop', forwarding: 'dsr' }])(
   'after any history the table equals compileAll, and the deltas add up to it on every node (%#)',
   (config) => {
     fc.assert(
@@ -158,6 +159,7 @@ test.each<ServiceConfig>([serviceDefaults, { ...serviceDefaults, algorithm: 'mag
           nodes: new Map<string, NodeInput>(),
           pods: new Map<string, HostPortPod>(),
         };
+        let pathMtu = 0;
         for (const c of history) {
           for (const k of c.removedServices ?? []) all.services.delete(k);
           for (const k of c.removedSlices ?? []) all.slices.delete(k);
@@ -170,6 +172,7 @@ test.each<ServiceConfig>([serviceDefaults, { ...serviceDefaults, algorithm: 'mag
           for (const s of c.slices ?? []) all.slices.set(s.key, s);
           for (const n of c.nodes ?? []) all.nodes.set(n.name, n);
           for (const p of c.pods ?? []) all.pods.set(p.key, p);
+          pathMtu = c.pathMtu ?? pathMtu;
           follower.take(compiler.update(c));
           const nodes = [...all.nodes.values()].sort((a, b) => (a.name < b.name ? -1 : 1));
           const truth = compileAll(
@@ -178,6 +181,7 @@ test.each<ServiceConfig>([serviceDefaults, { ...serviceDefaults, algorithm: 'mag
               slices: [...all.slices.values()].reverse(),
               nodes,
               pods: [...all.pods.values()].reverse(),
+              pathMtu,
             },
             config,
           );

@@ -151,7 +151,10 @@ async function findFrontend(t: Trace): Promise<Found | Explanation | undefined> 
 async function serve(t: Trace, f: Found): Promise<Explanation> {
   const refused = await sourceRefused(t, f);
   if (refused !== undefined) return refused;
-  const [set, count] = t.scope === 'out' ? [f.row.setOut, f.row.countOut] : [f.row.setIn, f.row.countIn];
+  const own = await isOwnBackend(t, f);
+  if (own) t.steps.push(['redirect', `${t.q.client} is one of the backends itself: what was there before the redirect`]);
+  const [set, count] = t.scope === 'out' || own ? [f.row.setOut, f.row.countOut] : [f.row.setIn, f.row.countIn];
+  if (own && set === 0n) return endOf(t, f, { outcome: 'no service' });
   if (count === 0) {
     const silent = t.scope === 'out' && has(f.row, LbFlag.outLocal);
     const reject = has(f.row, LbFlag.reject) && !silent;
@@ -162,6 +165,13 @@ async function serve(t: Trace, f: Found): Promise<Explanation> {
   const kept = await keptBackend(t, f, set, count);
   if (kept !== undefined) return endOf(t, f, { outcome: 'backend', ways: await waysOf(t, f, [kept]) });
   return choose(t, f, set, count);
+}
+
+/** Backends of a local redirect may want to reach what was there before. */
+async function isOwnBackend(t: Trace, f: Found): Promise<boolean> {
+  if (!has(f.row, LbFlag.skipOwn) || t.at !== 'socket') return false;
+  const indexes = Array.from({ length: f.row.countIn }, (_, i) => i);
+  return (await slotsOf(t, f.row.setIn, indexes)).some((s) => s.addr === t.q.client);
 }
 
 async function sourceRefused(t: Trace, f: Found): Promise<Explanation | undefined> {
@@ -195,11 +205,12 @@ async function slotsOf(t: Trace, set: bigint, indexes: readonly number[]): Promi
 async function keptBackend(t: Trace, f: Found, set: bigint, count: number): Promise<Slot | undefined> {
   if (!has(f.row, LbFlag.affinity)) return undefined;
   const { q } = t;
-  if (t.at === 'socket' && t.client.kind !== 'node here') {
+  const cookie = t.at === 'socket' ? await netnsOf(t) : 0n;
+  if (cookie === undefined) {
     t.steps.push(['affinity', 'is kept by network namespace of the pod, which is not known here: what follows is for a pod without one']);
     return undefined;
   }
-  const client = t.at === 'socket' ? cookieBytes(t.config.netnsCookie) : ipBytes(q.client);
+  const client = t.at === 'socket' ? cookieBytes(cookie) : ipBytes(q.client);
   const scope = t.at === 'socket' ? AffinityScope.netns : AffinityScope.address;
   const family = ipFamily(q.to);
   const row = await t.rows.one('lb_affinity', { serviceId: f.row.serviceId, family, proto: protocolNumbers[q.protocol], scope, client });
@@ -216,6 +227,13 @@ async function keptBackend(t: Trace, f: Found, set: bigint, count: number): Prom
     `${text}, ${age} s ago of ${f.row.affinityS}${slot === undefined ? ', which is not in the set any more' : ''}`,
   ]);
   return slot;
+}
+
+/** Cookie of the namespace that the client's sockets are in. */
+async function netnsOf({ rows, q, client, config }: Trace): Promise<bigint | undefined> {
+  if (client.kind === 'node here') return config.netnsCookie;
+  const row = (await rows.list('endpoint_netns')).find((r) => r.ipv4 === q.client || r.ipv6 === q.client);
+  return typeof row?.cookie === 'string' ? BigInt(`0x${row.cookie}`) : undefined;
 }
 
 function cookieBytes(cookie: bigint): Uint8Array {

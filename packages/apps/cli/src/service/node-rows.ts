@@ -7,6 +7,8 @@ export interface NodeRows {
   /** In the order of the keys; undefined: no such row. Of a trie the longest match. */
   find<N extends TableName>(table: N, keys: readonly KeyOf<N>[]): Promise<readonly (ValueOf<N> | undefined)[]>;
   one<N extends TableName>(table: N, key: KeyOf<N>): Promise<ValueOf<N> | undefined>;
+  /** A whole table as the node shows it; for small ones. */
+  list(table: TableName): Promise<readonly Readonly<Record<string, unknown>>[]>;
   /** The clock of the node's tables at the last answer. */
   nowNs(): bigint;
 }
@@ -46,5 +48,11 @@ export function createNodeRows(client: Pick<AdminClient, 'listTable'>, node: str
       return value === undefined ? undefined : valueCodec.decode(Buffer.from(value, 'hex'));
     });
   };
-  return { find, one: async (table, key) => (await find(table, [key]))[0], nowNs: () => now };
+  const list: NodeRows['list'] = async (table) => {
+    const out: Readonly<Record<string, unknown>>[] = [];
+    for await (const { json } of client.listTable({ node, table, limit: 0 }))
+      out.push(JSON.parse(json) as Readonly<Record<string, unknown>>);
+    return out;
+  };
+  return { find, list, one: async (table, key) => (await find(table, [key]))[0], nowNs: () => now };
 }
