@@ -55,6 +55,8 @@ export class SimNode {
   held: ReadonlySet<IpAddr> = new Set();
   digest: Digest | undefined;
   until = 0;
+  /** Takes no commit, and asks all the same. */
+  deaf = false;
   stream: Stream | undefined;
   running = true;
   constructor(name: string) {
@@ -125,7 +127,7 @@ export class Leader {
     const content = this.part.content(node);
     const n = this.sim.node(node);
     const applied = (): void => {
-      if (n.stream !== l.stream || !n.running) return;
+      if (n.stream !== l.stream || !n.running || n.deaf) return;
       n.held = content;
       n.digest = digest;
       this.sim.ask(n);

@@ -96,6 +96,35 @@ describe('announced addresses', () => {
     }
   });
 
+  test('a write of the former leader that arrives late gives no second owner', async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const sim = new Sim(seed, 2, ['192.0.2.1']);
+      await calm(sim);
+      const one = sim.node(ownerOf(sim, '192.0.2.1')!);
+      sim.apiMs = 1500;
+      sim.disconnect(one);
+      await sim.run(3150 + 10 * seed);
+      sim.lead();
+      sim.apiMs = 10;
+      for (const n of sim.nodes.values()) sim.connect(n);
+      await sim.run(8000);
+      expect([seed, sim.faults, sim.owners().size]).toEqual([seed, [], 1]);
+    }
+  });
+
+  test('a node that takes no commit loses what it should give away, in the end', async () => {
+    const sim = new Sim(5, 2, ['192.0.2.1']);
+    await calm(sim);
+    const one = sim.node(ownerOf(sim, '192.0.2.1')!);
+    one.deaf = true;
+    const nodeSelector = { matchExpressions: [{ key: 'kubernetes.io/hostname', operator: 'NotIn', values: [one.name] }] };
+    sim.put('l2Policies', 'p', { metadata: { name: 'p' }, spec: { loadBalancerIPs: true, nodeSelector } });
+    await sim.run(5000);
+    expect(ownerOf(sim, '192.0.2.1')).toBe(one.name);
+    await sim.run(12_000);
+    expect([ownerOf(sim, '192.0.2.1') === one.name, sim.owners().size, sim.faults]).toEqual([false, 1, []]);
+  });
+
   test('whatever stalls, breaks, restarts and fails, nothing has two owners, and in the end everything has one', async () => {
     let moves = 0;
     for (let seed = 100; seed < 140; seed++) {

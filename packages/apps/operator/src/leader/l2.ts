@@ -32,12 +32,14 @@ export interface L2Duty {
 /** Two clocks differ by less within a validity. */
 const MARGIN_MS = 100;
 const WRITES_AT_ONCE = 16;
+/** A node that has not stopped by then takes no commits: it gets no more leave. */
+const STUBBORN_MS = 10_000;
 
 /** Written, or tried to; until the compile has what became of it nobody new is given leave by the old state. */
 interface Pending {
   readonly next: L2Record | undefined;
   readonly before: L2LeaseRow | undefined;
-  /** It is not known whether the write arrived. */
+  /** It is not known whether the write arrived, or will. */
   doubtful: boolean;
 }
 
@@ -52,6 +54,8 @@ export function createL2Duty(d: L2DutyDeps, validMs: number): L2Duty {
   const pending = new Map<IpAddr, Pending>();
   /** As of the last look, with those whose object is gone. */
   let known = new Map<IpAddr, L2Record>();
+  /** Since when a node is asked to stop, by node and address. */
+  let leaving = new Map<string, number>();
   const now = (): number => d.clock.monotonicMs();
   const keyOf = (name: string): string => `${d.store.namespace}/${name}`;
 
@@ -62,7 +66,7 @@ export function createL2Duty(d: L2DutyDeps, validMs: number): L2Duty {
   };
   const stays = (node: string, address: IpAddr): boolean => {
     const p = pending.get(address);
-    return p === undefined || (p.next?.node === node && p.next.former.length === 0);
+    return p === undefined || (!p.doubtful && p.next?.node === node && p.next.former.length === 0);
   };
   const rows = (): Map<IpAddr, L2LeaseRow> => new Map([...d.world.tables.l2Leases.values()].map((l) => [l.record.address, l]));
   const forget = (held: ReadonlyMap<IpAddr, L2LeaseRow>): void => {
@@ -83,40 +87,51 @@ export function createL2Duty(d: L2DutyDeps, validMs: number): L2Duty {
     certain: fence.certain(at),
   });
 
-  const write = async (address: IpAddr, p: Pending): Promise<void> => {
-    try {
-      const written = await d.store.write(p.next, p.before, d.part.wants().get(address)?.services ?? []);
-      if (written === 'refused') {
-        // it is not as we know it: the watch tells how it is
-        p.doubtful = true;
-        return;
+  const noteLeaving = (records: ReadonlyMap<IpAddr, L2Record>): void => {
+    const next = new Map<string, number>();
+    for (const r of records.values())
+      for (const node of r.former) {
+        const key = `${node} ${r.address}`;
+        next.set(key, leaving.get(key) ?? now());
       }
-      const node = p.next?.node ?? '';
-      if (p.before?.record.node !== node || p.before.record.former.length !== p.next?.former.length)
-        d.log.info('address moves on the local network', { address, node, former: p.next?.former ?? [], epoch: p.next?.epoch ?? 0 });
-      if (written !== undefined) {
-        known.set(address, written.record);
-        d.world.set('l2Leases', keyOf(written.name), written);
-        return;
-      }
-      known.delete(address);
-      if (p.before === undefined) pending.delete(address);
-      else d.world.remove('l2Leases', keyOf(p.before.name));
-    } catch (e) {
-      p.doubtful = true;
-      throw e;
-    }
+    leaving = next;
   };
+  const stubborn = (node: string): boolean =>
+    [...leaving].some(([key, since]) => key.startsWith(`${node} `) && now() - since > STUBBORN_MS);
+
+  const write = async (address: IpAddr, p: Pending): Promise<void> => {
+    const written = await d.store.write(p.next, p.before, d.part.wants().get(address)?.services ?? []);
+    if (written === 'refused') {
+      // it is not as we know it: the watch tells how it is
+      return;
+    }
+    p.doubtful = false;
+    const node = p.next?.node ?? '';
+    if (p.before?.record.node !== node || p.before.record.former.length !== p.next?.former.length)
+      d.log.info('address moves on the local network', { address, node, former: p.next?.former ?? [], epoch: p.next?.epoch ?? 0 });
+    if (written !== undefined) {
+      known.set(address, written.record);
+      d.world.set('l2Leases', keyOf(written.name), written);
+      return;
+    }
+    known.delete(address);
+    if (p.before === undefined) pending.delete(address);
+    else d.world.remove('l2Leases', keyOf(p.before.name));
+  };
+  // every record is written anew before anybody gets leave by it: what a former leader wrote meanwhile is seen first, what it still writes is late
+  for (const [address, row] of rows()) pending.set(address, { next: row.record, before: row, doubtful: true });
+
   return {
     async run() {
       const held = rows();
       forget(held);
       const records = recordsOf(held);
       known = new Map(records);
+      noteLeaving(records);
       const plan = new Map(planL2(d.part.wants(), records, moment(now())));
       // what may have been written or not is written again, as it should be
       for (const [address, p] of pending) if (p.doubtful && !plan.has(address)) plan.set(address, held.get(address)?.record);
-      const due = [...plan].map(([address, next]): [IpAddr, Pending] => [address, { next, before: held.get(address), doubtful: false }]);
+      const due = [...plan].map(([address, next]): [IpAddr, Pending] => [address, { next, before: held.get(address), doubtful: true }]);
       // before anything is written: from now on nobody who loses an address is given leave
       for (const [address, p] of due) pending.set(address, p);
       const failures: unknown[] = [];
@@ -128,7 +143,7 @@ export function createL2Duty(d: L2DutyDeps, validMs: number): L2Duty {
     },
     ask(node) {
       const holds = [...d.part.content(node)].every((a) => stays(node, a)) && settled(node);
-      return fence.ask(node, holds, now());
+      return stubborn(node) ? 0 : fence.ask(node, holds, now());
     },
     connected: (node) => fence.connected(node, now()),
     disconnected: fence.disconnected,

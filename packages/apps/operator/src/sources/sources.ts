@@ -23,7 +23,7 @@ import {
   projectPod,
   projectPolicy,
 } from '../world/project.ts';
-import { type PolicyKind, policyRowKey } from '../world/rows.ts';
+import { type L2LeaseRow, type PolicyKind, policyRowKey } from '../world/rows.ts';
 import type { TableName, World } from '../world/world.ts';
 
 const cilium = (plural: string, kind: string, namespaced: boolean): Resource => ({
@@ -127,6 +127,10 @@ const l2Sources = (namespace: string): readonly SourceSpec[] => [
   { resource: resources.leases, table: 'l2Leases', project: projectL2Lease, selection: { namespace, labelSelector: L2_LABEL } },
 ];
 
+/** What we wrote ourselves is known before the watch tells of it, and what it tells of the time before must not undo that. */
+const outdated = (held: L2LeaseRow | undefined, told: L2LeaseRow): boolean =>
+  held?.uid === told.uid && Number(held.resourceVersion) > Number(told.resourceVersion);
+
 export interface Sources extends Living {
   /** Resolves after the first complete list of every kind. */
   readonly synced: Promise<void>;
@@ -158,6 +162,7 @@ export function createSources(deps: {
       onChange: (c: Change<unknown>) => {
         const key = prefix + c.key;
         if (c.kind === 'delete') world.remove(s.table, key);
+        else if (s.table === 'l2Leases' && outdated(world.tables.l2Leases.get(key), c.value as L2LeaseRow)) return;
         else if (trimmed.has(s.table) && sameRow(world.tables[s.table].get(key), c.value)) return;
         else world.set(s.table, key, c.value as never);
       },
