@@ -230,4 +230,35 @@ int bench_xdp_wrap(struct xdp_md *ctx)
 	return XDP_ABORTED;
 }
 
+/* Where packets end that are counted: at a device's driver, or behind it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, __u64);
+	__uint(max_entries, 1);
+} sunk SEC(".maps");
+
+inline_always void count_sunk(void)
+{
+	__u32 zero = 0;
+	__u64 *n = bpf_map_lookup_elem(&sunk, &zero);
+
+	if (n)
+		(*n)++;
+}
+
+SEC("xdp.frags")
+int floor_xdp_sink(struct xdp_md *ctx)
+{
+	count_sunk();
+	return XDP_DROP;
+}
+
+SEC("tc")
+int floor_sink(struct __sk_buff *skb)
+{
+	count_sunk();
+	return TC_ACT_SHOT;
+}
+
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -3,6 +3,7 @@ import { check } from './errors.ts';
 import { addressOf, libbpfHandle } from './ffi.ts';
 
 const OPTS_SIZE = 80; // struct bpf_test_run_opts since libbpf 0.7
+const LIVE_FRAMES = 2; // BPF_F_TEST_XDP_LIVE_FRAMES
 /** struct __sk_buff as the kernel takes it in ctx. */
 export const SK_BUFF_SIZE = 192;
 
@@ -14,6 +15,8 @@ export interface TestRunInput {
   /** Room for the packet that comes out; default: input + 256. */
   readonly outSize?: number;
   readonly cpu?: number;
+  /** XDP only: packets that really leave, so many at a time. Nothing comes back; `context` must name a device that runs XDP natively. */
+  readonly liveBatch?: number;
 }
 
 export interface TestRunResult {
@@ -27,9 +30,10 @@ export interface TestRunResult {
 
 export function testRun(fd: number, input: TestRunInput): TestRunResult {
   const opts = Buffer.alloc(OPTS_SIZE);
-  const outSize = input.outSize ?? (input.packet === undefined ? 0 : input.packet.length + 256);
+  const live = input.liveBatch !== undefined;
+  const outSize = live ? 0 : (input.outSize ?? (input.packet === undefined ? 0 : input.packet.length + 256));
   const out = Buffer.alloc(outSize);
-  const contextOut = input.context === undefined ? undefined : Buffer.alloc(input.context.length);
+  const contextOut = input.context === undefined || live ? undefined : Buffer.alloc(input.context.length);
   opts.writeBigUInt64LE(BigInt(OPTS_SIZE), 0);
   if (input.packet !== undefined) {
     opts.writeBigUInt64LE(addressOf(input.packet), 8);
@@ -39,11 +43,17 @@ export function testRun(fd: number, input: TestRunInput): TestRunResult {
     opts.writeBigUInt64LE(addressOf(out), 16);
     opts.writeUInt32LE(outSize, 28);
   }
-  if (input.context !== undefined && contextOut !== undefined) {
+  if (input.context !== undefined) {
     opts.writeBigUInt64LE(addressOf(input.context), 32);
-    opts.writeBigUInt64LE(addressOf(contextOut), 40);
     opts.writeUInt32LE(input.context.length, 48);
+  }
+  if (contextOut !== undefined) {
+    opts.writeBigUInt64LE(addressOf(contextOut), 40);
     opts.writeUInt32LE(contextOut.length, 52);
+  }
+  if (live) {
+    opts.writeUInt32LE(LIVE_FRAMES, 68);
+    opts.writeUInt32LE(input.liveBatch, 76);
   }
   opts.writeInt32LE(input.repeat ?? 1, 60);
   opts.writeUInt32LE(input.cpu ?? 0, 72);

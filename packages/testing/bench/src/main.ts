@@ -7,6 +7,7 @@ import { runCompileBench } from './compile/run.ts';
 import { runPacketBench } from './packet/run.ts';
 import { runPodsBench } from './pods/run.ts';
 import { markdown, type Report, within } from './report.ts';
+import { runServicesBench } from './services/run.ts';
 
 interface Options {
   readonly rounds: number | undefined;
@@ -16,6 +17,7 @@ interface Options {
 const BENCHES: Readonly<Record<string, (o: Options) => Promise<Report>>> = {
   packet: (o) => runPacketBench({ rounds: o.rounds ?? 7, progress: o.progress }),
   pods: (o) => runPodsBench({ rounds: o.rounds ?? 9, progress: o.progress }),
+  services: (o) => runServicesBench({ rounds: o.rounds ?? 7, progress: o.progress }),
   compile: (o) => runCompileBench({ rounds: o.rounds ?? 5, progress: o.progress }),
   cluster: (o) => runClusterBench({ rounds: o.rounds ?? 3, progress: o.progress }),
 };
