@@ -79,6 +79,7 @@ describe('artifacts of a node', () => {
   for (const n of OBJECT_NAMES) writeFileSync(path.join(dir, `${n}.o`), `bytes of ${n}`);
   const target = readTargetObjects(dir);
   const hashes = Object.values(target.set);
+  const all = 1 + OBJECT_NAMES.length;
   const old: ObjectSet = Object.fromEntries(OBJECT_NAMES.map((n) => [n, `old-${n}`]));
   afterAll(() => rmSync(dir, { recursive: true }));
 
@@ -115,7 +116,7 @@ describe('artifacts of a node', () => {
     expect(r.own('b').text).toBe(waiting);
     r.ack('a', Ack.fromPartial({ running: { ...target.set } }));
     r.plan(cluster);
-    expect(names(r, 'b')).toHaveLength(6);
+    expect(names(r, 'b')).toHaveLength(all);
     expect(r.health()).toEqual({ state: 'ok' });
   });
 
@@ -124,7 +125,7 @@ describe('artifacts of a node', () => {
     r.hello('b', hello(old, old));
     r.hello('a', hello(target.set, old));
     r.plan(cluster);
-    expect([names(r, 'a').length, names(r, 'b').length]).toEqual([6, 6]);
+    expect([names(r, 'a').length, names(r, 'b').length]).toEqual([all, all]);
   });
 
   test('what a node stores and runs stays desired until its turn, though this operator has no bytes of it', () => {
@@ -150,7 +151,7 @@ describe('artifacts of a node', () => {
     expect(r.health()).toEqual({ state: 'degraded', reason: 'stopped: node a refused the objects: unknown opcode ff' });
     r.hello('a', hello(old, old, { agentBuild: 'next' }));
     r.plan(cluster);
-    expect(names(r, 'a')).toHaveLength(6);
+    expect(names(r, 'a')).toHaveLength(all);
   });
 
   test('agents that know nothing of this are left alone', () => {
