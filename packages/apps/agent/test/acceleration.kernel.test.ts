@@ -74,7 +74,7 @@ describe('devices', () => {
     expect(r).toEqual({ pins: ['xdp-able', 'xdp-bare'], health: { state: 'ok' } });
     expect(modes()).toEqual(['native', 'generic']);
     expect(warnings).toHaveLength(1);
-    expect(targets().toSorted()).toEqual(devices.map((d) => d.ifindex).toSorted());
+    expect(new Set(targets())).toEqual(new Set(devices.map((d) => d.ifindex)));
     run('best-effort');
     expect(warnings).toHaveLength(1);
   });
