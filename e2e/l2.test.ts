@@ -8,6 +8,8 @@ import { type Client, clientOutside, whoTool } from './north/who.ts';
 
 const NS = 'axoneme-system';
 const PORT = 80;
+/** `l2announcements.leaseDuration`. */
+const LEASE_MS = 3000;
 
 interface LeaseJson {
   metadata: { annotations: Record<string, string> };
@@ -142,9 +144,23 @@ describe('addresses on the local network', () => {
     expect(await outage(() => get().killPod(NS, agent.name), 15_000)).toBeLessThan(5000);
   }, 60_000);
 
+  test('an operator that is killed changes no owner, and nodes are let again when it is back', async () => {
+    const before = await Promise.all(vips.map(owner));
+    const [operator] = await get().pods('app.kubernetes.io/component=operator', NS);
+    await get().killPod(NS, operator!.name);
+    const killed = performance.now();
+    await until('every address is asked for and answered, longer than any leave of before', 40_000, async () => {
+      // the router has to ask anew
+      for (const vip of vips) await router('ip', 'neigh', 'del', vip, 'dev', 'br0');
+      const all = await Promise.all(vips.map(serves));
+      return (all.every(Boolean) && performance.now() - killed > 2 * LEASE_MS) || undefined;
+    });
+    expect(await Promise.all(vips.map(owner))).toEqual(before);
+  }, 60_000);
+
   test('without the policy nobody answers any more', async () => {
     await get().kubectl('delete', 'ciliuml2announcementpolicy', 'lan');
-    await until('the Leases are gone', 20_000, async () => ((await owner(vips[0]!)) === undefined ? true : undefined));
+    await until('the Leases are gone', 40_000, async () => ((await owner(vips[0]!)) === undefined ? true : undefined));
     await router('ip', 'neigh', 'del', vips[0]!, 'dev', 'br0');
     expect(await serves(vips[0]!)).toBe(false);
     expect(await neighbour(vips[0]!)).toBeUndefined();
