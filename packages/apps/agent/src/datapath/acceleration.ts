@@ -24,6 +24,12 @@ const rowOf = (n: number): Buffer => {
   return b;
 };
 
+/** A driver takes no frames from a program in another driver unless it has XDP; programs behind drivers can send anywhere. */
+function targetsOf(attached: ReadonlyMap<number, XdpMode>): ReadonlySet<number> {
+  const native = [...attached].filter(([, mode]) => mode === 'native').map(([ifindex]) => ifindex);
+  return new Set(native.length > 0 ? native : attached.keys());
+}
+
 function setTargets(map: BpfMap, wanted: ReadonlySet<number>): void {
   for (const [key] of [...map.entries()]) if (!wanted.has(key.readUInt32LE(0))) map.delete(key);
   for (const ifindex of wanted) map.update(rowOf(ifindex), rowOf(1));
@@ -43,7 +49,7 @@ export function accelerate(
 ): Accelerated {
   const pins: string[] = [];
   const problems: string[] = [];
-  const attached = new Set<number>();
+  const attached = new Map<number, XdpMode>();
   for (const device of mode === 'disabled' ? [] : devices) {
     const pin = `xdp-${device.name}`;
     const refused: string[] = [];
@@ -54,7 +60,7 @@ export function accelerate(
         if (outcome !== 'kept' && refused.length > 0)
           log.warn('the driver of this device takes no XDP program, it runs after the driver', { device: device.name, reason: refused[0] });
         pins.push(pin);
-        attached.add(device.ifindex);
+        attached.set(device.ifindex, m);
         break;
       } catch (e) {
         refused.push(describeError(e));
@@ -62,6 +68,6 @@ export function accelerate(
     }
     if (!attached.has(device.ifindex)) problems.push(`no XDP on ${device.name}: ${refused.join('; ')}`);
   }
-  if (targets !== undefined) setTargets(targets, attached);
+  if (targets !== undefined) setTargets(targets, targetsOf(attached));
   return { pins, health: problems.length === 0 ? { state: 'ok' } : { state: 'degraded', reason: problems.join('; ') } };
 }
