@@ -151,6 +151,32 @@ proven_alone int north_place(const struct addr16 *addr, __u32 family)
 	return row && (row->identity == IDENTITY_HOST || row->identity == IDENTITY_REMOTE_NODE || row->identity == IDENTITY_APISERVER);
 }
 
+struct own_slot {
+	struct lb_slot_key key;
+	const __u8 *addr;
+	bool found;
+};
+
+static long north_search_own(__u32 index, void *at)
+{
+	struct own_slot *s = at;
+	struct lb_slot_value *slot;
+
+	s->key.index = index;
+	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
+	s->found = slot && same16(slot->addr, s->addr);
+	return s->found;
+}
+
+/* The client is a backend of n->set itself. */
+call_only bool north_own(struct north *n)
+{
+	struct own_slot s = { .key = { .set = n->set }, .addr = n->key.saddr };
+
+	bpf_loop(n->count, north_search_own, &s, 0);
+	return s.found;
+}
+
 /* n->front from n->key. NORTH_NONE, NORTH_ROW (found), or the reason why nothing gets through on this address. */
 proven_alone int north_frontend(struct north *n)
 {
@@ -189,6 +215,13 @@ proven_alone int north_frontend(struct north *n)
 	n->front = *front;
 	n->set = n->client == NORTH_OUTSIDE ? n->front.set_out : n->front.set_in;
 	n->count = n->client == NORTH_OUTSIDE ? n->front.count_out : n->front.count_in;
+	/* what pods of a local redirect send themselves, as at the socket (service.h) */
+	if (unlikely(n->front.flags & AXO_LB_SKIP_OWN) && n->client == NORTH_HERE && north_own(n)) {
+		if (!n->front.set_out)
+			return NORTH_NONE;
+		n->set = n->front.set_out;
+		n->count = n->front.count_out;
+	}
 	return NORTH_ROW;
 }
 

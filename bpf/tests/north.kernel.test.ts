@@ -160,6 +160,13 @@ describe.each([
       far.policy(1003, dp.SubjectFlag.denyIngress, [{ direction: 'ingress', peer: 1, proto: PROTO.tcp, port: PORT }]);
       far.bump();
       expect(await man('out').question(VIP[f], 80)).toEqual({ error: 'silence' });
+      // what is allowed to nodes by their addresses is not allowed to whom they pass on
+      const nodes = 0x02000001;
+      far.addrClass(`${ROUTER[f]}/${f === 4 ? 32 : 128}`, nodes);
+      far.policy(1003, dp.SubjectFlag.denyIngress, [{ direction: 'ingress', peer: nodes, proto: PROTO.tcp, port: PORT }]);
+      far.bump();
+      if (mode !== 0) expect(await man('out').question(VIP[f], 80)).toEqual({ error: 'silence' });
+      far.clearClasses();
       far.policy(1003, dp.SubjectFlag.denyIngress, [{ direction: 'ingress', peer, proto: PROTO.tcp, port: PORT }]);
       far.bump();
       expect(await man('out').dial('x', VIP[f], 80)).toEqual({ text: 'connected' });
@@ -219,6 +226,31 @@ describe.each([
       ] as const) {
         publish(lab, { f, address: VIP[f], port: 80, flags: 0, backends: [who] });
         expect((await man('a').question(VIP[f], 80)).text).toBe(text);
+      }
+    });
+
+    test('packets of a pod that a local redirect leads to go on to the original backends', async () => {
+      const front = { f, address: VIP[f], port: 80, flags: 0 };
+      publish(lab, { ...front, backends: ['c'] });
+      const setOut = last;
+      publish(lab, { ...front, backends: ['a'] });
+      const sets = { setOut, setIn: last, countOut: 1, countIn: 1, maglevSize: 0 };
+      const flags = LbFlag.localRedirect | LbFlag.skipOwn;
+      for (const proto of [PROTO.tcp, PROTO.udp])
+        lab.put(
+          dp.tables.lb_frontend,
+          { addr: IP.table(VIP[f]), port: 80, proto, family: f },
+          { ...sets, serviceId: 5, affinityS: 0, flags },
+        );
+      lab.bump();
+      const from = `${VIP[f]} 80`;
+      for (const [client, who] of [
+        ['a', 'c'],
+        ['b', 'a'],
+      ] as const) {
+        const wanted = { text: `${who} ${BACKEND[f][client]}`, from };
+        expect([client, 'tcp', await man(client).question(VIP[f], 80)]).toEqual([client, 'tcp', wanted]);
+        expect([client, 'udp', await man(client).datagram(VIP[f], 80)]).toEqual([client, 'udp', wanted]);
       }
     });
 
