@@ -170,6 +170,29 @@ describe.each(FAMILIES)('IPv%i', (f) => {
     expect(bad).toEqual([]);
   });
 
+  test('no port a program of the node has towards the same backend', () => {
+    service(f, 8082);
+    // all but six ports are for services, and programs of the node have five of them
+    lab.config({ ...CONFIG, ...{ nodePortMin: 1030, nodePortMax: 65535 } });
+    for (let port = 1024; port < 1029; port++) {
+      const own = packet({
+        src: ADDRESS[f].router,
+        dst: ADDRESS[f].c,
+        sport: port,
+        dport: 8082,
+        flags: TCP.syn,
+        payload: Buffer.alloc(40),
+      });
+      expect(inside(() => lab.run('from_host', own)).verdict).toBe(VERDICT.redirect);
+    }
+    const frame = toService(f, PROTO.tcp);
+    const run = (n: number): { verdict: number; packet: Buffer } => inside(() => lab.run('from_netdev', numbered(frame, f, n), uplink));
+    expect(sport(f, run(1).packet)).toBe(1029);
+    // and when there is none, that is said
+    expect(run(2).verdict).toBe(VERDICT.drop);
+    expect(lab.events().at(-1)?.reason).toBe(dp.Drop.natNoMapping);
+  });
+
   test('no port of a program of the node towards the same peer', async () => {
     const man = await createMan('', NETNS);
     const listening = Array.from({ length: 250 }, (_, i) => 33_000 + i * 100);
