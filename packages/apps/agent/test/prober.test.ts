@@ -109,6 +109,19 @@ describe('again and again', () => {
     expect(news.length).toBeGreaterThanOrEqual(3);
   });
 
+  test('when one fails others are asked at once', async () => {
+    const good = target(await listen(silent(), '127.0.0.1'), { intervalMs: 60_000, rise: 1 });
+    const bad = target(1, { intervalMs: 150 });
+    const prober = start([good]);
+    await until(() => prober.results().get(good.id)?.streak === 1, 'a good result, the next one in a minute');
+    prober.set([good, bad]);
+    await until(() => (prober.results().get(bad.id)?.streak ?? 0) > 2, 'failures');
+    expect(prober.results().get(good.id)?.streak).toBeGreaterThan(1);
+    expect(prober.results().get(bad.id)?.seen).toBeGreaterThanOrEqual(2);
+    prober.set([bad]);
+    await until(() => prober.results().get(bad.id)?.seen === 0, 'failures that nobody stands beside');
+  });
+
   test('what is not asked any more is forgotten; what still is keeps its results', async () => {
     const [a, b] = [target(await listen(silent(), '127.0.0.1')), target(await listen(silent(), '127.0.0.1'))];
     const prober = start([a, b]);

@@ -1,5 +1,6 @@
 // Asks backends again and again, at their pace, so many at once. Decides nothing: it counts results in a row; who compiles judges them. After a
-// result that says something new it asks again sooner, so that nobody waits whole intervals for the second one. Called by the balancer.
+// result that says something new it asks again sooner, so that nobody waits whole intervals for the second one; and when one fails it asks some
+// others at once, so that it is known whether it is the backend or ourselves. Called by the balancer.
 import type { Clock, Timer } from '@axoneme/std';
 import { type Ask, ask as askBackend, type ProbeSpec } from './ask.ts';
 
@@ -10,6 +11,8 @@ export interface ProbeResult {
   /** Of the last one; empty when it was good. */
   readonly reason: string;
   readonly latencyMs: number;
+  /** Of failures: the last so many in a row between which somebody else was seen to serve. */
+  readonly seen: number;
   /** Monotonic. */
   readonly atMs: number;
 }
@@ -35,6 +38,11 @@ export interface ProberDeps {
 const askingMaxDefault = 64;
 const firstWithinMs = 200;
 const soonerBy = 4;
+/** Failures beyond those that are needed that still come at the faster pace. */
+const soonerMore = 3;
+/** Others that are asked when one fails, unless they just answered. */
+const witnesses = 3;
+const witnessAgeMs = 10;
 
 interface Watched {
   spec: ProbeSpec;
@@ -55,9 +63,11 @@ export function createProber({ clock, onNews, ask = askBackend, askingMax = aski
   const waiting: Watched[] = [];
   const life = new AbortController();
   let asking = 0;
+  let lastOkMs = Number.NEGATIVE_INFINITY;
 
   const later = (w: Watched, delayMs: number): void => {
     w.timer = clock.after(delayMs, () => {
+      w.timer = undefined;
       waiting.push(w);
       work();
     });
@@ -69,11 +79,27 @@ export function createProber({ clock, onNews, ask = askBackend, askingMax = aski
     if (w.gone || life.signal.aborted) return;
     const now = clock.monotonicMs();
     const streak = w.result?.ok === ok ? w.result.streak + 1 : 1;
-    w.result = { ok, streak, reason, latencyMs: now - started, atMs: now };
+    const sinceMs = streak === 1 || w.result === undefined ? now - w.spec.check.intervalMs : w.result.atMs;
+    const seen = !ok && lastOkMs >= sinceMs ? (w.result?.seen ?? 0) + 1 : 0;
+    if (ok) lastOkMs = now;
+    w.result = { ok, streak, seen, reason, latencyMs: now - started, atMs: now };
     const { rise, fall, intervalMs } = w.spec.check;
     const needed = ok ? rise : fall;
-    later(w, Math.max(0, started + (streak < needed ? intervalMs / soonerBy : intervalMs) - now));
-    if (streak <= needed) onNews(spec.id);
+    const soon = streak < needed || (!ok && streak < needed + soonerMore);
+    later(w, Math.max(0, started + (soon ? intervalMs / soonerBy : intervalMs) - now));
+    if (!ok && soon) callWitnesses(now);
+    // failures are believed when others were seen meanwhile: each of them may be the one
+    if (!ok || streak <= needed) onNews(spec.id);
+  };
+  const callWitnesses = (nowMs: number): void => {
+    let called = 0;
+    for (const w of watched.values()) {
+      if (called === witnesses) return;
+      if (w.timer === undefined || w.result?.ok !== true || nowMs - w.result.atMs < witnessAgeMs) continue;
+      w.timer.cancel();
+      later(w, 0);
+      called += 1;
+    }
   };
   const work = (): void => {
     while (asking < askingMax && !life.signal.aborted) {

@@ -35,7 +35,8 @@ interface RunOptions extends Common {
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error';
 }
 
-const defaults = { stateDir: '/var/lib/axoneme-lb', bpffs: '/sys/fs/bpf', socket: '/var/run/axoneme/lb.sock', healthPort: 9880 };
+// what it remembers belongs to what is in the kernel: both are gone after a boot, and memory does not keep a health check waiting as a disk may
+const defaults = { stateDir: '/run/axoneme/lb', bpffs: '/sys/fs/bpf', socket: '/run/axoneme/lb.sock', healthPort: 9880 };
 const collect = (value: string, all: readonly string[]): readonly string[] => [...all, value];
 
 function port(value: string): number {

@@ -35,6 +35,8 @@ export function planProbes(
 export interface Observation {
   readonly ok: boolean;
   readonly streak: number;
+  /** Of failures: the last so many in a row between which the node saw somebody else serve. */
+  readonly seen: number;
 }
 
 /** By node, then by backend. */
@@ -61,55 +63,65 @@ function settle(before: boolean | undefined, now: Observation | undefined, check
   return now.streak >= (now.ok ? check.rise : check.fall) ? now.ok : before;
 }
 
+/** The first failure of a node that is cut off comes right after somebody was seen. */
+const seenMin = 2;
+
 interface Poll {
   /** Of those who were to ask. */
-  readonly asked: readonly string[];
-  readonly up: readonly string[];
-  readonly down: readonly string[];
+  readonly asked: string[];
+  readonly up: string[];
+  readonly down: string[];
+  /** Of `down`: those who saw others serve in the middle of the failures. */
+  readonly seeing: string[];
 }
 
 /**
- * A backend changes its side by the word of more than half of those who are to ask it. Who sees nothing but failures is believed when everybody
- * else says so too: it may be him who is cut off. Who leads with less than half of the nodes changes nothing.
+ * A backend changes its side by the word of more than half of those who are to ask it. Who has seen nobody serve while it failed is believed when
+ * everybody else says so too: it may be him who is cut off. Who leads with less than half of the nodes changes nothing.
  */
 export function judgeHealth(before: HealthState, input: HealthInput): HealthState {
   const alive = input.nodes.filter((n) => n.alive).map((n) => n.name);
-  const plan = planProbes(input.targets, alive, input.probers);
   const votes = new Map<string, boolean>();
-  const polls = new Map<TargetId, { asked: string[]; up: string[]; down: string[] }>();
-  const blind = new Set<string>();
-  for (const [node, targets] of plan) {
-    let seen = 0;
-    let failures = 0;
-    for (const t of targets) {
-      const key = `${node}\n${t.id}`;
-      const vote = settle(before.votes.get(key), input.observations.get(node)?.get(t.id), t.check);
-      const poll = polls.get(t.id) ?? { asked: [], up: [], down: [] };
-      polls.set(t.id, poll);
-      poll.asked.push(node);
-      if (vote === undefined) continue;
-      votes.set(key, vote);
-      poll[vote ? 'up' : 'down'].push(node);
-      seen += 1;
-      if (!vote) failures += 1;
-    }
-    if (seen > 0 && seen === failures) blind.add(node);
-  }
+  const polls = new Map<TargetId, Poll>();
+  for (const [node, targets] of planProbes(input.targets, alive, input.probers)) poll(node, targets, before, input, votes, polls);
   const minority = alive.length * 2 < input.nodes.length;
   const down = new Set<TargetId>();
   for (const t of input.targets) {
     const was = before.down.has(t.id);
-    if (minority ? was : isDown(polls.get(t.id), was, blind)) down.add(t.id);
+    if (minority ? was : isDown(polls.get(t.id), was)) down.add(t.id);
   }
   return { votes, down };
 }
 
-function isDown(poll: Poll | undefined, was: boolean, blind: ReadonlySet<string>): boolean {
-  if (poll === undefined) return was;
-  const quorum = Math.floor(poll.asked.length / 2) + 1;
-  if (poll.up.length >= quorum) return false;
-  if (poll.down.length < quorum) return was;
-  const seeing = poll.down.some((n) => !blind.has(n));
-  const shared = poll.asked.length > 1 && poll.down.length === poll.asked.length;
-  return seeing || shared ? true : was;
+/** What one node says of all it is to ask. */
+function poll(
+  node: string,
+  targets: readonly ProbeTarget[],
+  before: HealthState,
+  input: HealthInput,
+  votes: Map<string, boolean>,
+  polls: Map<TargetId, Poll>,
+): void {
+  const seen = input.observations.get(node);
+  for (const t of targets) {
+    const key = `${node}\n${t.id}`;
+    const now = seen?.get(t.id);
+    const vote = settle(before.votes.get(key), now, t.check);
+    const p = polls.get(t.id) ?? { asked: [], up: [], down: [], seeing: [] };
+    polls.set(t.id, p);
+    p.asked.push(node);
+    if (vote === undefined) continue;
+    votes.set(key, vote);
+    p[vote ? 'up' : 'down'].push(node);
+    if (!vote && now?.ok === false && now.seen >= Math.max(t.check.fall, seenMin)) p.seeing.push(node);
+  }
+}
+
+function isDown(p: Poll | undefined, was: boolean): boolean {
+  if (p === undefined) return was;
+  const quorum = Math.floor(p.asked.length / 2) + 1;
+  if (p.up.length >= quorum) return false;
+  if (p.down.length < quorum) return was;
+  const shared = p.asked.length > 1 && p.down.length === p.asked.length;
+  return was || shared || p.seeing.length > 0;
 }

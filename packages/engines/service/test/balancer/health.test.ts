@@ -19,7 +19,9 @@ function targets(n: number, more: object = {}): ProbeTarget[] {
 }
 const names = (n: number): string[] => Array.from({ length: n }, (_, i) => `node-${i}`);
 const all = (n: number) => names(n).map((name) => ({ name, alive: true }));
-const long = (ok: boolean): Observation => ({ ok, streak: 10 });
+const long = (ok: boolean): Observation => ({ ok, streak: 10, seen: ok ? 0 : 10 });
+/** Of somebody who sees nobody. */
+const blind: Observation = { ok: false, streak: 10, seen: 0 };
 
 /** Everybody answers for everything by `answer`; undefined is silence. */
 function observe(nodes: readonly string[], list: readonly ProbeTarget[], answer: (node: string, id: TargetId) => Observation | undefined) {
@@ -72,7 +74,7 @@ describe('hysteresis', () => {
 
   test('down after `fall` failures in a row, up after `rise` successes', () => {
     let s = see(noHealth, long(true));
-    const history: readonly [Observation, boolean][] = [
+    const history: readonly [Omit<Observation, 'seen'>, boolean][] = [
       [{ ok: false, streak: 1 }, false],
       [{ ok: true, streak: 1 }, false],
       [{ ok: false, streak: 1 }, false],
@@ -83,7 +85,7 @@ describe('hysteresis', () => {
       [{ ok: true, streak: 3 }, false],
     ];
     for (const [now, isDown] of history) {
-      s = see(s, now);
+      s = see(s, { ...now, seen: now.ok ? 0 : now.streak });
       expect(s.down.has(one)).toBe(isDown);
       expect(s.down.has(two)).toBe(false);
     }
@@ -120,6 +122,7 @@ describe('one node decides nothing', () => {
         const partition = judge((n, id) => {
           if (n !== `node-${cut}`) return truth(id);
           if (lie === 'silence') return undefined;
+          if (lie === 'down') return blind;
           return long(lie === 'random' ? coins[list.findIndex((t) => t.id === id)]! : lie === 'up');
         });
         expect([...partition.down].sort()).toEqual([...honest.down].sort());
@@ -130,21 +133,22 @@ describe('one node decides nothing', () => {
   });
 
   test('L4-b: of two nodes the one that is cut off takes nothing out', () => {
-    const seen = observe(names(2), list, (n) => long(n === 'node-0'));
+    const seen = observe(names(2), list, (n) => (n === 'node-0' ? long(true) : blind));
     expect(judgeHealth(noHealth, { targets: list, nodes: all(2), observations: seen }).down.size).toBe(0);
-    const silent = observe(names(2), list, (n) => (n === 'node-0' ? undefined : long(false)));
+    const silent = observe(names(2), list, (n) => (n === 'node-0' ? undefined : blind));
     expect(judgeHealth(noHealth, { targets: list, nodes: all(2), observations: silent }).down.size).toBe(0);
   });
 
   test('L4-b: a single node that sees nothing but failures is cut off itself', () => {
-    const seen = (ok: (id: TargetId) => boolean) => observe(names(1), list, (_, id) => long(ok(id)));
+    const seen = (answer: (id: TargetId) => Observation) => observe(names(1), list, (_, id) => answer(id));
+    const judge = (before: HealthState, answer: (id: TargetId) => Observation) =>
+      judgeHealth(before, { targets: list, nodes: all(1), observations: seen(answer) });
     const first = list[0]!.id;
-    const some = judgeHealth(noHealth, { targets: list, nodes: all(1), observations: seen((id) => id !== first) });
+    const some = judge(noHealth, (id) => long(id !== first));
     expect([...some.down]).toEqual([first]);
-    const blind = judgeHealth(some, { targets: list, nodes: all(1), observations: seen(() => false) });
-    expect([...blind.down]).toEqual([first]);
-    const back = judgeHealth(blind, { targets: list, nodes: all(1), observations: seen(() => true) });
-    expect([...back.down]).toEqual([]);
+    const none = judge(some, () => blind);
+    expect([...none.down]).toEqual([first]);
+    expect([...judge(none, () => long(true)).down]).toEqual([]);
   });
 
   test('L4-b: a leader with less than half of the nodes changes nothing', () => {
@@ -156,7 +160,7 @@ describe('one node decides nothing', () => {
 
   test('who asks a single backend that is dead is believed if the others say so too', () => {
     const [only] = targets(1) as [ProbeTarget];
-    const seen = (ok: (n: string) => boolean) => observe(names(3), [only], (n) => long(ok(n)));
+    const seen = (ok: (n: string) => boolean) => observe(names(3), [only], (n) => (ok(n) ? long(true) : blind));
     const judge = (ok: (n: string) => boolean) =>
       judgeHealth(noHealth, { targets: [only], nodes: all(3), observations: seen(ok) }).down.size;
     expect(judge(() => false)).toBe(1);

@@ -170,11 +170,7 @@ describe('a file that is wrong names the field and what to write', () => {
 
   test('everything at once, not the first thing', () => {
     const both = file({ name: 'a', vips: [vip], backends: [server] }, { name: 'a', vips: [vip], backends: [{ address: 'x' }] });
-    expect(wrong(both).map((p) => p.split(':')[0])).toEqual([
-      'services[1].backends[0].address',
-      'services[1].name',
-      'services[1].vips[0]',
-    ]);
+    expect(wrong(both).map((p) => p.split(':')[0])).toEqual(['services[1].backends[0].address', 'services[1].name', 'services[1].vips[0]']);
   });
 
   test('nothing at all can be thrown by what somebody wrote', () => {
