@@ -1,13 +1,16 @@
 // What people and load balancers are told of Services holds on packets: `axoneme service explain` names the backend that answers, a node's
 // tables are as compiled, health check ports know who has backends. Part of the suite of Services from everywhere.
+import { runCli } from '@axoneme/cli';
 import { expect, test } from '@jest/globals';
 import { type Fixture, until, urlHost } from '../fixture.ts';
 import { maglevService } from './maglev.ts';
 import { type Family, ipOf } from './rule.ts';
 import type { Stage } from './stage.ts';
+import { whoTool } from './who.ts';
 
 const FIRST_PORT = 23_000;
 const FLOWS = 2;
+const TAKEN_PORT = 31_999;
 
 interface Explained {
   outcome: string;
@@ -18,8 +21,27 @@ interface Got {
   onNode: { frontends: { frontend: string; state: string }[]; sets: { missing: number; maglev?: { missingChunks: number } }[] };
 }
 
-const explain = async (f: Fixture, node: string, client: string, to: string): Promise<Explained> =>
-  JSON.parse(await f.cli('service', 'explain', '--node', node, '--client', client, '--to', to, '-o', 'json')) as Explained;
+interface EventJson {
+  involvedObject: { kind: string };
+  type: string;
+  reason: string;
+  message: string;
+}
+
+/** In this process: a program of its own for each question costs a second of a busy machine. */
+async function axoneme<T>(f: Fixture, ...argv: string[]): Promise<T> {
+  const [out, err]: [string[], string[]] = [[], []];
+  const code = await runCli(['--kubeconfig', f.sandbox.kubeconfigPath, ...argv, '-o', 'json'], {
+    out: { write: (t) => void out.push(t) },
+    err: { write: (t) => void err.push(t) },
+    signal: new AbortController().signal,
+  });
+  expect([code, err.join('')]).toEqual([0, '']);
+  return JSON.parse(out.join('')) as T;
+}
+
+const explain = (f: Fixture, node: string, client: string, to: string): Promise<Explained> =>
+  axoneme(f, 'service', 'explain', '--node', node, '--client', client, '--to', to);
 
 export function describeTold(stage: () => Stage): void {
   test('the backend that is explained is the one that answers, and sees what is explained', async () => {
@@ -55,7 +77,7 @@ export function describeTold(stage: () => Stage): void {
     const shapes = s.services.map((x) => x.shape);
     for (const shape of [maglevService.shape, shapes.find((x) => x.external === 'Local')!])
       for (const n of s.nodes) {
-        const { onNode } = JSON.parse(await s.fixture.cli('service', 'get', shape.name, '--node', n.name, '-o', 'json')) as Got;
+        const { onNode } = await axoneme<Got>(s.fixture, 'service', 'get', shape.name, '--node', n.name);
         expect({ at: `${shape.name} ${n.name}`, wrong: onNode.frontends.filter((f) => f.state !== 'as compiled') }).toEqual({
           at: `${shape.name} ${n.name}`,
           wrong: [],
@@ -63,7 +85,7 @@ export function describeTold(stage: () => Stage): void {
         for (const set of onNode.sets) expect([set.missing, set.maglev?.missingChunks ?? 0]).toEqual([0, 0]);
       }
     expect(await s.fixture.cli('service', 'list')).toContain('default/maglev ');
-    expect(JSON.parse(await s.fixture.cli('bpf', 'nat', 'list', '--node', s.nodes[0]!.name, '--limit', '1', '-o', 'json'))).toHaveLength(1);
+    expect(await axoneme(s.fixture, 'bpf', 'nat', 'list', '--node', s.nodes[0]!.name, '--limit', '1')).toHaveLength(1);
   }, 60_000);
 
   test('health check ports of all nodes know who has backends, for load balancers outside', async () => {
@@ -82,5 +104,33 @@ export function describeTold(stage: () => Stage): void {
         );
       }
     }
+  }, 60_000);
+
+  test('a health check port that a program of a node has is an Event on the Service, and answered when it is free', async () => {
+    const s = stage();
+    const f = s.fixture;
+    const [node] = s.nodes as [(typeof s.nodes)[0]];
+    const program = f.sandbox.nodeStart(node.name, [whoTool, 'serve', 'squatter', `t${TAKEN_PORT}`]);
+    const spec = { type: 'LoadBalancer', externalTrafficPolicy: 'Local', healthCheckNodePort: TAKEN_PORT, ports: [{ port: 80 }] };
+    try {
+      await f.apply(JSON.stringify({ apiVersion: 'v1', kind: 'Service', metadata: { name: 'taken' }, spec }));
+      const told = await until('an Event on the Service', 20_000, async () => {
+        const { items } = await f.json<{ items: EventJson[] }>('get', 'events', '--field-selector', 'involvedObject.name=taken');
+        return items.find((e) => e.reason === 'HealthCheckPortUnavailable');
+      });
+      expect([told.involvedObject.kind, told.type, told.message]).toEqual([
+        'Service',
+        'Warning',
+        `node ${node.name}: health check port ${TAKEN_PORT} cannot be had on this node: EADDRINUSE`,
+      ]);
+      expect((await axoneme<{ remarks: string[] }>(f, 'service', 'get', 'taken')).remarks).toEqual([told.message]);
+    } finally {
+      program.kill('SIGKILL');
+    }
+    const argv = ['curl', '-s', '--max-time', '3', '-o', '/dev/null', '-w', '%{http_code}', `http://${node.ipv4}:${TAKEN_PORT}/`];
+    await until('the port is answered', 20_000, async () =>
+      (await f.sandbox.fabricExec('worldPid', argv)).stdout === '503' ? true : undefined,
+    );
+    await f.kubectl('delete', 'service', 'taken');
   }, 60_000);
 }
