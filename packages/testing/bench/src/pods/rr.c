@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Request/response load for the pods bench: one-byte transactions on one connection (rr) or on a new one each (crr).
+// Load for the benches: one-byte transactions on one connection (rr) or on a new one each (crr), or new connections alone (cc).
 //   rr server ADDRESS PORT              serves until killed, prints "ready"
-//   rr client ADDRESS PORT rr|crr SEC   prints transactions per second
+//   rr client ADDRESS PORT rr|crr|cc SEC   prints transactions per second
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -109,7 +109,8 @@ int main(int argc, char **argv)
 	} else {
 		for (; (done & 15) || now() - start < seconds; done++) {
 			fd = dial(&a);
-			ask(fd);
+			if (strcmp(argv[4], "cc"))
+				ask(fd);
 			close(fd);
 		}
 	}

@@ -10,8 +10,8 @@ import { CLIENT, type Way } from './ways.ts';
 
 const BATCH = 64;
 const FRAMES = 300_000;
-/** Few enough for the tables of every way to hold those of all rounds. */
-const FLOWS = 15_000;
+/** Few enough that those of all rounds leave most ports of the node free towards two backends. */
+const FLOWS = 4_000;
 const WARM = 2_000;
 const TRIES = 5;
 const CPU = '1';

@@ -20,7 +20,7 @@ export interface ServicesOptions {
 const SIZES = [10, 1_000, 10_000] as const;
 const SECONDS = 0.4;
 const CPU = '1';
-type Measure = 'rr' | 'crr';
+type Measure = 'rr' | 'crr' | 'cc';
 const KINDS: Readonly<Record<Side, readonly WayKind[]>> = {
   inside: ['direct', 'iptables', 'nftables', 'socket'],
   outside: ['direct', 'iptables', 'nftables', 'tc'],
@@ -79,7 +79,7 @@ async function measureSize(tool: string, size: number, samples: Samples, options
     for (const w of talks) for (const b of w.bed.backends) servers.push(await startServer(tool, b.netns, b.ip));
     for (let round = 0; round < options.rounds; round++) {
       const busy = await waitForCalm(BUSY, CALM_MS);
-      for (const m of ['rr', 'crr'] as const) for (const w of talks) note(w.side, w.kind, m, Number(await client(tool, w, m)));
+      for (const m of ['rr', 'crr', 'cc'] as const) for (const w of talks) note(w.side, w.kind, m, Number(await client(tool, w, m)));
       measureFloods(floods, size, round, note);
       options.progress(`${size} services, round ${round + 1} of ${options.rounds}, machine ${Math.round(busy * 100)} % busy before it`);
     }
@@ -153,9 +153,19 @@ const thrice = (_size: number, to: WayKind): Budget | undefined =>
 
 const TABLES: readonly WayKind[] = ['iptables', 'nftables'];
 const COMPARED: readonly Compared[] = [
-  { what: 'crr', name: 'new connections', unit: '/s', side: 'inside', ours: 'socket', to: ['direct', ...TABLES], budget: muchBetter },
+  { what: 'cc', name: 'new connections', unit: '/s', side: 'inside', ours: 'socket', to: ['direct', ...TABLES], budget: muchBetter },
+  {
+    what: 'crr',
+    name: 'connections with a request',
+    unit: '/s',
+    side: 'inside',
+    ours: 'socket',
+    to: ['direct', ...TABLES],
+    budget: better,
+  },
   { what: 'rr', name: 'requests', unit: '/s', side: 'inside', ours: 'socket', to: ['direct', ...TABLES], budget: better },
-  { what: 'crr', name: 'new connections', unit: '/s', side: 'outside', ours: 'tc', to: ['direct', ...TABLES], budget: muchBetter },
+  { what: 'cc', name: 'new connections', unit: '/s', side: 'outside', ours: 'tc', to: ['direct', ...TABLES], budget: muchBetter },
+  { what: 'crr', name: 'connections with a request', unit: '/s', side: 'outside', ours: 'tc', to: ['direct', ...TABLES], budget: better },
   { what: 'rr', name: 'requests', unit: '/s', side: 'outside', ours: 'tc', to: ['direct', ...TABLES], budget: better },
   { what: 'packets', name: 'packets of a flow', unit: '/s', side: 'outside', ours: 'tc', to: ['direct', ...TABLES], budget: better },
   { what: 'packets', name: 'packets of a flow', unit: '/s', side: 'outside', ours: 'xdp', to: ['direct', ...TABLES], budget: thrice },

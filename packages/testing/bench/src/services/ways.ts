@@ -60,7 +60,9 @@ export function createWay(kind: WayKind, side: Side, n: number): Way {
   const { all, measured } = servicesFor(n);
   const undo: (() => void)[] = [];
   let wrap: readonly string[] = [];
-  const links = (l: readonly BpfLink[]): void => void undo.push(() => void l.forEach((x) => x.close()));
+  const links = (all: readonly BpfLink[]): void => {
+    for (const l of all) undo.push(() => l.close());
+  };
   if (kind === 'iptables') inNode(bed, 'iptables-legacy-restore', ['-w'], iptablesRules(all));
   if (kind === 'nftables') inNode(bed, 'nft', ['-f', '-'], nftablesRules(all));
   if (kind === 'socket' || kind === 'tc' || kind === 'xdp') writeServices(bed.world, rowsOf(all));
