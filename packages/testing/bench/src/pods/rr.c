@@ -77,6 +77,15 @@ static void ask(int fd)
 		fail("transaction");
 }
 
+/* The server closes its side too: without waiting for that, a client alone on its core would never let it accept. */
+static void end(int fd)
+{
+	char byte;
+
+	if (shutdown(fd, SHUT_WR) || read(fd, &byte, 1))
+		fail("end");
+}
+
 static int dial(struct sockaddr_in *to)
 {
 	int fd = tcp_socket();
@@ -111,6 +120,8 @@ int main(int argc, char **argv)
 			fd = dial(&a);
 			if (strcmp(argv[4], "cc"))
 				ask(fd);
+			else
+				end(fd);
 			close(fd);
 		}
 	}
