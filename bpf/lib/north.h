@@ -40,6 +40,11 @@ inline_always void north_way(struct north *n, const struct node_config *cfg)
 
 	if (row->action == AXO_VIA_IPIP)
 		return;
+	/* its own stack would not take what it has sent itself */
+	if (n->client == NORTH_HERE && same16(n->chosen.addr, n->key.saddr)) {
+		row->action = AXO_VIA_BACK;
+		return;
+	}
 	if (n->client == NORTH_HERE || n->backend.kind != SIDE_REMOTE) {
 		row->action = AXO_VIA_LOCAL;
 		if (n->backend.kind == SIDE_HOST)
@@ -74,37 +79,28 @@ inline_always void north_own_address(__u8 *to, const struct node_config *cfg, __
 		*(__be32 *)to = *(__be32 *)cfg->node_ip4;
 }
 
-/* Both rows for n->chosen. NORTH_ROW or a drop reason. */
-proven_alone int north_create(struct north *n)
+/* What the state of a flow is with this packet: n->row is its row, if it has one. */
+inline_always __u8 north_state(const struct north *n)
 {
-	const struct node_config *cfg = node();
-	struct nat_value *row, *back;
-	__be16 wish;
-	__u8 state;
-	bool dsr;
-	int r;
+	__u8 state = n->had ? n->row.flags & (AXO_NAT_SYN | AXO_NAT_CLOSING) : 0;
 
-	if (!n || !cfg)
-		return AXO_DROP_NO_CONFIG;
-	row = &n->row;
-	back = &n->back;
-	/* a flow goes on with the port it has */
-	wish = n->had ? row->sport : 0;
-	state = n->had ? row->flags & (AXO_NAT_SYN | AXO_NAT_CLOSING) : 0;
 	if (!(n->tcp_flags & TCP_SYN))
 		state &= ~AXO_NAT_SYN;
 	if (n->tcp_flags & (TCP_FIN | TCP_RST))
 		state |= AXO_NAT_CLOSING;
 	if (!n->had && n->key.proto == IPPROTO_TCP && (n->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN)
 		state = AXO_NAT_SYN;
+	return state;
+}
+
+/* Both rows, as they are when the client keeps its address. */
+call_only void north_begin(struct north *n)
+{
+	struct nat_value *row = &n->row, *back = &n->back;
+	__u8 state = north_state(n);
+
 	__builtin_memset(row, 0, sizeof(*row));
 	__builtin_memset(back, 0, sizeof(*back));
-	__builtin_memset(&n->backend, 0, sizeof(n->backend));
-	resolve((void *)n->chosen.addr, n->family, &n->backend);
-
-	/* to another node it would come from one of the cluster's, who may say who its pods are */
-	if (n->key.proto == IPPROTO_UDP && cfg->vxlan_port && n->chosen.port == cfg->vxlan_port && n->backend.kind != SIDE_POD)
-		return AXO_DROP_ENCAP_PROHIBITED;
 	row->revision = back->revision = n->revision;
 	row->service_id = back->service_id = n->front.service_id;
 	row->backend_id = back->backend_id = n->chosen.backend_id;
@@ -127,57 +123,82 @@ proven_alone int north_create(struct north *n)
 	n->back_key.kind = 0;
 	n->back_key.pad[0] = n->back_key.pad[1] = 0;
 	back->action = AXO_VIA_LOCAL;
+}
 
-	dsr = n->front.flags & AXO_LB_DSR && n->client == NORTH_OUTSIDE && n->backend.kind == SIDE_REMOTE &&
-	      n->can & (cfg->flags & AXO_NODE_DSR_IPIP ? NORTH_CAN_IPIP : NORTH_CAN_DSR) &&
-	      (cfg->flags & AXO_NODE_BALANCER || north_is_pod(n->backend.identity));
+/* An address of this node as the source, and a port of it. 0 or a drop reason. */
+inline_always int north_lend(struct north *n, const struct node_config *cfg, __be16 wish)
+{
+	/* programs of the node use its other addresses: there the ports are those of masquerade */
+	bool router = n->row.action == AXO_VIA_BACK || (north_is_pod(n->backend.identity) && !(cfg->flags & AXO_NODE_BALANCER));
+
+	north_own_address(n->back_key.daddr, cfg, n->family, router);
+	if (zero16(n->back_key.daddr))
+		return AXO_DROP_NAT_NO_MAPPING;
+	n->back.flags |= AXO_NAT_DST;
+	n->back.action = n->row.action == AXO_VIA_BACK ? AXO_VIA_BACK : AXO_VIA_NEIGH;
+	if (!wish && n->key.proto == IPPROTO_SCTP)
+		wish = n->key.sport;
+	return north_reserve(n, router ? NORTH_PORT_MIN : cfg->snat_min, router ? 65535 : cfg->snat_max, wish);
+}
+
+inline_always bool north_goes_direct(const struct north *n, const struct node_config *cfg)
+{
+	return n->front.flags & AXO_LB_DSR && n->client == NORTH_OUTSIDE && n->backend.kind == SIDE_REMOTE &&
+	       n->can & (cfg->flags & AXO_NODE_DSR_IPIP ? NORTH_CAN_IPIP : NORTH_CAN_DSR) &&
+	       (cfg->flags & AXO_NODE_BALANCER || north_is_pod(n->backend.identity));
+}
+
+/* Both rows for n->chosen. NORTH_ROW or a drop reason. */
+proven_alone int north_create(struct north *n)
+{
+	const struct node_config *cfg = node();
+	struct nat_value *row;
+	__be16 wish;
+	int r;
+
+	if (!n || !cfg)
+		return AXO_DROP_NO_CONFIG;
+	row = &n->row;
+	/* a flow goes on with the port it has */
+	wish = n->had ? row->sport : 0;
+	__builtin_memset(&n->backend, 0, sizeof(n->backend));
+	resolve((void *)n->chosen.addr, n->family, &n->backend);
+	/* to another node it would come from one of the cluster's, who may say who its pods are */
+	if (n->key.proto == IPPROTO_UDP && cfg->vxlan_port && n->chosen.port == cfg->vxlan_port && n->backend.kind != SIDE_POD)
+		return AXO_DROP_ENCAP_PROHIBITED;
 	if (n->client == NORTH_OUTSIDE && n->front.flags & AXO_LB_OUT_LOCAL && n->backend.kind == SIDE_REMOTE)
 		return AXO_DROP_NO_SERVICE_BACKEND;
-	if (dsr) {
+	north_begin(n);
+	if (north_goes_direct(n, cfg)) {
 		row->flags |= AXO_NAT_DSR;
 		if (cfg->flags & AXO_NODE_DSR_IPIP) {
 			row->flags &= ~AXO_NAT_DST;
 			row->action = AXO_VIA_IPIP;
 		}
 		north_way(n, cfg);
-		goto write;
+		return nat_write(&n->key, n->family, row, BPF_ANY) ? AXO_DROP_FLOW_INSERT : NORTH_ROW;
 	}
 	north_way(n, cfg);
-	if (row->action == AXO_VIA_LOCAL) {
-		/* the client's own port, unless it has the same one at another address of this backend */
+	/* the client's own port, unless it has the same one at another address of this backend */
+	if (row->action == AXO_VIA_LOCAL)
 		r = north_reserve(n, NORTH_PORT_MIN, 65535, wish ? wish : n->key.sport);
-	} else {
-		bool pod = north_is_pod(n->backend.identity) && !(cfg->flags & AXO_NODE_BALANCER);
-
-		north_own_address(n->back_key.daddr, cfg, n->family, pod);
-		if (zero16(n->back_key.daddr))
-			return AXO_DROP_NAT_NO_MAPPING;
-		back->flags |= AXO_NAT_DST;
-		back->action = AXO_VIA_NEIGH;
-		if (!wish && n->key.proto == IPPROTO_SCTP)
-			wish = n->key.sport;
-		/* programs of the node use its other addresses: there the ports are those of masquerade */
-		r = pod ? north_reserve(n, NORTH_PORT_MIN, 65535, wish) : north_reserve(n, cfg->snat_min, cfg->snat_max, wish);
-	}
+	else
+		r = north_lend(n, cfg, wish);
 	if (r)
 		return r;
 	copy16(row->saddr, n->back_key.daddr);
 	row->sport = n->back_key.dport;
 	if (row->sport != n->key.sport || !same16(row->saddr, n->key.saddr)) {
 		row->flags |= AXO_NAT_SRC;
-		if (!(back->flags & AXO_NAT_DST)) {
-			back->flags |= AXO_NAT_DST;
-			nat_write(&n->back_key, n->family, back, BPF_ANY);
+		if (!(n->back.flags & AXO_NAT_DST)) {
+			n->back.flags |= AXO_NAT_DST;
+			nat_write(&n->back_key, n->family, &n->back, BPF_ANY);
 		}
 	}
-	if (row->action == AXO_VIA_LOCAL && !n->had) {
-		/* entries of a flow between the two without a service: they would answer without it */
+	/* entries of a flow between the two without a service: they would answer without it */
+	if (row->action == AXO_VIA_LOCAL && !n->had)
 		flow_delete(&n->back_key, n->family);
-	}
-write:
-	if (nat_write(&n->key, n->family, row, BPF_ANY))
-		return AXO_DROP_FLOW_INSERT;
-	return NORTH_ROW;
+	return nat_write(&n->key, n->family, row, BPF_ANY) ? AXO_DROP_FLOW_INSERT : NORTH_ROW;
 }
 
 /* The row is of another revision, or has expired: may its backend stay? n->row is a copy of it; then n->chosen is that. */

@@ -256,6 +256,7 @@ struct lb_sock_value {
 #define AXO_VIA_TUNNEL 2 /* hop = tunnel endpoint, ifindex_out = the VNI */
 #define AXO_VIA_NEIGH 3  /* hop = next hop, device ifindex_out */
 #define AXO_VIA_IPIP 4   /* encapsulated to daddr, then as NEIGH; nothing else is rewritten */
+#define AXO_VIA_BACK 5   /* to the pod it came from, which is its own backend */
 
 #define AXO_NAT_REPLY 1   /* from the backend to the client */
 #define AXO_NAT_DST 2     /* the destination becomes daddr, dport */

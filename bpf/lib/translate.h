@@ -49,7 +49,13 @@ inline_always void note_stack_backend(void)
 /* A row may exist, or have to be made. */
 inline_always bool concerns_services(const struct flow6_key *key, __u8 family, __u32 revision, const __u32 hook)
 {
+	const struct node_config *cfg = node();
+
 	if (hook == AXO_HOOK_FROM_NETDEV && north_may_answer(key, family))
+		return true;
+	/* a pod that is its own backend answers to the node's address in its block */
+	if (hook == AXO_HOOK_FROM_POD && cfg &&
+	    (family == 6 ? same16(key->daddr, cfg->router_ip6) : *(__be32 *)key->daddr == *(__be32 *)cfg->router_ip4))
 		return true;
 	return north_maybe(key, family, revision);
 }
@@ -157,6 +163,22 @@ proven_alone int translate_send(struct __sk_buff *skb, const struct nat_value *v
 	return TC_ACT_SHOT;
 }
 
+/* To where it came from. Judged by nobody: a pod that speaks to itself by its own address never comes here. */
+call_only int turn_back(struct __sk_buff *skb)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+	struct ethhdr *eth = data;
+	__u8 mac[6];
+
+	if (data + ETH_HEADER > end)
+		return TC_ACT_SHOT;
+	__builtin_memcpy(mac, eth->h_dest, 6);
+	__builtin_memcpy(eth->h_dest, eth->h_source, 6);
+	__builtin_memcpy(eth->h_source, mac, 6);
+	skb->mark = AXO_MARK;
+	return bpf_redirect(skb->ifindex, 0);
+}
+
 /*
  * Carry out a row. A TC action, AXO_AGAIN, or -reason for a drop. The next hop is known, the hop limit allows it.
  * `proto` may have REWRITE_NO_PORTS.
@@ -176,6 +198,8 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
 		note_stack_backend();
 		return cfg->flags & AXO_NODE_HOST_POLICY ? AXO_AGAIN : TC_ACT_OK;
 	}
+	if (hook == AXO_HOOK_FROM_POD)
+		return turn_back(skb);
 	if (translate_hop(skb, family))
 		return TC_ACT_SHOT;
 	if (unlikely(v->action == AXO_VIA_IPIP) && ipip_encapsulate(skb, (void *)v->daddr, family))
@@ -189,7 +213,9 @@ inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value 
  */
 inline_always bool row_is_for(const struct nat_value *v, const __u32 hook)
 {
-	return v->action == AXO_VIA_LOCAL ? !(v->flags & AXO_NAT_REPLY) : hook != AXO_HOOK_FROM_POD;
+	if (v->action == AXO_VIA_LOCAL)
+		return !(v->flags & AXO_NAT_REPLY);
+	return (v->action == AXO_VIA_BACK) == (hook == AXO_HOOK_FROM_POD);
 }
 
 /* The scope of a packet's client, or AXO_PASS: it is not who it says, the flow path knows what to do with that. */
@@ -294,7 +320,7 @@ inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const 
 		return AXO_PASS;
 	if (r != NORTH_ROW)
 		return refuse_client(skb, s, r, hook);
-	if (s->p.ttl <= 1 && n->row.action != AXO_VIA_LOCAL)
+	if (s->p.ttl <= 1 && n->row.action != AXO_VIA_LOCAL && n->row.action != AXO_VIA_BACK)
 		return refuse_client(skb, s, AXO_DROP_TTL, hook);
 	r = find_way(skb, s, n);
 	if (r)

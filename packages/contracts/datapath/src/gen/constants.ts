@@ -159,6 +159,7 @@ export const NatVia = {
   tunnel: 2,
   neigh: 3,
   ipip: 4,
+  back: 5,
 } as const;
 
 /** `nat_value.flags`. */
