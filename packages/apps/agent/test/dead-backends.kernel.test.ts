@@ -116,6 +116,24 @@ describe.each([
     expect(await r.ask('')).toEqual({ error: 'ECONNABORTED' });
   });
 
+  test('a pod of a local redirect keeps an original backend while there is one', async () => {
+    putService(lab, { vip, port: 53, set: 1n, backends: backends(9001) });
+    const r = await resolver(men[1]!, host);
+    // the redirect comes, then other originals without and with the backend
+    const redirect = (setOut: bigint) =>
+      putService(lab, { vip, port: 53, set: 2n, setOut, backends: backends(9003), flags: dp.LbFlag.localRedirect | dp.LbFlag.skipOwn });
+    putService(lab, { vip, port: 53, set: 3n, backends: backends(9002, 9001) });
+    redirect(3n);
+    tables.get('lb_slot')!.remove(slotKeys(1n, 1));
+    expect(dead.run()).toBe(0);
+    expect(await r.ask('')).toEqual({ text: '9001' });
+    putService(lab, { vip, port: 53, set: 4n, backends: backends(9002) });
+    redirect(4n);
+    tables.get('lb_slot')!.remove(slotKeys(3n, 2));
+    expect(dead.run()).toBe(1);
+    expect(await r.ask('')).toEqual({ error: 'ECONNABORTED' });
+  });
+
   test('a service that is deleted takes its sockets with it', async () => {
     putService(lab, { vip, port: 53, set: 1n, backends: backends(9001) });
     const r = await resolver(men[0]!, host);

@@ -1,7 +1,7 @@
 // Ends connected UDP sockets whose backend left its set: a program that never looks again would talk to nobody for ever. In every network
 // namespace of the node; its owner gets ECONNABORTED, connects again, and is given a backend that lives. Called by the datapath.
 import type { BpfMap } from '@axoneme/bpf';
-import { lbFrontendKey, lbFrontendValue, lbSlotKey, lbSlotValue, lbSockKey, lbSockValue } from '@axoneme/datapath';
+import { LbFlag, lbFrontendKey, lbFrontendValue, lbSlotKey, lbSlotValue, lbSockKey, lbSockValue } from '@axoneme/datapath';
 import { destroyUdp, inNetns, listConnectedUdp, type NetlinkSocket, openSockDiag, otherNetns } from '@axoneme/netlink';
 import type { Clock, Log, Timer } from '@axoneme/std';
 import type { Table } from '../ports/tables.ts';
@@ -47,12 +47,16 @@ function createSets(map: Find) {
     const row = frontends?.lookup(key(f.addr)) ?? frontends?.lookup(key(anyAddress));
     const found = new Set<string>();
     if (row === undefined) return found;
-    const { setIn } = lbFrontendValue.decode(row);
-    for (let index = 0; ; index++) {
-      const slot = map('lb_slot')?.lookup(Buffer.from(lbSlotKey.encode({ set: setIn, index })));
-      if (slot === undefined) return found;
-      found.add(backendText(lbSlotValue.decode(slot)));
+    const { setIn, setOut, flags } = lbFrontendValue.decode(row);
+    // pods of a local redirect may have the original backends
+    for (const set of (flags & LbFlag.skipOwn) === 0 ? [setIn] : [setIn, setOut]) {
+      for (let index = 0; ; index++) {
+        const slot = map('lb_slot')?.lookup(Buffer.from(lbSlotKey.encode({ set, index })));
+        if (slot === undefined) break;
+        found.add(backendText(lbSlotValue.decode(slot)));
+      }
     }
+    return found;
   };
   return (frontend: Backend): ReadonlySet<string> => {
     const text = backendText(frontend);
