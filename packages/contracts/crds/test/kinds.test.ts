@@ -1,4 +1,7 @@
+import fs from 'node:fs';
+import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
+import { parseAllDocuments } from 'yaml';
 import {
   parseCiliumEndpoint,
   parseCiliumIdentity,
@@ -97,6 +100,12 @@ describe('a local redirect', () => {
     for (const n of ['0', '00', '0000', '080', '65536', '99999', '', ' 80', '80 ', '8e1', '-1', 'http']) {
       expect([n, pattern.test(n), parseCiliumLocalRedirectPolicy(policy(n)).ok]).toEqual([n, false, false]);
     }
+  });
+
+  test('the examples fit', () => {
+    const file = path.resolve(import.meta.dirname, '../../../../examples/services/local-redirect.yaml');
+    const objects = parseAllDocuments(fs.readFileSync(file, 'utf8')).map((d) => d.toJS() as unknown);
+    expect(objects.map((o) => parseCiliumLocalRedirectPolicy(o).ok)).toEqual([true, true]);
   });
 
   test('one matcher, neither none nor two', () => {
