@@ -24,7 +24,7 @@ export function renderStatus(s: GetStatusResponse): string {
       n.rssBytes === 0 ? '' : bytes(n.rssBytes),
       n.podCidrs.join(','),
       fullest(n.tables),
-      n.lastNack,
+      [n.lastNack, ...n.problems.map((p) => `${p.name}: ${p.reason}`)].filter((t) => t !== '').join('; '),
     ]),
   );
   return `${head}\n\n${components}\n${nodes}`;

@@ -117,6 +117,7 @@ function status(deps: AdminDeps): GetStatusResponse {
         artifactBytesSent: l?.sent.artifactBytes ?? 0,
         podCidrs: [...(world.tables.ciliumNodes.get(name)?.podCidrs ?? [])],
         tables: l?.lastAck?.tables ?? {},
+        problems: l?.heartbeat?.health.filter((h) => h.state !== 'ok') ?? [],
       };
     }),
     components: deps.components(),

@@ -42,6 +42,8 @@ export interface NodeStatus {
   tables: { [key: string]: TableOccupancy };
   /** Of bytes_sent, those that carried artifacts. */
   artifactBytesSent: number;
+  /** Parts of the agent that are not well, as of its last heartbeat. */
+  problems: ComponentHealth[];
 }
 
 export interface NodeStatus_TablesEntry {
@@ -472,6 +474,7 @@ function createBaseNodeStatus(): NodeStatus {
     podCidrs: [],
     tables: {},
     artifactBytesSent: 0,
+    problems: [],
   };
 }
 
@@ -506,6 +509,9 @@ export const NodeStatus: MessageFns<NodeStatus> = {
     });
     if (message.artifactBytesSent !== 0) {
       writer.uint32(80).uint64(message.artifactBytesSent);
+    }
+    for (const v of message.problems) {
+      ComponentHealth.encode(v!, writer.uint32(90).fork()).join();
     }
     return writer;
   },
@@ -606,6 +612,14 @@ export const NodeStatus: MessageFns<NodeStatus> = {
             message.artifactBytesSent = longToNumber(reader.uint64());
             continue;
           }
+          case 11: {
+            if (tag !== 90) {
+              break;
+            }
+
+            message.problems.push(ComponentHealth.decode(reader, reader.uint32()));
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -641,6 +655,7 @@ export const NodeStatus: MessageFns<NodeStatus> = {
       {},
     );
     message.artifactBytesSent = object.artifactBytesSent ?? 0;
+    message.problems = object.problems?.map((e) => ComponentHealth.fromPartial(e)) || [];
     return message;
   },
 };
