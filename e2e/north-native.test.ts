@@ -1,5 +1,5 @@
-// Services with native routing: a part of the matrix (who a packet comes from is told by its address, not by a tunnel), and policies that
-// name a client outside.
+// Services with native routing, where who a packet comes from is told by its address, and without the sockets of pods: their packets are
+// translated one by one. A part of the matrix, and policies that name a client outside.
 import { afterAll, beforeAll, describe } from '@jest/globals';
 import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
 import { describeGuard } from './north/guard.ts';
@@ -26,7 +26,7 @@ describe('Services from everywhere, with native routing', () => {
 
   beforeAll(async () => {
     allowNoRetry();
-    fixture = await upFixture('northn', 2, ['--set', 'routingMode=native']);
+    fixture = await upFixture('northn', 2, ['--set', 'routingMode=native', '--set', 'socketLB.hostNamespaceOnly=true']);
     stage = await openStage(fixture, services);
   }, 240_000);
 
@@ -35,7 +35,7 @@ describe('Services from everywhere, with native routing', () => {
     await fixture?.sandbox.down();
   }, 60_000);
 
-  describeMatrix(get, services, true);
+  describeMatrix(get, services);
   describeSizes(get, ['snat']);
   describeGuard(get);
 });

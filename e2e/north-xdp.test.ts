@@ -40,6 +40,6 @@ describe('Services from everywhere, with XDP', () => {
     for (const { name } of get().nodes)
       expect((await get().fixture.sandbox.nodeExec(name, ['ip', 'link', 'show', 'eth0'])).stdout).toMatch(/prog\/xdp id \d+ name axo_xdp/);
   });
-  describeMatrix(get, services, true);
+  describeMatrix(get, services);
   describeSizes(get, ['snat']);
 });

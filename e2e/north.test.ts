@@ -43,7 +43,7 @@ describe('Services from everywhere, in a tunnel', () => {
     await fixture?.sandbox.down();
   }, 60_000);
 
-  describeMatrix(get, services, false);
+  describeMatrix(get, services);
   describeMaglev(get);
   describeGuard(get);
   describeSizes(get, ['snat']);

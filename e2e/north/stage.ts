@@ -257,6 +257,4 @@ export function cellsOf(g: Ground, askers: readonly Asker[], service: ServiceSha
   });
 }
 
-/** `far` are clients on other nodes of the cluster than the one that is asked. */
-export const hostPortCells = (g: Ground, askers: readonly Asker[], far: boolean): Cell[] =>
-  cellsOf(g, askers, hostPortShape, 'HostPort').filter((c) => far || c.asker.kind === 'outside' || c.asker.node === c.via?.name);
+export const hostPortCells = (g: Ground, askers: readonly Asker[]): Cell[] => cellsOf(g, askers, hostPortShape, 'HostPort');

@@ -8,11 +8,13 @@ import { whoTool } from './who.ts';
 const PORT = 8080;
 const RATE: Rate = { fresh: 400, kept: 600, connections: 60 };
 /** Longer than it takes until nobody is sent to a backend that goes, as anybody would choose it. */
-const PRE_STOP_S = 3;
+const pause = { sleep: { seconds: 3 } };
+/** The test says when. */
+const untilTold = { exec: { command: ['sh', '-c', 'while [ ! -e /tmp/go ]; do sleep 0.1; done'] } };
 const DSR_IPS = ['198.51.100.230', '2001:db8:77::230'] as const;
 
 /** Serves until its last request is answered; goes when the hook has given everybody time to notice. */
-const webApp = (app: string, replicas: number, preStopS: number): object => ({
+const webApp = (app: string, replicas: number, preStop: object): object => ({
   apiVersion: 'apps/v1',
   kind: 'Deployment',
   metadata: { name: app },
@@ -23,7 +25,7 @@ const webApp = (app: string, replicas: number, preStopS: number): object => ({
     template: {
       metadata: { labels: { app, north: 'update' } },
       spec: {
-        terminationGracePeriodSeconds: preStopS + 10,
+        terminationGracePeriodSeconds: 40,
         containers: [
           {
             name: 'who',
@@ -31,7 +33,7 @@ const webApp = (app: string, replicas: number, preStopS: number): object => ({
             command: [whoTool, 'serve', '-', `h${PORT}`],
             ports: [{ name: 'http', containerPort: PORT }],
             readinessProbe: { httpGet: { path: '/', port: PORT }, periodSeconds: 1 },
-            lifecycle: { preStop: { sleep: { seconds: preStopS } } },
+            lifecycle: { preStop },
           },
         ],
       },
@@ -73,8 +75,10 @@ export function describeUpdates(stage: () => Stage): void {
       const f = fixture();
       await f.apply(
         list([
-          webApp('web', 4, PRE_STOP_S),
-          webApp('lone', 1, PRE_STOP_S),
+          webApp('web', 4, pause),
+          webApp('lone', 1, pause),
+          webApp('drained', 3, untilTold),
+          service('drained', 'drained', { type: 'NodePort' }),
           service('web', 'web', {}),
           service('web-np', 'web', { type: 'NodePort' }),
           service('web-local', 'web', { type: 'LoadBalancer', externalTrafficPolicy: 'Local' }),
@@ -89,13 +93,14 @@ export function describeUpdates(stage: () => Stage): void {
       );
       await f.ready('app=web', 4);
       await f.ready('app=lone', 1);
+      await f.ready('app=drained', 3);
       await stage().routeByAll();
     }, 60_000);
 
     afterAll(async () => {
       const f = fixture();
-      await f.kubectl('delete', 'deployment', 'web', 'lone', '--wait=false');
-      await f.kubectl('delete', 'service', 'web', 'web-np', 'web-local', 'web-dsr', 'lone');
+      await f.kubectl('delete', 'deployment', 'web', 'lone', 'drained', '--wait=false', '--grace-period=0');
+      await f.kubectl('delete', 'service', 'web', 'web-np', 'web-local', 'web-dsr', 'lone', 'drained');
     }, 60_000);
 
     /** Every way to the backends at once, each at the full rate, while `act` runs. */
@@ -179,9 +184,8 @@ export function describeUpdates(stage: () => Stage): void {
     test('L1-b: drain: 0 new connections to a terminating backend after the revision is acknowledged', async () => {
       const f = fixture();
       const rate: Rate = { fresh: 300, kept: 200, connections: 20 };
-      const { clusterIPs } = await specOf('web');
-      const np = await specOf('web-np');
-      const [leaving] = (await namesOf('web')) as [string];
+      const { clusterIPs, ports } = await specOf('drained');
+      const [leaving] = (await namesOf('drained')) as [string];
       const before = await statusOf(f);
       const loads = [
         loadInPod(f, 'c1', rate, [{ address: clusterIPs[0], port: 80 }]),
@@ -189,17 +193,19 @@ export function describeUpdates(stage: () => Stage): void {
         loadOutside(
           f,
           rate,
-          stage().nodes.map((n) => ({ address: n.ipv4, port: np.ports[0].nodePort })),
+          stage().nodes.map((n) => ({ address: n.ipv4, port: ports[0].nodePort })),
         ),
       ];
       await Promise.all(loads.map((l) => l.steady));
       await f.kubectl('delete', 'pod', leaving, '--wait=false');
-      await until('the slices say that it leaves', 10_000, async () => ((await leavingIn(f, 'web')) ? true : undefined), 10);
+      await until('the slices say that it leaves', 10_000, async () => ((await leavingIn(f, 'drained')) ? true : undefined), 10);
       await until('every node has acknowledged', 10_000, async () => {
         const s = await statusOf(f);
         return s.revision > before.revision && s.nodes.every((n) => n.ackedRevision >= s.revision) ? true : undefined;
       });
       const acknowledgedMs = Date.now();
+      // the command takes its time, and some hundred requests pass by
+      await f.kubectl('exec', leaving, '--', 'touch', '/tmp/go');
       await gone([leaving]);
       const results = await Promise.all(loads.map((l) => l.stop()));
       for (const [i, r] of results.entries()) {
