@@ -52,23 +52,41 @@ export function backendNodes(tables: Tables): (service: string) => ReadonlySet<s
   };
 }
 
-function wanted(tables: Tables): ReadonlyMap<IpAddr, L2Want> {
-  const taken = new Set<IpAddr>();
-  const nodes = [...tables.nodes.values()].map((n) => {
-    for (const ip of parseIps([...n.internalAddresses, ...n.externalAddresses])) taken.add(ip);
-    return { name: n.name, labels: labelsFromMap(n.labels) };
-  });
-  let of: ReturnType<typeof backendNodes> | undefined;
-  return wantedL2({
-    policies: [...tables.l2Policies.values()].map(readL2Policy),
-    services: [...tables.services.values()].flatMap((raw) => readL2Service(raw) ?? []),
-    nodes,
-    backendNodes: (service) => {
-      of ??= backendNodes(tables);
-      return of(service);
-    },
-    taken,
-  });
+/** Objects are immutable: each is read once. */
+function createReader<T>(read: (raw: Raw) => T): (raw: Raw) => T {
+  const known = new WeakMap<Raw, { readonly value: T }>();
+  return (raw) => {
+    let held = known.get(raw);
+    if (held === undefined) {
+      held = { value: read(raw) };
+      known.set(raw, held);
+    }
+    return held.value;
+  };
+}
+
+function createWanted() {
+  const policyOf = createReader(readL2Policy);
+  const serviceOf = createReader(readL2Service);
+  return (tables: Tables): { readonly wants: ReadonlyMap<IpAddr, L2Want>; readonly ofBackends: boolean } => {
+    const taken = new Set<IpAddr>();
+    const nodes = [...tables.nodes.values()].map((n) => {
+      for (const ip of parseIps([...n.internalAddresses, ...n.externalAddresses])) taken.add(ip);
+      return { name: n.name, labels: labelsFromMap(n.labels) };
+    });
+    let of: ReturnType<typeof backendNodes> | undefined;
+    const wants = wantedL2({
+      policies: [...tables.l2Policies.values()].map(policyOf),
+      services: [...tables.services.values()].flatMap((raw) => serviceOf(raw) ?? []),
+      nodes,
+      backendNodes: (service) => {
+        of ??= backendNodes(tables);
+        return of(service);
+      },
+      taken,
+    });
+    return { wants, ofBackends: of !== undefined };
+  };
 }
 
 interface Told {
@@ -76,13 +94,16 @@ interface Told {
   readonly digest: Digest;
 }
 
-const INPUTS = ['l2Policies', 'services', 'nodes', 'slices', 'l2Leases'] as const;
+const INPUTS = ['l2Policies', 'services', 'nodes'] as const;
 const nothing: ReadonlySet<IpAddr> = new Set();
 
 export function createL2Part(config: Pick<OperatorConfig, 'l2AnnouncementsEnabled' | 'l2LeaseRetryPeriod'>): L2Part {
   const own = createNodeArtifacts();
   const renewMs = durationMs(config.l2LeaseRetryPeriod);
+  const wanted = createWanted();
   let wants: ReadonlyMap<IpAddr, L2Want> = new Map();
+  /** Some Service is announced where its backends are. */
+  let ofBackends = false;
   let records: ReadonlyMap<IpAddr, L2Record> = new Map();
   let told: ReadonlyMap<string, Told> = new Map();
 
@@ -118,9 +139,10 @@ export function createL2Part(config: Pick<OperatorConfig, 'l2AnnouncementsEnable
     digest: (node) => told.get(node)?.digest,
     record: (address) => records.get(address),
     update(tables, dirty) {
-      if (!config.l2AnnouncementsEnabled || !INPUTS.some((t) => dirty.has(t))) return;
+      const again = INPUTS.some((t) => dirty.has(t)) || (ofBackends && dirty.has('slices'));
+      if (!config.l2AnnouncementsEnabled || !(again || dirty.has('l2Leases'))) return;
       if (tables.l2Policies.size + wants.size + records.size + tables.l2Leases.size === 0) return;
-      if (INPUTS.some((t) => t !== 'l2Leases' && dirty.has(t))) wants = wanted(tables);
+      if (again) ({ wants, ofBackends } = wanted(tables));
       records = new Map([...tables.l2Leases.values()].map((l) => [l.record.address, l.record]));
       tell();
     },
