@@ -64,6 +64,7 @@ export const nodeConfigBlob = (o: {
   blocks?: readonly string[];
   native?: boolean;
   policyAudit?: boolean;
+  healthz?: string;
   acceleration?: Acceleration;
 }): ArtifactContent =>
   blob(
@@ -80,6 +81,7 @@ export const nodeConfigBlob = (o: {
         nodeAddresses: [...o.addresses],
         vxlanPort: 0,
         policyAudit: o.policyAudit === true,
+        healthzBindAddress: o.healthz ?? '',
         acceleration: o.acceleration ?? Acceleration.ACCELERATION_UNSPECIFIED,
       }),
     ).finish(),

@@ -7,7 +7,7 @@ import { family, IP, PROTO } from '../../../../bpf/tests/names.ts';
 import { createMan, type Man } from '../../../../bpf/tests/sockets.ts';
 import type { ArtifactContent } from '../src/store/artifact-file.ts';
 import { build, createNode, createOperator, createPod, type TestOperator, type TestPod, until } from './harness.ts';
-import { blob, client, stranger, workload, world } from './scenario.ts';
+import { blob, client, nodeConfigBlob, stranger, workload, world } from './scenario.ts';
 
 const node = createNode();
 const pods: TestPod[] = [];
@@ -197,6 +197,21 @@ test('health checks are answered on ports of their own, beside the ports of Serv
   await operator.push(node.name, { 'health/default/web': null });
   expect(await complaint()).toBe('');
   expect(await ask(node.address4, 31_001)).toBe('ECONNREFUSED');
+});
+
+test('the node says that it serves where it is told to', async () => {
+  const at = (healthz: string) => ({
+    'node/config': nodeConfigBlob({ name: node.name, addresses: [node.address4, node.address6], healthz }),
+  });
+  const ask = (host: string): Promise<number | undefined> =>
+    fetch(`http://${host}:10256/healthz`).then(
+      (r) => r.status,
+      () => undefined,
+    );
+  await operator.push(node.name, at(':10256'));
+  for (const host of [node.address4, `[${node.address6}]`]) expect(await until(() => ask(host), `healthz of ${host}`)).toBe(200);
+  await operator.push(node.name, at(''));
+  expect(await ask(node.address4)).toBe(undefined);
 });
 
 test('the last backend goes: refused at once', async () => {
