@@ -179,6 +179,9 @@ int from_netdev(struct __sk_buff *skb)
 
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return skb->protocol == bpf_htons(ETH_P_ARP) ? announce_arp(skb) : TC_ACT_OK;
+	/* of a VLAN: it comes again by its own device, without the tag that would go on with it from here */
+	if (unlikely(skb->vlan_present) && !host_enforced())
+		return TC_ACT_OK;
 	r = fast_path(skb, AXO_HOOK_FROM_NETDEV);
 	if (r >= 0)
 		return r;

@@ -7,6 +7,7 @@
 static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __u32 missed)
 {
 	struct slow *s;
+	bool known;
 	int r;
 
 	s = begin(skb, AXO_HOOK_FROM_OVERLAY, missed);
@@ -21,6 +22,7 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	s->story.src_identity = s->src.identity;
 	if (r)
 		return refuse(s, r, AXO_DIR_INGRESS);
+	known = s->src.identity != IDENTITY_WORLD;
 	resolve((void *)s->p.key.daddr, s->p.family, &s->dst);
 	name_ends(s);
 	if (s->dst.kind == SIDE_HOST && !host_enforced()) {
@@ -41,6 +43,12 @@ static __attribute__((noinline)) int from_overlay_slow(struct __sk_buff *skb, __
 	if (unlikely(s->p.icmp_error)) {
 		if (find_related(skb, s) == AXO_OK)
 			return related_error(skb, s, AXO_HOOK_FROM_OVERLAY);
+	}
+	if (unlikely(!known)) {
+		r = passed_on(s);
+		name_ends(s);
+		if (r)
+			return refuse(s, r, AXO_DIR_INGRESS);
 	}
 	return slow_flow(skb, s, AXO_HOOK_FROM_OVERLAY);
 }

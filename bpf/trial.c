@@ -56,7 +56,7 @@ int trial_sctp(struct __sk_buff *skb)
 
 	if (!trial_parse(skb, &p))
 		return TC_ACT_SHOT;
-	return sctp_port(skb, p.family, p.l4_off, skb->mark & 0xffff, skb->mark >> 16 | (p.frag ? SCTP_FRAGMENT : 0)) ? TC_ACT_SHOT : TC_ACT_OK;
+	return sctp_port(skb, p.family, p.l4_off, skb->mark & 0xffff, skb->mark >> 16) ? TC_ACT_SHOT : TC_ACT_OK;
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

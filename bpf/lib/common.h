@@ -31,6 +31,7 @@
 #define AXO_PASS -2    /* not ours: up the stack */
 #define AXO_NO_FLOW -4    /* AXO_NEED_SLOW, and a look-up is not worth repeating */
 #define AXO_IGNORE -3  /* swallowed without an event */
+#define AXO_AGAIN -5   /* the packet is another one now: begin again */
 
 #define ETH_HEADER 14
 #define IP4_HEADER 20

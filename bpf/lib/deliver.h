@@ -136,7 +136,7 @@ inline_always int deliver(struct __sk_buff *skb, const struct flow_value *v, con
 		return TC_ACT_OK;
 	if (hook == AXO_HOOK_TO_NETDEV) /* two conditions: of one, clang makes a frame three times as large */
 		return TC_ACT_OK;
-	if (unlikely(v->flags & AXO_FLOW_NAT)) {
+	if (unlikely(v->flags & AXO_FLOW_NAT) && (v->flags & AXO_FLOW_REPLY || hook == AXO_HOOK_FROM_HOST)) {
 		int r = rewrite_answer(skb, family, l4_off, proto);
 
 		if (r)

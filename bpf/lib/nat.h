@@ -8,6 +8,7 @@
 #include "ipcache.h"
 #include "north.h"
 #include "parse.h"
+#include "sctp.h"
 
 #define SNAT_TRIES 16
 #define REWRITE_NO_PORTS 0x100 /* or-ed to proto: a later fragment */
@@ -70,6 +71,8 @@ inline_always int rewrite(struct __sk_buff *skb, const struct rewrite *w)
 	r = w->family == 6 ? rewrite6(skb, w, &diff) : rewrite4(skb, w, &old4);
 	if (r || w->no_ports)
 		return r;
+	if (w->proto == IPPROTO_SCTP)
+		return sctp_port(skb, w->family, w->l4_off, w->port, w->source);
 	if (bpf_skb_load_bytes(skb, port_at, &old_port, 2) || bpf_skb_load_bytes(skb, sum_at, &sum, 2))
 		return AXO_DROP_TRUNCATED;
 	if (w->proto != IPPROTO_UDP || w->family == 6 || sum) {
@@ -90,43 +93,44 @@ inline_always int rewrite(struct __sk_buff *skb, const struct rewrite *w)
 	return bpf_skb_store_bytes(skb, port_at, &w->port, 2, 0) ? AXO_DROP_WRITE_ERROR : AXO_OK;
 }
 
-/* Both ends of a packet as a row of `nat4`/`nat6` says. `proto` may have REWRITE_NO_PORTS. AXO_OK or a drop reason. */
+/* One address. *diff: with what that does to a sum over it. */
+inline_always int nat_end(struct __sk_buff *skb, __u32 family, __u32 at, const __u8 *fresh, __s64 *diff)
+{
+	__u32 length = family == 6 ? 16 : 4;
+	__be32 was[4];
+
+	if (family == 6 ? bpf_skb_load_bytes(skb, at, was, 16) : bpf_skb_load_bytes(skb, at, was, 4))
+		return AXO_DROP_TRUNCATED;
+	*diff = family == 6 ? bpf_csum_diff(was, 16, (__be32 *)fresh, 16, *diff) : bpf_csum_diff(was, 4, (__be32 *)fresh, 4, *diff);
+	return bpf_skb_store_bytes(skb, at, fresh, length, 0) ? AXO_DROP_WRITE_ERROR : AXO_OK;
+}
+
+/*
+ * Both ends of a packet as a row of `nat4`/`nat6` says. `proto` may have REWRITE_NO_PORTS. AXO_OK or a drop reason. At the bottom of deep
+ * calls: what it keeps on the stack is counted.
+ */
 proven_alone int nat_rewrite(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto)
 {
-	struct {
-		__be32 addr[8];
-		__be32 ports;
-	} was, now;
 	__u32 at = ETH_HEADER + (family == 6 ? 8 : 12);
 	__u32 sum_at = l4_off + checksum_offset(proto & 0xff);
 	__u64 zero_udp = (proto & 0xff) == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	struct {
+		__be32 ports;
+	} was, now;
 	__be16 sum = 1;
-	__s64 diff;
+	__s64 diff = 0;
+	int r = AXO_OK;
 
 	if (!v)
 		return AXO_DROP_NO_CONFIG;
-	if (family == 6) {
-		if (bpf_skb_load_bytes(skb, at, was.addr, 32))
-			return AXO_DROP_TRUNCATED;
-		__builtin_memcpy(now.addr, was.addr, 32);
-		if (v->flags & AXO_NAT_SRC)
-			copy16(now.addr, v->saddr);
-		if (v->flags & AXO_NAT_DST)
-			copy16(now.addr + 4, v->daddr);
-		diff = bpf_csum_diff(was.addr, 32, now.addr, 32, 0);
-		if (bpf_skb_store_bytes(skb, at, now.addr, 32, 0))
-			return AXO_DROP_WRITE_ERROR;
-	} else {
-		if (bpf_skb_load_bytes(skb, at, was.addr, 8))
-			return AXO_DROP_TRUNCATED;
-		now.addr[0] = v->flags & AXO_NAT_SRC ? *(__be32 *)v->saddr : was.addr[0];
-		now.addr[1] = v->flags & AXO_NAT_DST ? *(__be32 *)v->daddr : was.addr[1];
-		diff = bpf_csum_diff(was.addr, 8, now.addr, 8, 0);
-		if (bpf_l3_csum_replace(skb, ETH_HEADER + offsetof(struct iphdr, check), 0, diff, 0))
-			return AXO_DROP_CSUM_L3;
-		if (bpf_skb_store_bytes(skb, at, now.addr, 8, 0))
-			return AXO_DROP_WRITE_ERROR;
-	}
+	if (v->flags & AXO_NAT_SRC)
+		r = nat_end(skb, family, at, v->saddr, &diff);
+	if (!r && v->flags & AXO_NAT_DST)
+		r = nat_end(skb, family, at + (family == 6 ? 16 : 4), v->daddr, &diff);
+	if (r)
+		return r;
+	if (family != 6 && bpf_l3_csum_replace(skb, ETH_HEADER + offsetof(struct iphdr, check), 0, diff, 0))
+		return AXO_DROP_CSUM_L3;
 	if (proto & REWRITE_NO_PORTS)
 		return AXO_OK;
 	if (bpf_skb_load_bytes(skb, l4_off, &was.ports, 4))
@@ -136,8 +140,11 @@ proven_alone int nat_rewrite(struct __sk_buff *skb, const struct nat_value *v, _
 		((__be16 *)&now.ports)[0] = v->sport;
 	if (v->flags & AXO_NAT_DST)
 		((__be16 *)&now.ports)[1] = v->dport;
-	if ((proto & 0xff) == IPPROTO_SCTP) /* its sum is over the ports and not over the addresses */
-		return now.ports == was.ports ? AXO_OK : AXO_DROP_NAT_UNSUPPORTED;
+	if ((proto & 0xff) == IPPROTO_SCTP) {
+		int r = sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[0], 1);
+
+		return r ? r : sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[1], 0);
+	}
 	if (zero_udp && family != 6 && bpf_skb_load_bytes(skb, sum_at, &sum, 2))
 		return AXO_DROP_TRUNCATED;
 	if (sum) {
@@ -314,7 +321,7 @@ proven_alone int masquerade(struct __sk_buff *skb, const struct packet *p, const
 
 	if (!p || !pod || !v || !m || !cfg || cfg->snat_max < cfg->snat_min)
 		return AXO_DROP_NAT_NO_MAPPING;
-	if (p->key.proto == IPPROTO_SCTP || p->key.kind)
+	if (p->key.kind)
 		return AXO_DROP_NAT_UNSUPPORTED;
 	__builtin_memset(m, 0, sizeof(*m));
 	m->now = ticks();

@@ -136,16 +136,20 @@ inline_always int north_lend(struct north *n, const struct node_config *cfg, __b
 		return AXO_DROP_NAT_NO_MAPPING;
 	n->back.flags |= AXO_NAT_DST;
 	n->back.action = n->row.action == AXO_VIA_BACK ? AXO_VIA_BACK : AXO_VIA_NEIGH;
-	if (!wish && n->key.proto == IPPROTO_SCTP)
-		wish = n->key.sport;
 	return north_reserve(n, router ? NORTH_PORT_MIN : cfg->snat_min, router ? 65535 : cfg->snat_max, wish);
+}
+
+/* Backends of a balancer get the whole packet or none; pods have an agent on their node, who understands the option. */
+inline_always bool north_wraps(const struct north *n, const struct node_config *cfg)
+{
+	return cfg->flags & AXO_NODE_BALANCER && cfg->flags & AXO_NODE_DSR_IPIP && n->can & NORTH_CAN_IPIP;
 }
 
 inline_always bool north_goes_direct(const struct north *n, const struct node_config *cfg)
 {
-	return n->front.flags & AXO_LB_DSR && n->client == NORTH_OUTSIDE && n->backend.kind == SIDE_REMOTE &&
-	       n->can & (cfg->flags & AXO_NODE_DSR_IPIP ? NORTH_CAN_IPIP : NORTH_CAN_DSR) &&
-	       (cfg->flags & AXO_NODE_BALANCER || north_is_pod(n->backend.identity));
+	if (!(n->front.flags & AXO_LB_DSR) || n->client != NORTH_OUTSIDE || n->backend.kind != SIDE_REMOTE)
+		return false;
+	return cfg->flags & AXO_NODE_BALANCER ? north_wraps(n, cfg) : n->can & NORTH_CAN_DSR && north_is_pod(n->backend.identity);
 }
 
 /* Both rows for n->chosen. NORTH_ROW or a drop reason. */
@@ -171,7 +175,7 @@ proven_alone int north_create(struct north *n)
 	north_begin(n);
 	if (north_goes_direct(n, cfg)) {
 		row->flags |= AXO_NAT_DSR;
-		if (cfg->flags & AXO_NODE_DSR_IPIP) {
+		if (north_wraps(n, cfg)) {
 			row->flags &= ~AXO_NAT_DST;
 			row->action = AXO_VIA_IPIP;
 		}

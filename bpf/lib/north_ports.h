@@ -88,9 +88,6 @@ inline_always int north_reserve(struct north *n, __u32 first, __u32 last, __u32 
 		if (north_insert(n))
 			return AXO_OK;
 	}
-	/* its checksum covers the ports */
-	if (n->key.proto == IPPROTO_SCTP)
-		return AXO_DROP_NAT_UNSUPPORTED;
 	if (last < first)
 		return AXO_DROP_NAT_NO_MAPPING;
 	n->found = 0;

@@ -36,6 +36,7 @@ call_only int parse_inner(struct __sk_buff *skb, const struct packet *outer, str
 call_only int find_related(struct __sk_buff *skb, struct slow *s)
 {
 	struct related *r = &s->related;
+	struct nat_value *row;
 	struct flow_value *e;
 
 	__builtin_memset(r, 0, sizeof(*r));
@@ -45,6 +46,11 @@ call_only int find_related(struct __sk_buff *skb, struct slow *s)
 	if (!same16(r->inner.key.saddr, s->p.key.daddr))
 		return AXO_NEED_SLOW;
 	reverse_key(&r->key, &r->inner.key);
+	row = nat_find(&r->key, s->p.family);
+	if (row && row->flags & AXO_NAT_REPLY && !nat_expired(row, s->now)) {
+		r->nat = 1;
+		r->row = *row;
+	}
 	e = flow_find(&r->key, s->p.family);
 	if (entry_lives(e, s->now)) {
 		if (e->flags & AXO_FLOW_DNAT && e->ifindex_in == s->in) {
@@ -87,6 +93,34 @@ proven_alone int translate_error(struct __sk_buff *skb, const struct slow *s)
 	return rewrite_error(skb, &w, s->p.l4_off + 8, r->inner.l4_off);
 }
 
+/*
+ * About a packet of a service, s->related.row being the one of its answer: both ends of the packet inside become what its sender sent, the
+ * outer ones follow. The row of an answer names the client and what it knows; the one of what a client sent, its backend and whom that knows.
+ */
+proven_alone int translate_service_error(struct __sk_buff *skb, const struct slow *s)
+{
+	struct rewrite w = { .l3_off = ETH_HEADER };
+	const struct related *r;
+	int bad;
+
+	if (!s)
+		return AXO_DROP_NO_CONFIG;
+	r = &s->related;
+	w.family = s->p.family;
+	w.proto = r->inner.key.proto;
+	w.l4_off = s->p.l4_off;
+	w.port = r->row.dport;
+	copy16(w.addr, r->row.daddr);
+	bad = rewrite_error(skb, &w, s->p.l4_off + 8, r->inner.l4_off);
+	if (bad || !(r->row.flags & (AXO_NAT_REPLY | AXO_NAT_SRC)))
+		return bad;
+	w.source = 1;
+	w.l3_off = ETH_HEADER;
+	w.port = r->row.sport;
+	copy16(w.addr, r->row.saddr);
+	return rewrite_error(skb, &w, s->p.l4_off + 8, r->inner.l4_off);
+}
+
 /* A TC action, or AXO_NEED_SLOW when the error must be judged. s->dst is resolved unless it is translated. */
 inline_always int related_error(struct __sk_buff *skb, struct slow *s, const __u32 hook)
 {
@@ -103,11 +137,12 @@ inline_always int related_error(struct __sk_buff *skb, struct slow *s, const __u
 		return refuse(s, bad, hook == AXO_HOOK_FROM_POD);
 	if (s->p.ttl <= 1 && r->v.action != AXO_ACT_STACK && !at_egress(hook))
 		return refuse(s, AXO_DROP_TTL, hook == AXO_HOOK_FROM_POD);
-	if (r->translate && r->v.action != AXO_ACT_STACK) {
+	if (r->nat)
+		bad = translate_service_error(skb, s);
+	else if (r->translate && r->v.action != AXO_ACT_STACK)
 		bad = translate_error(skb, s);
-		if (bad)
-			return refuse(s, bad, hook == AXO_HOOK_FROM_POD);
-	}
+	if (bad)
+		return refuse(s, bad, hook == AXO_HOOK_FROM_POD);
 	if (s->p.family == 6)
 		return deliver(skb, &r->v, hook, 6, 0, 0);
 	return deliver(skb, &r->v, hook, 4, 0, 0);

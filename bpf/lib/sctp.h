@@ -12,8 +12,6 @@
 #define CRC32C_POLY 0x82f63b78u
 #define SCTP_CHECKSUM_AT 8
 
-#define SCTP_SOURCE 1   /* the source's port, not the destination's */
-#define SCTP_FRAGMENT 2 /* more fragments follow */
 
 /* Product of two polynomials, modulo CRC-32C's, lowest power in the highest bit. */
 proven_alone __u32 crc_multiply(__u32 a, __u32 b)
@@ -29,7 +27,7 @@ proven_alone __u32 crc_multiply(__u32 a, __u32 b)
 }
 
 /* What `bytes` more zeroes make of a register: its product with x^(8 * bytes). Constants: x^8, x^16, x^32, ... */
-proven_alone __u32 crc_shift(__u32 word, __u32 bytes)
+inline_always __u32 crc_shift(__u32 word, __u32 bytes)
 {
 	const __u32 powers[16] = {
 		0x00800000, 0x00008000, 0x82f63b78, 0x6ea2d55c, 0x18b8ea18, 0x510ac59a, 0xb82be955, 0xb8fdb1e7,
@@ -43,15 +41,17 @@ proven_alone __u32 crc_shift(__u32 word, __u32 bytes)
 	return word;
 }
 
-/* Bytes from the ports to the end of the packet; what Ethernet pads is not part of it. 0 = unknown. */
+/* Bytes from the ports to the end of the packet; what Ethernet pads is not part of it. 0 = unknown: there are more fragments. */
 inline_always __u32 sctp_length(struct __sk_buff *skb, __u32 family, __u32 l4_off)
 {
 	__u32 head = l4_off - ETH_HEADER, whole;
-	__be16 length;
+	__be16 words[4];
 
-	if (bpf_skb_load_bytes(skb, ETH_HEADER + (family == 6 ? 4 : 2), &length, 2))
+	if (bpf_skb_load_bytes(skb, ETH_HEADER, words, sizeof(words)))
 		return 0;
-	whole = bpf_ntohs(length) + (family == 6 ? IP6_HEADER : 0);
+	if (family == 6 ? (bpf_ntohs(words[3]) >> 8) == IPPROTO_FRAGMENT : words[3] & bpf_htons(0x3fff))
+		return 0;
+	whole = family == 6 ? bpf_ntohs(words[2]) + IP6_HEADER : bpf_ntohs(words[1]);
 	return whole > head ? whole - head : 0;
 }
 
@@ -59,9 +59,8 @@ inline_always __u32 sctp_length(struct __sk_buff *skb, __u32 family, __u32 l4_of
  * One port, and the checksum. A sum of zero has yet to be made by a device, or is none (RFC 9653): it stays. In the first of several
  * fragments the rest of the packet has no known length. AXO_OK or a drop reason.
  */
-proven_alone int sctp_port(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 port, __u32 how)
+proven_alone int sctp_port(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 port, __u32 source)
 {
-	bool source = how & SCTP_SOURCE;
 	__u32 at = l4_off + (source ? 0 : 2), length, sum;
 	__be16 fresh = port, old;
 
@@ -71,7 +70,7 @@ proven_alone int sctp_port(struct __sk_buff *skb, __u32 family, __u32 l4_off, __
 		return AXO_OK;
 	if (sum) {
 		length = sctp_length(skb, family, l4_off);
-		if (how & SCTP_FRAGMENT || length < 12)
+		if (length < 12)
 			return AXO_DROP_FRAG_UNSUPPORTED;
 		/* as the register has it, the packet's first byte lowest: the source's port comes first */
 		sum ^= crc_shift((__u32)(__u16)(old ^ fresh) << (source ? 0 : 16), length);

@@ -25,7 +25,8 @@ struct related {
 	__be16 port;
 	__u8 translate;
 	__u8 source;
-	__u32 pad;
+	__u32 nat;            /* about a packet of a service: `row` */
+	struct nat_value row;
 };
 
 struct slow {
@@ -38,7 +39,7 @@ struct slow {
 	__u8 reply;    /* the packet answers a flow */
 	__u8 rejudged; /* of a flow that had an entry */
 	__u8 missed;   /* the fast path found no entry for this key */
-	__u8 pad;
+	__u8 service;  /* the flow it answers goes through a service */
 	/* from here on not cleared by begin() */
 	struct flow_value v;
 	struct flow6_key back;
@@ -284,6 +285,7 @@ call_only bool find_opener(struct slow *s, const struct flow_value *e, struct fl
 		s->reply = 1;
 		current = e->generation == s->generation;
 		outside = e->flags & AXO_FLOW_OUTSIDE;
+		s->service = !!(e->flags & AXO_FLOW_NAT);
 		if (e->flags & AXO_FLOW_DNAT) {
 			copy16(back->saddr, e->addr);
 			back->sport = e->port;
@@ -298,6 +300,7 @@ call_only bool find_opener(struct slow *s, const struct flow_value *e, struct fl
 		outside = true;
 	if (entry_lives(opener, s->now) && !(opener->flags & AXO_FLOW_REPLY)) {
 		s->reply = 1;
+		s->service = !!(opener->flags & AXO_FLOW_NAT);
 		current |= opener->generation == s->generation;
 	}
 	if (s->reply && outside) {
@@ -334,6 +337,8 @@ inline_always struct flow_value *start_entry(struct slow *s)
 	v->packets = e->packets;
 	v->bytes = e->bytes;
 	v->flags = e->flags & (AXO_FLOW_SYN | AXO_FLOW_CLOSING);
+	if (!(e->flags & AXO_FLOW_REPLY) && s->in != AXO_IN_HOST)
+		v->flags |= e->flags & AXO_FLOW_NAT;
 	if (e->flags & AXO_FLOW_DNAT) {
 		v->flags |= AXO_FLOW_DNAT;
 		v->port = e->port;
@@ -398,16 +403,30 @@ inline_always int decide(struct __sk_buff *skb, struct slow *s, const struct flo
 	return r;
 }
 
-/* An answer of a service's backend: its entry says so, and the packet becomes one of the service. 0 or a drop reason. */
+/*
+ * An answer of a service's backend: its entry says so, and the packet becomes one of the service. 0 or a drop reason: what the client
+ * takes for a stranger's never leaves.
+ */
 call_only int answer_of_service(struct __sk_buff *skb, struct slow *s)
 {
 	struct nat_value *row = nat_find(&s->p.key, s->p.family);
 
 	if (!row || !(row->flags & AXO_NAT_REPLY) || !nat_usable(row, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags))
-		return 0;
+		return s->service ? AXO_DROP_NAT_NO_MAPPING : 0;
 	s->v.flags |= AXO_FLOW_NAT;
 	return nat_rewrite(skb, row, s->p.family, s->p.l4_off,
 			   s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0));
+}
+
+/* The flow being opened goes through a service: there is a row for its answers. */
+call_only void opened_by_service(struct slow *s)
+{
+	struct nat_value *row;
+
+	reverse_key(&s->back, &s->p.key);
+	row = nat_find(&s->back, s->p.family);
+	if (row && row->flags & AXO_NAT_REPLY && !nat_expired(row, s->now))
+		s->v.flags |= AXO_FLOW_NAT;
 }
 
 /* From known ends to a TC action. s->src and s->dst are resolved, the source is verified. */
@@ -431,11 +450,15 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	v->expires = s->now + flow_life(s->p.key.proto, v->flags);
 	v->packets++;
 	v->bytes += s->p.length;
-	/* what the node answers may have come without a flow entry */
-	if ((s->reply || hook == AXO_HOOK_FROM_HOST) && hook != AXO_HOOK_TO_POD && hook != AXO_HOOK_TO_NETDEV && !s->p.key.kind) {
-		r = answer_of_service(skb, s);
-		if (r)
-			return refuse(s, r, hook == AXO_HOOK_FROM_POD);
+	if (hook != AXO_HOOK_TO_POD && hook != AXO_HOOK_TO_NETDEV && !s->p.key.kind) {
+		/* what the node answers may have come without a flow entry */
+		if (!s->reply && hook != AXO_HOOK_FROM_HOST) {
+			opened_by_service(s);
+		} else {
+			r = answer_of_service(skb, s);
+			if (r)
+				return refuse(s, r, hook == AXO_HOOK_FROM_POD);
+		}
 	}
 	flow_write(&s->p.key, s->p.family, v, BPF_ANY);
 	if ((!s->rejudged && !s->reply) || s->story.flags & AXO_EVENT_F_SHADOW) {

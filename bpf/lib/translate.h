@@ -7,11 +7,13 @@
 #define AXO_TRANSLATE_H
 
 #include "answer.h"
+#include "arrival.h"
 #include "ipip.h"
 #include "north.h"
+#include "related.h"
 #include "slow.h"
 
-#define AXO_AGAIN -5 /* the packet is another one now: begin again */
+#define MTU_UNKNOWN 0xffff /* not told while the neighbour is not known */
 
 /* Working memory, as `slow_memory`. */
 struct {
@@ -88,7 +90,7 @@ proven_alone int translate_route(struct __sk_buff *skb, struct nat_value *v, __u
 		return AXO_DROP_UNROUTABLE;
 	__builtin_memset(v->hop, 0, 16);
 	v->ifindex_out = fib.ifindex;
-	v->mtu = fib.mtu_result ? fib.mtu_result : 0xffff; /* not told while the neighbour is unknown */
+	v->mtu = fib.mtu_result ? fib.mtu_result : MTU_UNKNOWN;
 	if (fib.family == AF_INET6_) {
 		v->flags |= AXO_NAT_V6_HOP;
 		copy16(v->hop, fib.ipv6_dst);
@@ -99,16 +101,16 @@ proven_alone int translate_route(struct __sk_buff *skb, struct nat_value *v, __u
 	return 0;
 }
 
+/* To another node, or to somebody outside. */
+inline_always bool leaves_here(const struct nat_value *v)
+{
+	return v->action != AXO_VIA_LOCAL && v->action != AXO_VIA_BACK;
+}
+
 /* By a device of the node, to the next hop in the row. */
 inline_always bool leaves_plain(const struct nat_value *v)
 {
 	return v->action == AXO_VIA_NEIGH || v->action == AXO_VIA_IPIP;
-}
-
-/* Longer with its outer header than the way takes. */
-inline_always bool ipip_too_long(const struct nat_value *v, __u32 family, __u32 length)
-{
-	return v->action == AXO_VIA_IPIP && length + ipip_length(family) > v->mtu;
 }
 
 inline_always int translate_hop(struct __sk_buff *skb, __u32 family)
@@ -186,9 +188,7 @@ call_only int turn_back(struct __sk_buff *skb)
 inline_always int translate_apply(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto,
 				  const __u32 hook)
 {
-	int r = nat_rewrite(skb, v, family, l4_off, proto);
-
-	if (r)
+	if (v->action != AXO_VIA_IPIP && nat_rewrite(skb, v, family, l4_off, proto))
 		return TC_ACT_SHOT;
 	if (v->action == AXO_VIA_LOCAL) {
 		const struct node_config *cfg = node();
@@ -276,7 +276,7 @@ inline_always int find_row(struct __sk_buff *skb, struct slow *s, struct north *
 	n->tcp_flags = s->p.tcp_flags;
 	n->client = scope;
 	n->identity = travelling_identity(s->src.identity);
-	n->can = NORTH_CAN_IPIP;
+	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
 	return north_decide(n);
 }
 
@@ -286,7 +286,7 @@ inline_always int find_way(struct __sk_buff *skb, struct slow *s, struct north *
 	__u32 revision = nat_revision();
 	int r;
 
-	if (!leaves_plain(&n->row) || (n->row.ifindex_out && n->row.revision == revision))
+	if (!leaves_plain(&n->row) || (n->row.ifindex_out && n->row.revision == revision && n->row.mtu != MTU_UNKNOWN))
 		return 0;
 	r = translate_route(skb, &n->row, s->p.family, s->p.key.proto);
 	if (r)
@@ -304,6 +304,58 @@ call_only int refuse_client(struct __sk_buff *skb, struct slow *s, __u32 reason,
 	return refuse(s, reason, hook == AXO_HOOK_FROM_POD ? AXO_DIR_EGRESS : AXO_DIR_INGRESS);
 }
 
+/* Of a flow whose backend's node answers by itself: this packet tells that node what the client sent it to. */
+inline_always bool carries_option(const struct nat_value *v, __u8 proto, __u8 tcp_flags)
+{
+	return v->flags & AXO_NAT_DSR && v->action != AXO_VIA_IPIP &&
+	       (proto != IPPROTO_TCP || (tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN);
+}
+
+/* The longest packet that gets through as this row has it; 0 = unknown. */
+inline_always __u32 longest(const struct nat_value *v)
+{
+	const struct node_config *cfg = node();
+	__u32 way = v->action == AXO_VIA_TUNNEL ? 0 : v->mtu, path = cfg ? cfg->path_mtu : 0;
+
+	/* the way to a client is none between nodes */
+	if (v->flags & AXO_NAT_REPLY || !path)
+		return way;
+	return !way || path < way ? path : way;
+}
+
+/*
+ * The packet leaves for another node, or for the client of a backend there: does it fit, with all that is added? AXO_OK, or a TC action.
+ * What is too long is told to whoever sent it, IPv4's don't-fragment bit or not: nobody on the way cuts it for us.
+ */
+call_only int departs(struct __sk_buff *skb, struct slow *s, struct north *n, const __u32 hook)
+{
+	bool option = carries_option(&n->row, s->p.key.proto, s->p.tcp_flags);
+	__u32 mtu = longest(&n->row), extra = 0;
+	struct dsr_front f = {};
+	int r;
+
+	/* not what a node of the cluster says, and its receiver could not know */
+	if (unlikely(s->p.l4_off != ETH_HEADER + (s->p.family == 6 ? IP6_HEADER : IP4_HEADER)) && !dsr_read(skb, s->p.family, &f))
+		return refuse_client(skb, s, AXO_DROP_INVALID_PACKET, hook);
+	if (option)
+		extra = dsr_length(s->p.family);
+	else if (n->row.action == AXO_VIA_IPIP)
+		extra = ipip_length(s->p.family);
+	if (mtu && packet_length(skb, &s->p) + extra > mtu) {
+		refuse_client(skb, s, AXO_DROP_FRAG_UNSUPPORTED, hook);
+		return answer_back(skb, &s->p, ANSWER_TOO_BIG, mtu - extra);
+	}
+	if (!option)
+		return AXO_OK;
+	copy16(f.addr, s->p.key.daddr);
+	f.port = s->p.key.dport;
+	r = dsr_add(skb, s->p.family, &f);
+	if (r)
+		return refuse_client(skb, s, r, hook);
+	s->p.l4_off += extra;
+	return AXO_OK;
+}
+
 /*
  * s->p has addresses and ports. AXO_PASS: no service; AXO_AGAIN: rewritten, go on as if it had arrived so; else a TC action.
  */
@@ -318,17 +370,87 @@ inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const 
 	r = find_row(skb, s, n, hook);
 	if (r == AXO_PASS || r == NORTH_NONE)
 		return AXO_PASS;
-	if (r != NORTH_ROW)
-		return refuse_client(skb, s, r, hook);
-	if (s->p.ttl <= 1 && n->row.action != AXO_VIA_LOCAL && n->row.action != AXO_VIA_BACK)
+	if (r != NORTH_ROW) {
+		int action = refuse_client(skb, s, r, hook);
+
+		return n->reject ? answer_back(skb, &s->p, ANSWER_UNREACHABLE, 0) : action;
+	}
+	if (s->p.ttl <= 1 && leaves_here(&n->row))
 		return refuse_client(skb, s, AXO_DROP_TTL, hook);
 	r = find_way(skb, s, n);
 	if (r)
 		return refuse_client(skb, s, r, hook);
-	if (unlikely(ipip_too_long(&n->row, s->p.family, packet_length(skb, &s->p))))
-		return answer_back(skb, &s->p, ANSWER_TOO_BIG, n->row.mtu - ipip_length(s->p.family));
+	if (leaves_here(&n->row)) {
+		r = departs(skb, s, n, hook);
+		if (r != AXO_OK)
+			return r;
+	}
 	return translate_apply(skb, &n->row, s->p.family, s->p.l4_off,
 			       s->p.key.proto | (s->p.frag == FRAG_LATER ? REWRITE_NO_PORTS : 0), hook);
+}
+
+/*
+ * The row for the packet that answers the one inside an error. An error about an answer, from the client's side, may come to another node than
+ * the flow did: where the backend's node answers by itself, that is the same backend by the same table.
+ */
+inline_always bool error_row(struct slow *s, struct north *n, const __u32 hook)
+{
+	struct related *r = &s->related;
+	struct nat_value *row = nat_find(&r->key, s->p.family);
+
+	if (row) {
+		r->row = *row;
+		return !nat_expired(row, s->now);
+	}
+	if (hook != AXO_HOOK_FROM_NETDEV)
+		return false;
+	__builtin_memset(n, 0, sizeof(*n));
+	n->key = r->key;
+	n->now = s->now;
+	n->family = s->p.family;
+	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
+	if (north_frontend(n) != NORTH_ROW || !(n->front.flags & AXO_LB_DSR) || !n->front.maglev_size)
+		return false;
+	if (north_decide(n) != NORTH_ROW || !(n->row.flags & AXO_NAT_DSR))
+		return false;
+	r->row = n->row;
+	return true;
+}
+
+/* An ICMP error. As translate(); what the flow path translates is AXO_PASS. */
+inline_always int translate_error_packet(struct __sk_buff *skb, struct slow *s, const __u32 hook)
+{
+	struct related *r = &s->related;
+	__u32 zero = 0;
+	struct north *n = bpf_map_lookup_elem(&north_memory, &zero);
+	int bad;
+
+	__builtin_memset(r, 0, sizeof(*r));
+	if (!n || parse_inner(skb, &s->p, &r->inner) || !same16(r->inner.key.saddr, s->p.key.daddr))
+		return AXO_PASS;
+	reverse_key(&r->key, &r->inner.key);
+	if (!error_row(s, n, hook))
+		return AXO_PASS;
+	if (!row_is_for(&r->row, hook) || r->row.action == AXO_VIA_BACK)
+		return AXO_PASS;
+	if (leaves_plain(&r->row) && translate_route(skb, &r->row, s->p.family, s->p.key.proto))
+		return refuse_client(skb, s, AXO_DROP_NO_FIB, hook);
+	if (leaves_here(&r->row) && s->p.ttl <= 1)
+		return refuse_client(skb, s, AXO_DROP_TTL, hook);
+	/* encapsulated, as the packets it is about came: its receiver has the address that the client knows */
+	if (r->row.action == AXO_VIA_IPIP)
+		return translate_apply(skb, &r->row, s->p.family, s->p.l4_off, s->p.key.proto, hook);
+	bad = translate_service_error(skb, s);
+	if (bad)
+		return refuse_client(skb, s, bad, hook);
+	if (r->row.action == AXO_VIA_LOCAL) {
+		const struct node_config *cfg = node();
+
+		return r->row.flags & AXO_NAT_STACK && cfg && !(cfg->flags & AXO_NODE_HOST_POLICY) ? TC_ACT_OK : AXO_AGAIN;
+	}
+	if (translate_hop(skb, s->p.family))
+		return TC_ACT_SHOT;
+	return translate_send(skb, &r->row);
 }
 
 /* Fragments, options, first packets. AXO_PASS, AXO_AGAIN or a TC action. */
@@ -342,7 +464,13 @@ static __attribute__((noinline)) int translate_slow(struct __sk_buff *skb, const
 	if (parse_l3(skb, &s->p) || is_multicast(&s->p) || !has_ports(s->p.key.proto) || parse_ports(skb, &s->p))
 		return AXO_PASS;
 	if (s->p.icmp_error)
-		return AXO_PASS;
+		return translate_error_packet(skb, s, hook);
+	if (hook != AXO_HOOK_FROM_POD && unlikely(s->p.l4_off != ETH_HEADER + (s->p.family == 6 ? IP6_HEADER : IP4_HEADER))) {
+		int r = dsr_arrival(skb, s, hook);
+
+		if (r != AXO_PASS)
+			return r;
+	}
 	if (hook != AXO_HOOK_FROM_OVERLAY && !concerns_services(&s->p.key, s->p.family, nat_revision(), hook))
 		return AXO_PASS;
 	return translate_parsed(skb, s, hook);
@@ -389,6 +517,20 @@ inline_always bool plain_tuple(struct __sk_buff *skb, struct flow6_key *key, __u
 	return true;
 }
 
+/* Perhaps too long for its way: of segments to be cut the headers are only guessed, at their longest. */
+inline_always bool too_long(struct __sk_buff *skb, const struct nat_value *v)
+{
+	__u32 mtu = longest(v), length = skb->len - ETH_HEADER;
+
+	if (unlikely(mtu == MTU_UNKNOWN))
+		return true;
+	if (skb->gso_size)
+		length = skb->gso_size + IP6_HEADER + 60;
+	if (v->action == AXO_VIA_IPIP)
+		length += IP6_HEADER;
+	return mtu && unlikely(length > mtu);
+}
+
 /*
  * Before flows. AXO_PASS: no service, go on; AXO_AGAIN: rewritten, go on as if it had arrived so; AXO_NEED_SLOW: ask translate_slow();
  * else a TC action. The packet is IPv4 or IPv6.
@@ -418,7 +560,7 @@ inline_always int translate(struct __sk_buff *skb, const __u32 hook)
 		return AXO_PASS;
 	if (v->action != AXO_VIA_LOCAL) {
 		if (ttl <= 1 || (leaves_plain(v) && (!v->ifindex_out || v->revision != revision)) ||
-		    ipip_too_long(v, family, skb->len - ETH_HEADER))
+		    carries_option(v, key.proto, tcp_flags) || too_long(skb, v))
 			return AXO_NEED_SLOW;
 	}
 	return translate_apply(skb, v, family, ETH_HEADER + (family == 6 ? IP6_HEADER : IP4_HEADER), key.proto, hook);
@@ -431,7 +573,14 @@ call_only int stack_answer(struct __sk_buff *skb)
 	struct slow *s;
 
 	s = begin(skb, AXO_HOOK_TO_NETDEV, 0);
-	if (!s || parse_l3(skb, &s->p) || is_multicast(&s->p) || !has_ports(s->p.key.proto) || parse_ports(skb, &s->p) || s->p.key.kind)
+	if (!s || parse_l3(skb, &s->p) || is_multicast(&s->p) || !has_ports(s->p.key.proto) || parse_ports(skb, &s->p))
+		return AXO_OK;
+	if (unlikely(s->p.icmp_error)) {
+		/* about what a client sent: the row back is the one of the answer to the packet inside */
+		find_related(skb, s);
+		return s->related.nat ? translate_service_error(skb, s) : AXO_OK;
+	}
+	if (s->p.key.kind)
 		return AXO_OK;
 	row = nat_find(&s->p.key, s->p.family);
 	if (!row || !(row->flags & AXO_NAT_REPLY) || row->action != AXO_VIA_LOCAL ||

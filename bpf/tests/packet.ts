@@ -33,6 +33,16 @@ export function sum16(parts: readonly Uint8Array[]): number {
   return ~sum & 0xffff;
 }
 
+/** CRC-32C by its definition, bit by bit: RFC 9260 appendix A. */
+export function crc32c(b: Uint8Array): number {
+  let crc = 0xffffffff;
+  for (const byte of b) {
+    crc ^= byte;
+    for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
+  }
+  return ~crc >>> 0;
+}
+
 function pseudo(src: Buffer, dst: Buffer, proto: number, length: number): Buffer {
   const tail = src.length === 4 ? Buffer.from([0, proto, length >>> 8, length & 255]) : Buffer.alloc(8);
   if (src.length === 16) {
@@ -66,7 +76,16 @@ function transport(s: PacketSpec, proto: number, src: Buffer, dst: Buffer): Buff
     const over = proto === PROTO.icmp ? [] : [pseudo(src, dst, proto, head.length + payload.length)];
     head.writeUInt16BE(sum16([...over, head, payload]), at);
   }
-  return Buffer.concat([head, payload]);
+  const whole = Buffer.concat([head, payload]);
+  if (proto === PROTO.sctp) whole.writeUInt32LE(crc32c(whole), 8);
+  return whole;
+}
+
+/** With the field as zero. */
+function sctpRight(l4: Buffer): boolean {
+  const b = Buffer.from(l4);
+  b.writeUInt32LE(0, 8);
+  return crc32c(b) === l4.readUInt32LE(8);
 }
 
 function ip4(s: PacketSpec, proto: number, body: Buffer, src: Buffer, dst: Buffer): Buffer {
@@ -166,7 +185,7 @@ export function parse(frame: Buffer): Parsed {
     sport: icmp ? l4.readUInt16BE(4) : l4.readUInt16BE(0),
     dport: icmp ? 0 : l4.readUInt16BE(2),
     l4,
-    sumsRight: headRight && (proto === PROTO.sctp || sum16([...over, l4]) === 0),
+    sumsRight: headRight && (proto === PROTO.sctp ? sctpRight(l4) : sum16([...over, l4]) === 0),
   };
 }
 

@@ -390,9 +390,10 @@ describe.each(FAMILIES)('IPv%i', (f) => {
       expect(inner.readUInt16BE(f === 4 ? 22 : 42)).toBe(sent.sport);
     });
 
-    test('SCTP cannot be masqueraded, nodes of the cluster are not', () => {
-      expect(out({ proto: PROTO.sctp }).verdict).toBe(VERDICT.drop);
-      expect(last()).toMatchObject({ reason: 168 });
+    test('SCTP with its own checksum; nodes of the cluster do not see the address of the node', () => {
+      const r = out({ proto: PROTO.sctp });
+      expect(r.verdict).toBe(VERDICT.redirect);
+      expect(parse(r.packet)).toMatchObject({ src: nodeText, sumsRight: true });
       const peerNode = f === 4 ? '192.168.9.3' : 'fd99::3';
       lab.ipcache(`${peerNode}/${f === 4 ? 32 : 128}`, 6);
       expect(parse(run('from_pod', packet({ src: at.a, dst: peerNode })).packet)).toMatchObject({ src: podText });

@@ -3,18 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { bpf, build, createLab, type Lab, VERDICT } from './kit.ts';
 import { PROTO } from './names.ts';
-import { type PacketSpec, packet } from './packet.ts';
+import { crc32c, type PacketSpec, packet } from './packet.ts';
 import { FAMILIES, type Family } from './pods.ts';
-
-/** The definition, bit by bit: RFC 9260 appendix A. */
-function crc32c(b: Uint8Array): number {
-  let crc = 0xffffffff;
-  for (const byte of b) {
-    crc ^= byte;
-    for (let i = 0; i < 8; i++) crc = (crc >>> 1) ^ (crc & 1 ? 0x82f63b78 : 0);
-  }
-  return ~crc >>> 0;
-}
 
 const l4 = (f: Family): number => (f === 4 ? 34 : 54);
 

@@ -97,6 +97,15 @@ const does = {
     s.on('message', (m, who) => finish({ text: size ? String(m.length) : String(m), from: who.address + ' ' + who.port }));
     s.bind(from || 0, () => s.send(size ? Buffer.alloc(size, 'y') : 'x', port, host));
   }),
+  // a datagram that is told when it is too long: the length of what comes back
+  probe: ({ host, port, size }) => new Promise((done) => {
+    const s = dgram.createSocket(typeOf(host));
+    const timer = setTimeout(() => { s.close(); done({ error: 'silence' }); }, 1000);
+    const finish = (r) => { clearTimeout(timer); s.close(); done(r); };
+    s.on('error', (e) => finish({ error: e.code }));
+    s.on('message', (m) => finish({ text: String(m.length) }));
+    s.connect(port, host, () => s.send(Buffer.alloc(size, 'z'), (e) => { if (e) finish({ error: e.code }); }));
+  }),
   // a connection, one line, its answer; 'silence' when nothing comes
   question: ({ host, port, from }) => new Promise((done) => {
     const s = net.connect({ host, port, localPort: from || undefined });
@@ -145,6 +154,8 @@ export interface Man {
   say(id: string): Promise<Answer>;
   hang(id: string): Promise<Answer>;
   datagram(host: string, port: number, options?: { readonly from?: number; readonly size?: number }): Promise<Answer>;
+  /** A datagram with don't-fragment: the length of what comes back, or EMSGSIZE. */
+  probe(host: string, port: number, size: number): Promise<Answer>;
   question(host: string, port: number, from?: number): Promise<Answer>;
   stop(): Promise<void>;
 }
@@ -182,6 +193,7 @@ export async function createMan(cgroup: string, netns?: string): Promise<Man> {
     say: (id) => tell({ kind: 'say', id }),
     hang: (id) => tell({ kind: 'hang', id }),
     datagram: (host, port, options = {}) => tell({ kind: 'datagram', host, port, ...options }),
+    probe: (host, port, size) => tell({ kind: 'probe', host, port, size }),
     question: (host, port, from) => tell({ kind: 'question', host, port, from }),
     async stop() {
       child.stdin!.end();

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { build, dp, type Lab, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
-import { type PacketSpec, packet, TCP } from './packet.ts';
+import { type PacketSpec, type Parsed, packet, parse, TCP } from './packet.ts';
 import { A, ADDRESS, createPods, echo, FAMILIES, type Family, freshPort, icmpProto, open } from './pods.ts';
 
 const { LbFlag } = dp;
@@ -19,6 +19,7 @@ beforeEach(() => {
   lab.events();
 });
 
+let answered: Parsed | undefined;
 const VIP = { 4: '203.0.113.7', 6: 'fd20::7' } as const;
 
 interface Front {
@@ -35,12 +36,13 @@ function front(f: Family, { port, proto = PROTO.tcp, count = 0, flags = 0 }: Fro
   lab.bump();
 }
 
-/** The reason for a drop, undefined for what leaves. */
+/** The reason for a drop, undefined for what leaves. What is answered instead is dropped too: the packet is the answer then. */
 function sent(f: Family, s: Partial<PacketSpec> = {}): number | undefined {
   const frame = packet({ src: ADDRESS[f].a, dst: VIP[f], sport: freshPort(), dport: 80, flags: TCP.syn, payload: Buffer.alloc(60), ...s });
-  const { verdict } = lab.run('from_pod', frame, A.ifindex);
+  const r = lab.run('from_pod', frame, A.ifindex);
   const last = lab.events().at(-1);
-  return verdict === VERDICT.drop ? last?.reason : undefined;
+  answered = r.verdict === VERDICT.redirect && last?.type === dp.EventType.drop ? parse(r.packet) : undefined;
+  return r.verdict === VERDICT.drop || answered !== undefined ? last?.reason : undefined;
 }
 
 describe.each(FAMILIES)('IPv%i', (f) => {
@@ -51,8 +53,13 @@ describe.each(FAMILIES)('IPv%i', (f) => {
     const before = sent(f);
     front(f, { port: 80, flags });
     front(f, { port: 53, proto: PROTO.udp, flags });
-    expect(sent(f)).toBe(NO_BACKEND);
-    expect(sent(f, { proto: PROTO.udp, dport: 53 })).toBe(NO_BACKEND);
+    for (const s of [{}, { proto: PROTO.udp, dport: 53 }]) {
+      expect(sent(f, s)).toBe(NO_BACKEND);
+      const unreachable = { src: IP.text(IP(VIP[f])), dst: IP.text(IP(ADDRESS[f].a)), proto: icmpProto(f), sumsRight: true };
+      if (flags === 0) expect(answered).toBeUndefined();
+      else expect(answered).toMatchObject(unreachable);
+      if (flags !== 0) expect([...answered!.l4.subarray(0, 2)]).toEqual(f === 4 ? [3, 3] : [1, 4]);
+    }
     // other ports, other protocols, other addresses: as before there was a service
     for (const s of [{ dport: 81 }, { proto: PROTO.udp, dport: 80 }, { dst: ADDRESS[f].world }]) expect(sent(f, s)).toBe(before);
     expect(before).not.toBe(NO_BACKEND);

@@ -33,7 +33,7 @@ export interface Node {
   readonly index: number;
 }
 
-function attach(node: string, lab: Lab, dev: string, program: string, direction: 'ingress' | 'egress'): void {
+export function attach(node: string, lab: Lab, dev: string, program: string, direction: 'ingress' | 'egress'): void {
   inNs(node, () => bpf.attachTcx(lab.program(program), link(node, dev).ifindex, direction));
 }
 
@@ -94,7 +94,8 @@ function addNode(index: number, flags: number): Node {
   return { name, lab, index };
 }
 
-function cable(a: string, devA: string, addrA: readonly string[], b: string, devB: string, addrB: readonly string[]): void {
+/** A veth pair between two namespaces. */
+export function cable(a: string, devA: string, addrA: readonly string[], b: string, devB: string, addrB: readonly string[]): void {
   sh(`ip link add ${devA} netns ${ns(a)} type veth peer name ${devB} netns ${ns(b)}`);
   for (const [name, dev, addrs] of [[a, devA, addrA] as const, [b, devB, addrB] as const]) {
     for (const x of addrs) ip(name, `addr add ${x} dev ${dev} ${x.includes(':') ? 'nodad' : ''}`);
