@@ -141,6 +141,26 @@ describe.each(FAMILIES.flatMap((f) => [[f, 'TCP', PROTO.tcp] as const, [f, 'UDP'
     expect(done.dropped).toBeGreaterThan(ROUNDS / 80);
   });
 
+  test('DSR by option', () => {
+    node.clear();
+    const p = PLACE[f];
+    node.put({ vip: p.vip, port: 80, proto, backends: [[p.nearPod, 8080]], flags: SHARED | LbFlag.dsr });
+    const sized = (n: number, sport: number, flags: number): Buffer =>
+      opening(f, {}, { proto, sport, payload: Buffer.alloc(n, 'z'), ...(proto === PROTO.tcp ? { flags } : {}) });
+    for (let i = 0; i < 10; i++) {
+      for (const flags of [TCP.syn, TCP.ack, TCP.ack | TCP.fin]) {
+        const frame = sized(i * 100, 7000 + i, flags);
+        const both = [() => node.run(frame), () => tc(frame, node.device.up)] as const;
+        // now one makes the row, now the other
+        const [x, t] = i % 2 ? [both[0](), both[1]()] : [both[1](), both[0]()].toReversed();
+        expect([x!.verdict, t!.verdict]).toEqual([bpf.XdpVerdict.tx, VERDICT.redirect]);
+        expect(from3(x!.packet)).toBe(from3(t!.packet));
+        const option = proto === PROTO.udp || flags === TCP.syn ? (f === 4 ? 8 : 24) : 0;
+        expect(x!.packet.length).toBe(frame.length + option);
+      }
+    }
+  });
+
   test('IP in IP', () => {
     node.clear();
     node.configure(dp.NodeFlag.balancer | dp.NodeFlag.dsrIpip);
