@@ -1,8 +1,8 @@
 // Who asks the network for an address that this node announces is answered, for as long as the row is good and no longer.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { build, createLab, dp, type Lab, VERDICT } from './kit.ts';
-import { IP } from './names.ts';
-import { mac, parse, whoHas } from './packet.ts';
+import { IP, PROTO } from './names.ts';
+import { mac, packet, parse, whoHas } from './packet.ts';
 
 const MAC = '02:00:00:00:00:99';
 /** Packets of test runs without a device come in by the loopback. */
@@ -58,6 +58,18 @@ describe.each([4, 6] as const)('IPv%i', (family) => {
     announce(mine, process.hrtime.bigint() + 60n * SECOND, 77);
     untouched(asker, mine);
   });
+});
+
+test('who looks whether it is still there, asking the address itself, is answered: that is no packet to the Service', () => {
+  const { asker, mine } = ADDRESSES[6];
+  const none = { setOut: 0n, setIn: 0n, countOut: 0, countIn: 0, maglevSize: 0, serviceId: 1, affinityS: 0 };
+  lab.put(dp.tables.lb_frontend, { addr: IP.table(mine), port: 0, proto: 0, family: 6 }, { ...none, flags: dp.LbFlag.blackhole });
+  announce(mine, process.hrtime.bigint() + 60n * SECOND);
+  const option = Buffer.concat([Buffer.from([1, 1]), Buffer.from(mac('02:00:00:00:00:01'))]);
+  const payload = Buffer.concat([IP(mine), option]);
+  const frame = packet({ src: asker, dst: mine, proto: PROTO.icmp6, type: 135, ttl: 255, payload });
+  const { verdict, packet: answer } = lab.run('from_netdev', frame);
+  expect([verdict, parse(answer).l4[0]]).toEqual([VERDICT.redirect, 136]);
 });
 
 test('a question from beyond the link is none', () => {
