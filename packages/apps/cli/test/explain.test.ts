@@ -183,6 +183,10 @@ describe('clients of the cluster', () => {
     putFrontend(rows, { at: '10.96.0.1', port: 80, backends: [there.pod], flags: LbFlag.reject });
     expect(await ask(rows, here.pod, '10.96.0.1:80')).toMatchObject({ at: 'packet', scope: 'in', outcome: 'backend' });
     expect(await ask(rows, here.node, '10.96.0.1:80')).toMatchObject({ at: 'socket', outcome: 'backend' });
+    putFrontend(rows, { at: '10.96.0.1', port: 81, backends: [here.pod], flags: LbFlag.reject });
+    expect((await ask(rows, here.pod, '10.96.0.1:81')).ways).toEqual([
+      { backend: `${here.pod}:8080`, mode: 'snat', text: `back to where it came from, as ${here.router}` },
+    ]);
   });
 
   test('of another node: translated there', async () => {
@@ -192,14 +196,16 @@ describe('clients of the cluster', () => {
   });
 
   test('a backend of a local redirect reaches what was there before', async () => {
-    const rows = createNode();
     const flags = LbFlag.localRedirect | LbFlag.skipOwn;
-    putFrontend(rows, { at: '10.96.0.1', port: 80, backends: [there.pod], inside: [here.pod], flags });
-    putFrontend(rows, { at: '169.254.169.254', port: 80, backends: [], inside: [here.pod], flags });
-    expect(modes(await ask(rows, here.pod2, '10.96.0.1:80'))).toEqual([`${here.pod}:8080 local`]);
-    expect(modes(await ask(rows, here.pod, '10.96.0.1:80'))).toEqual([`${there.pod}:8080 local`]);
-    expect((await ask(rows, here.pod2, '169.254.169.254:80')).outcome).toBe('backend');
-    expect((await ask(rows, here.pod, '169.254.169.254:80')).outcome).toBe('no service');
+    for (const node of [NodeFlag.tunnel, NodeFlag.tunnel | NodeFlag.podServices]) {
+      const rows = createNode(node);
+      putFrontend(rows, { at: '10.96.0.1', port: 80, backends: [there.pod], inside: [here.pod], flags });
+      putFrontend(rows, { at: '169.254.169.254', port: 80, backends: [], inside: [here.pod], flags });
+      expect(modes(await ask(rows, here.pod2, '10.96.0.1:80'))).toEqual([`${here.pod}:8080 local`]);
+      expect(modes(await ask(rows, here.pod, '10.96.0.1:80'))).toEqual([`${there.pod}:8080 local`]);
+      expect((await ask(rows, here.pod2, '169.254.169.254:80')).outcome).toBe('backend');
+      expect((await ask(rows, here.pod, '169.254.169.254:80')).outcome).toBe('no service');
+    }
   });
 
   test('affinity of the node itself, and of a pod, is by network namespace', async () => {

@@ -169,7 +169,7 @@ async function serve(t: Trace, f: Found): Promise<Explanation> {
 
 /** Backends of a local redirect may want to reach what was there before. */
 async function isOwnBackend(t: Trace, f: Found): Promise<boolean> {
-  if (!has(f.row, LbFlag.skipOwn) || t.at !== 'socket') return false;
+  if (!has(f.row, LbFlag.skipOwn) || t.client.kind !== 'pod here') return false;
   const indexes = Array.from({ length: f.row.countIn }, (_, i) => i);
   return (await slotsOf(t, f.row.setIn, indexes)).some((s) => s.addr === t.q.client);
 }
@@ -275,7 +275,17 @@ async function waysOf(t: Trace, f: Found, slots: readonly Slot[]): Promise<reado
     t.rows,
     slots.map((s) => s.addr),
   );
-  return slots.map((s, i) => ({ backend: s.text, ...wayTo(t, f, places[i]!) }));
+  return slots.map((s, i) => ({ backend: s.text, ...(t.at === 'packet' && s.addr === t.q.client ? backTo(t) : wayTo(t, f, places[i]!)) }));
+}
+
+/** The client is its own backend. */
+const backTo = (t: Trace): Omit<Way, 'backend'> => ({ mode: 'snat', text: `back to where it came from, as ${sourceOf(t, true)}` });
+
+/** The address that packets leave this node with: the router's towards pods. */
+function sourceOf({ q, config }: Trace, pod: boolean): string {
+  const family = ipFamily(q.to);
+  const [router, own] = family === 4 ? [config.routerIp4, config.nodeIp4] : [config.routerIp6, config.nodeIp6];
+  return addressText(pod && router.some((b) => b !== 0) ? router : own, family) ?? '';
 }
 
 /** As `north_create` in bpf/lib/north.h. */
@@ -296,11 +306,7 @@ function wayTo(t: Trace, f: Found, place: Place): Omit<Way, 'backend'> {
       ? { mode: 'ipip', text: `DSR, IP in IP ${by}: the backend sees the client and answers it itself` }
       : { mode: 'dsr', text: `DSR by option ${by}: the backend sees the client, its node answers` };
   }
-  const family = ipFamily(t.q.to);
-  const [router, own] = family === 4 ? [config.routerIp4, config.nodeIp4] : [config.routerIp6, config.nodeIp6];
-  const pod = place.kind === 'pod' && !balancer;
-  const source = addressText(pod && router.some((b) => b !== 0) ? router : own, family) ?? '';
-  return { mode: 'snat', text: `SNAT to ${source} ${by}: the backend sees this node` };
+  return { mode: 'snat', text: `SNAT to ${sourceOf(t, place.kind === 'pod' && !balancer)} ${by}: the backend sees this node` };
 }
 
 /** A connection that exists keeps its backend, whatever is chosen for new ones. */
