@@ -85,6 +85,26 @@ export function describeRedirects(fixture: () => Fixture): void {
       }
     }, 40_000);
 
+    test('C18: policy judges the pod that answers, by whichever address it was asked', async () => {
+      const f = fixture();
+      const deny = {
+        apiVersion: 'cilium.io/v2',
+        kind: 'CiliumNetworkPolicy',
+        metadata: { name: 'no-near' },
+        spec: {
+          endpointSelector: { matchLabels: { app: 'origin' } },
+          egress: [{ toEntities: ['all'] }],
+          egressDeny: [{ toEndpoints: [{ matchLabels: { app: 'near' } }] }],
+        },
+      };
+      const all = (): Promise<string[]> =>
+        Promise.all([metadataAddresses[0]!, vips[0]!].map((ip, i) => answers(origin[0]!, ip, [80, 8080][i]!)));
+      await f.apply(JSON.stringify(deny));
+      await until('both are refused', 10_000, async () => ((await all()).every((name) => name === '') ? true : undefined));
+      await f.kubectl('delete', 'cnp', 'no-near');
+      await until('both are answered', 10_000, async () => ((await all()).every((name) => name === nearOf(origin[0]!)) ? true : undefined));
+    }, 40_000);
+
     test('C10: the address of a Service is not taken, and the policy says why', async () => {
       const f = fixture();
       await f.apply(policy('thief', address(vips[0]!)));
