@@ -124,13 +124,14 @@ call_only bool find_hop(struct xdp_md *ctx, const struct frame *f, struct nat_va
 inline_always bool hop_known(struct xdp_md *ctx, const struct frame *f, struct nat_value *v, const struct node_config *cfg,
 			     const __u32 family, __u32 now)
 {
-	__u32 extra = extra_length(f, v, family), length = f->length + extra;
+	__u32 length = f->length + extra_length(f, v, family);
 
 	if (unlikely(!v->checked || now - v->checked > HOP_TICKS) && !find_hop(ctx, f, v, cfg, now))
 		return false;
 	if (unlikely(length > v->mtu))
 		return false;
-	return likely(!extra) || !cfg->path_mtu || v->action == AXO_VIA_IPIP || length <= cfg->path_mtu;
+	/* the way to a client is none between nodes */
+	return likely(!cfg->path_mtu) || v->flags & AXO_NAT_REPLY || length <= cfg->path_mtu;
 }
 
 inline_always int leave(struct xdp_md *ctx, const struct nat_value *v)

@@ -199,6 +199,22 @@ describe.each(KINDS)('IPv%i %s', (f, _name, proto) => {
     expect(node.run(first(sport)).verdict).toBe(TX);
     expect(node.run(later(sport, { payload: Buffer.alloc(1200) })).verdict).toBe(TX);
     untouched(later(sport, { payload: Buffer.alloc(1300) }));
+    node.clear();
+    put(p.nearPod);
+    node.configure(0, { pathMtu: 1200 });
+    const other = node.freshPort();
+    const there = seen(node.run(first(other)).packet);
+    untouched(later(other, { payload: Buffer.alloc(1250) }));
+    const back = packet({
+      src: p.nearPod,
+      dst: p.router,
+      proto,
+      sport: 8080,
+      dport: there.sport,
+      flags: TCP.ack,
+      payload: Buffer.alloc(1250),
+    });
+    expect(node.run(back).verdict).toBe(TX);
   });
 
   test('refused: counted and told as tc does', () => {
