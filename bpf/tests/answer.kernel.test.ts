@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { bpf, build, createLab, type Lab, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
-import { icmpError, type PacketSpec, packet, parse, sum16, TCP } from './packet.ts';
+import { icmpError, type PacketSpec, packet, parse, sum16, TCP, withFrontend, withOption } from './packet.ts';
 import { FAMILIES, type Family, icmpProto } from './pods.ts';
 
 const CLIENT = { 4: '203.0.113.7', 6: '2001:db8::7' } as const;
@@ -96,26 +96,7 @@ describe.each(FAMILIES)('IPv%i answers', (f) => {
   });
 });
 
-function withOption(frame: Buffer, option: Buffer): Buffer {
-  const out = Buffer.concat([frame.subarray(0, 34), option, frame.subarray(34)]);
-  out[14] = out[14]! + option.length / 4;
-  out.writeUInt16BE(out.length - 14, 16);
-  out.writeUInt16BE(0, 24);
-  out.writeUInt16BE(sum16([out.subarray(14, 14 + (out[14]! & 15) * 4)]), 24);
-  return out;
-}
-
-/** What the contract says the packet looks like on its way to the backend's node. */
-function expected(f: Family, frame: Buffer, port: number): Buffer {
-  const word = Buffer.alloc(2);
-  word.writeUInt16BE(port);
-  if (f === 4) return withOption(frame, Buffer.concat([Buffer.from([0x9a, 8]), word, IP(FRONT[4])]));
-  const option = Buffer.concat([Buffer.from([frame[20]!, 2, 0x1b, 20]), word, Buffer.alloc(2), IP(FRONT[6])]);
-  const out = Buffer.concat([frame.subarray(0, 54), option, frame.subarray(54)]);
-  out.writeUInt16BE(frame.readUInt16BE(18) + 24, 18);
-  out[20] = 60;
-  return out;
-}
+const expected = (f: Family, frame: Buffer, port: number): Buffer => withFrontend(frame, FRONT[f], port);
 
 describe.each(FAMILIES)('IPv%i option of direct server return', (f) => {
   const shapes: Readonly<Record<string, Buffer>> = {

@@ -207,3 +207,25 @@ export function whoHas(own: string, target: string, from = own): Buffer {
   const payload = Buffer.concat([IP(target), from === '::' ? Buffer.alloc(0) : option]);
   return packet({ src: from, dst: `ff02::1:ff00:1`, proto: PROTO.icmp6, type: 135, ttl: 255, payload });
 }
+
+/** IPv4 with an option in front of those it has. */
+export function withOption(frame: Buffer, option: Buffer): Buffer {
+  const out = Buffer.concat([frame.subarray(0, 34), option, frame.subarray(34)]);
+  out[14] = out[14]! + option.length / 4;
+  out.writeUInt16BE(out.length - 14, 16);
+  out.writeUInt16BE(0, 24);
+  out.writeUInt16BE(sum16([out.subarray(14, 14 + (out[14]! & 15) * 4)]), 24);
+  return out;
+}
+
+/** Direct server return: the packet as a node passes it on that a client had sent it to. */
+export function withFrontend(frame: Buffer, address: string, port: number): Buffer {
+  const word = Buffer.alloc(2);
+  word.writeUInt16BE(port);
+  if (!isV6(address)) return withOption(frame, Buffer.concat([Buffer.from([0x9a, 8]), word, IP(address)]));
+  const option = Buffer.concat([Buffer.from([frame[20]!, 2, 0x1b, 20]), word, Buffer.alloc(2), IP(address)]);
+  const out = Buffer.concat([frame.subarray(0, 54), option, frame.subarray(54)]);
+  out.writeUInt16BE(frame.readUInt16BE(18) + 24, 18);
+  out[20] = 60;
+  return out;
+}
