@@ -3,7 +3,7 @@
 import { renameSync, statSync, writeFileSync } from 'node:fs';
 import { type BalancerSpec, type Problem, readBalancerSpec } from '@axoneme/service';
 import { AppError, fail, ok, type Result } from '@axoneme/std';
-import { type Document, isMap, isNode, isSeq, LineCounter, parseDocument } from 'yaml';
+import { type Document, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument, type YAMLMap } from 'yaml';
 
 export interface PlacedProblem extends Problem {
   /** From 1; 0: unknown. */
@@ -64,11 +64,39 @@ export function replaceFile(path: string, text: string): void {
   renameSync(temp, path);
 }
 
+interface Edit {
+  readonly from: number;
+  readonly to: number;
+  readonly text: string;
+}
+
+/** What to write where, so that this backend has the state and nothing else of the file changes. */
+function editOf(text: string, backend: YAMLMap, state: string, columnOf: (at: number) => number): Edit | undefined {
+  const quoted = text[rangeOf(backend.items[0]?.key)[0]] === '"';
+  const word = (w: string): string => (quoted ? `"${w}"` : w);
+  const known = backend.items.find((p) => isScalar(p.key) && p.key.value === 'state')?.value;
+  if (isNode(known)) {
+    const [from, to] = rangeOf(known);
+    return { from, to, text: word(state) };
+  }
+  if (state === 'active') return undefined;
+  const [, end] = rangeOf(backend.items.at(-1)?.value);
+  const between = backend.flow === true ? ', ' : `\n${' '.repeat(columnOf(rangeOf(backend.items[0]?.key)[0]))}`;
+  return { from: end, to: end, text: `${between}${word('state')}: ${word(state)}` };
+}
+
+const rangeOf = (node: unknown): readonly [from: number, to: number] => {
+  const range = isNode(node) ? node.range : undefined;
+  return range ? [range[0], range[1]] : [0, 0];
+};
+
 /** The file with another state for every backend at `backend` (`address` or `address:port`), and how many they are. Errors: `balancer/no-backend`. */
 export function withState(text: string, backend: string, state: 'active' | 'maintenance'): Result<{ text: string; changed: number }> {
-  const doc = parseDocument(text);
-  const services = doc.get('services');
-  let found = 0;
+  const counter = new LineCounter();
+  const services = parseDocument(text, { lineCounter: counter }).get('services');
+  const columnOf = (at: number): number => counter.linePos(at).col - 1;
+  const edits: Edit[] = [];
+  let changed = 0;
   for (const s of isSeq(services) ? services.items : []) {
     const backends = isMap(s) ? s.get('backends') : undefined;
     for (const b of isSeq(backends) ? backends.items : []) {
@@ -76,16 +104,16 @@ export function withState(text: string, backend: string, state: 'active' | 'main
       const address = String(b.get('address'));
       const host = address.includes(':') ? `[${address}]` : address;
       if (backend !== address && backend !== `${host}:${String(b.get('port'))}`) continue;
-      found += 1;
-      if (state === 'active') b.delete('state');
-      else b.set('state', state);
+      changed += 1;
+      const edit = editOf(text, b, state, columnOf);
+      if (edit !== undefined) edits.push(edit);
     }
   }
-  if (found === 0)
-    return fail({
-      code: 'balancer/no-backend',
-      message: `the file has no backend ${backend}`,
-      hint: 'name it as the file does, with or without :port',
-    });
-  return ok({ text: doc.toString({ lineWidth: 0, flowCollectionPadding: text.includes('{ ') }), changed: found });
+  if (changed === 0) {
+    const hint = 'name it as the file does, with or without :port';
+    return fail({ code: 'balancer/no-backend', message: `the file has no backend ${backend}`, hint });
+  }
+  let next = text;
+  for (const e of edits.reverse()) next = `${next.slice(0, e.from)}${e.text}${next.slice(e.to)}`;
+  return ok({ text: next, changed });
 }
