@@ -196,7 +196,7 @@ export function renderLbStatus(s: LbStatus): string {
     `File:     ${s.file}${s.problems.length === 0 ? '' : ' (NOT in force as it is now)'}`,
     ...s.problems.map((p) => `          ${p}`),
     `Devices:  ${s.devices.join(', ')}`,
-    `Sources:  ${s.addresses.join(', ')}`,
+    `Own:      ${s.addresses.filter((a) => !a.startsWith('fe80:')).join(', ')}`,
     ...s.health.filter((h) => h.state !== 'ok').map((h) => `Problem:  ${h.name}: ${h.reason}`),
     `Probes:   ${s.probes.targets} targets, ${s.probes.asking} under way, ${s.probes.waiting} waiting`,
   ];
