@@ -323,6 +323,31 @@ inline_always __u32 longest(const struct nat_value *v)
 	return !way || path < way ? path : way;
 }
 
+/* An answer that came out of the tunnel is too long for its client: who sent it is told through the tunnel. A TC action. */
+proven_alone int answer_through_tunnel(struct __sk_buff *skb, const struct packet *p, __u32 mtu)
+{
+	const struct node_config *cfg = node();
+	struct bpf_tunnel_key key;
+	__u64 flags = BPF_F_ZERO_CSUM_TX;
+	__u32 size = offsetof(struct bpf_tunnel_key, local_ipv4);
+
+	__builtin_memset(&key, 0, sizeof(key));
+	if (!p || !cfg)
+		return TC_ACT_SHOT;
+	if (bpf_skb_get_tunnel_key(skb, &key, size, 0)) {
+		flags = BPF_F_TUNINFO_IPV6;
+		if (bpf_skb_get_tunnel_key(skb, &key, size, flags))
+			return TC_ACT_SHOT;
+	}
+	if (answer(skb, p, ANSWER_TOO_BIG, mtu))
+		return TC_ACT_SHOT;
+	key.tunnel_id = IDENTITY_REMOTE_NODE;
+	key.tunnel_ttl = 64;
+	if (bpf_skb_set_tunnel_key(skb, &key, size, flags))
+		return TC_ACT_SHOT;
+	return bpf_redirect(cfg->ifindex_vxlan, 0);
+}
+
 /*
  * The packet leaves for another node, or for the client of a backend there: does it fit, with all that is added? AXO_OK, or a TC action.
  * What is too long is told to whoever sent it, IPv4's don't-fragment bit or not: nobody on the way cuts it for us.
@@ -343,6 +368,8 @@ call_only int departs(struct __sk_buff *skb, struct slow *s, struct north *n, co
 		extra = ipip_length(s->p.family);
 	if (mtu && packet_length(skb, &s->p) + extra > mtu) {
 		refuse_client(skb, s, AXO_DROP_FRAG_UNSUPPORTED, hook);
+		if (hook == AXO_HOOK_FROM_OVERLAY)
+			return answer_through_tunnel(skb, &s->p, mtu - extra);
 		return answer_back(skb, &s->p, ANSWER_TOO_BIG, mtu - extra);
 	}
 	if (!option)

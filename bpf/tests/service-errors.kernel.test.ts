@@ -37,6 +37,12 @@ const forget = (lab: Lab): void => {
   for (const name of ['nat4', 'nat6', 'flow4', 'flow6']) for (const [k] of [...lab.map(name).entries()]) lab.map(name).delete(k);
 };
 
+/** What a client behind the narrow hop got. */
+function received(f: Family): string {
+  const script = `let n=0;const s=require("node:net").connect(80,"${VIP[f]}");s.on("data",(d)=>{n+=d.length});s.on("end",()=>{console.log(n);process.exit()});s.on("error",(e)=>{console.log(e.code);process.exit()});setTimeout(()=>{console.log("stuck at "+n);process.exit()},5000)`;
+  return tryIn('far', `env NODE_OPTIONS= ${process.execPath} -e '${script}'`).out.trim();
+}
+
 describe.each([
   ['tunnel', 4],
   ['native routing', 0],
@@ -117,8 +123,17 @@ describe.each([
 
     test.each(backends)('%s: a stream finds the size that passes a narrow hop', (_what, who, flags) => {
       publish(world, f, who, OPEN, flags);
-      const script = `let n=0;const s=require("node:net").connect(80,"${VIP[f]}");s.on("data",(d)=>{n+=d.length});s.on("end",()=>{console.log(n);process.exit()});s.on("error",(e)=>{console.log(e.code);process.exit()});setTimeout(()=>{console.log("stuck at "+n);process.exit()},5000)`;
-      expect(tryIn('far', `env NODE_OPTIONS= ${process.execPath} -e '${script}'`).out.trim()).toBe(String(SIZE));
+      expect(received(f)).toBe(String(SIZE));
+    });
+
+    test('answers out of another node find the size that this node can send', () => {
+      const narrow = (dev: string, name: string, mtu: number): void => void sh(`ip -n ${ns(name)} link set ${dev} mtu ${mtu}`);
+      publish(world, f, 'c', OPEN, 0);
+      narrow('eth1', 'hop', 1500);
+      narrow('eth2', 'n1', 1320);
+      expect(received(f)).toBe(String(SIZE));
+      narrow('eth2', 'n1', 1500);
+      narrow('eth1', 'hop', 1300);
     });
 
     test('nobody serves it: the client is refused, by TCP and by UDP, unless silence is wanted', async () => {
