@@ -60,7 +60,7 @@ export function createFlood(way: Way): Flood {
     packets: () =>
       alone(() => {
         const packet = frameTo(way);
-        wrap(way, packet, program, 0);
+        wrapXdp(way, packet, program, 0);
         untilDone(() => send(packet, WARM));
         return untilDone(() => rate(packet, FRAMES));
       }),
@@ -68,7 +68,7 @@ export function createFlood(way: Way): Flood {
       alone(() =>
         untilDone((attempt) => {
           const packet = frameTo(way, round * TRIES + attempt);
-          wrap(way, packet, program, FLOWS);
+          wrapXdp(way, packet, program, FLOWS);
           return rate(packet, FLOWS);
         }),
       ),
@@ -79,7 +79,7 @@ export function createFlood(way: Way): Flood {
 }
 
 /** A signal ends a run early: once more. */
-function untilDone<T>(run: (attempt: number) => T): T {
+export function untilDone<T>(run: (attempt: number) => T): T {
   for (let n = 1; ; n++) {
     try {
       return run(n);
@@ -90,7 +90,7 @@ function untilDone<T>(run: (attempt: number) => T): T {
 }
 
 /** Memory of frames is used again as it was left: a program writes each anew and then runs the one that is measured. */
-function wrap(way: Way, packet: Buffer, name: string, walk: number): void {
+export function wrapXdp(way: Way, packet: Buffer, name: string, walk: number): void {
   const { world } = way.bed;
   const state = Buffer.alloc(world.map('xdp_bench_state').valueSize);
   packet.copy(state, 0, 0, HEAD);
@@ -110,7 +110,7 @@ function eth0Of(netns: string): number {
 }
 
 /** Of client number `n`. */
-function frameTo(way: Way, n = 0): Buffer {
+export function frameTo(way: Way, n = 0): Buffer {
   const { client } = way.bed;
   const frame = buildFrame({
     src: (n === 0 ? CLIENT[way.side] : `198.18.${n >> 8}.${n & 255}`) as IpAddr,
@@ -133,7 +133,7 @@ function sunkIn(way: Way): number {
 }
 
 /** Of the whole machine only this thread runs on its core meanwhile. */
-function alone<T>(run: () => T): T {
+export function alone<T>(run: () => T): T {
   const pid = String(process.pid);
   execFileSync('taskset', ['-cp', CPU, pid], { stdio: 'ignore' });
   execFileSync('chrt', ['-f', '-p', '10', pid]);

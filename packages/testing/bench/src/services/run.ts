@@ -9,6 +9,7 @@ import { AppError } from '@axoneme/std';
 import { waitForCalm } from '../quiet.ts';
 import { type Budget, createReport, type Report, type Row, rowOf } from '../report.ts';
 import { createFlood, type Flood } from './flood.ts';
+import { costOf } from './floors.ts';
 import { timeChange } from './program.ts';
 import { createWay, SERVER_PORT, type Side, type Way, type WayKind } from './ways.ts';
 
@@ -96,6 +97,11 @@ async function measureSize(tool: string, size: number, samples: Samples, options
 function measureFloods(floods: readonly Flood[], size: number, round: number, note: Note): void {
   for (const f of floods) note('outside', f.way.kind, 'packets', f.packets());
   for (const f of floods) note('outside', f.way.kind, 'flows', f.flows(round));
+  for (const { way } of floods.filter((f) => f.way.kind === 'tc' || f.way.kind === 'xdp')) {
+    const cost = costOf(way);
+    note('outside', way.kind, 'ns', cost.ours);
+    note('outside', way.kind, 'floor', cost.floor);
+  }
   for (const { way } of floods.filter((f) => CHANGED.includes(f.way.kind))) {
     note('outside', way.kind, 'change', timeChange(way, size, 1, round));
     if (size >= BULK) note('outside', way.kind, 'bulk', timeChange(way, size, BULK, round));
@@ -191,7 +197,23 @@ function report(samples: Samples, rounds: number): Report {
       }),
     ),
   );
-  return createReport('Services', rounds, [...rows, ...flat(samples)], NOTES);
+  return createReport('Services', rounds, [...rows, ...alone(samples), ...flat(samples)], NOTES);
+}
+
+const FLOORS = { tc: 'a program that only redirects', xdp: 'XDP_TX' } as const;
+
+function alone(samples: Samples): Row[] {
+  return SIZES.flatMap((size) =>
+    (['tc', 'xdp'] as const).map((kind) =>
+      rowOf({
+        name: `our program alone, a packet of a flow, ${thousands(size)}: ${kind}`,
+        samples: samples.get(keyOf('outside', kind, size, 'ns'))!,
+        reference: samples.get(keyOf('outside', kind, size, 'floor'))!,
+        referenceName: FLOORS[kind],
+        unit: 'ns',
+      }),
+    ),
+  );
 }
 
 /** The same work at 10 and at 10,000 Services. */
