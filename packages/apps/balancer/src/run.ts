@@ -128,6 +128,7 @@ async function serve(r: Running, o: LbOptions, signal: AbortSignal): Promise<() 
   const { balancer, node, log } = r;
   const health = createHealthRegistry();
   health.register({ name: 'datapath', health: () => node.health() });
+  health.register({ name: 'acceleration', health: () => node.xdp() });
   health.register({ name: 'tables', health: () => balancer.health() });
   health.register({
     name: 'file',

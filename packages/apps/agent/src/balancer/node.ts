@@ -61,6 +61,8 @@ export interface BalancerNode {
   /** Compares the kernel's rows with what is held and repairs them; returns how many differed. */
   verify(): number;
   health(): Health;
+  /** Degraded where XDP was wanted and is not. */
+  xdp(): Health;
   observe(metrics: Metrics): void;
 }
 
@@ -169,6 +171,7 @@ export async function createBalancerNode(config: BalancerNodeConfig, onNews: () 
     },
     verify: () => apply.verify().reduce((sum, d) => sum + d.written + d.deleted, 0),
     health: () => datapath.health(),
+    xdp: () => datapath.acceleration(),
     observe(metrics) {
       metrics.observed({ name: 'agent_revision', help: 'Revision of the commit in the kernel.' }, () => apply.revision);
       observeKernel({ metrics, apply, datapath });
