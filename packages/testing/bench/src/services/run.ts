@@ -8,7 +8,7 @@ import { inNetns } from '@axoneme/netlink';
 import { AppError } from '@axoneme/std';
 import { waitForCalm } from '../quiet.ts';
 import { type Budget, createReport, type Report, type Row, rowOf } from '../report.ts';
-import { createFlood, type Flood } from './flood.ts';
+import { alone, createFlood, type Flood } from './flood.ts';
 import { costOf } from './floors.ts';
 import { timeChange } from './program.ts';
 import { createWay, SERVER_PORT, type Side, type Way, type WayKind } from './ways.ts';
@@ -103,8 +103,19 @@ function measureFloods(floods: readonly Flood[], size: number, round: number, no
     note('outside', way.kind, 'floor', cost.floor);
   }
   for (const { way } of floods.filter((f) => CHANGED.includes(f.way.kind))) {
-    note('outside', way.kind, 'change', timeChange(way, size, 1, round));
-    if (size >= BULK) note('outside', way.kind, 'bulk', timeChange(way, size, BULK, round));
+    note(
+      'outside',
+      way.kind,
+      'change',
+      alone(() => timeChange(way, size, 1, round)),
+    );
+    if (size >= BULK)
+      note(
+        'outside',
+        way.kind,
+        'bulk',
+        alone(() => timeChange(way, size, BULK, round)),
+      );
   }
 }
 
@@ -197,12 +208,12 @@ function report(samples: Samples, rounds: number): Report {
       }),
     ),
   );
-  return createReport('Services', rounds, [...rows, ...alone(samples), ...flat(samples)], NOTES);
+  return createReport('Services', rounds, [...rows, ...programs(samples), ...flat(samples)], NOTES);
 }
 
 const FLOORS = { tc: 'a program that only redirects', xdp: 'XDP_TX' } as const;
 
-function alone(samples: Samples): Row[] {
+function programs(samples: Samples): Row[] {
   return SIZES.flatMap((size) =>
     (['tc', 'xdp'] as const).map((kind) =>
       rowOf({
