@@ -56,6 +56,14 @@ call_only int dsr_believed(struct __sk_buff *skb, struct slow *s, const struct d
 	return 0;
 }
 
+/* Of datagrams: nobody has asked for a while, so nobody waits for an answer; ports come again soon. */
+inline_always bool dsr_idle(const struct slow *s, const struct nat_value *held)
+{
+	__u32 life = nat_life(s->p.key.proto, 0, false);
+
+	return s->p.key.proto != IPPROTO_TCP && (__s32)(held->expires - s->now) < (__s32)(life - TICKS(2));
+}
+
 /*
  * The row of the answers. One that has another frontend and lives goes on: the client has the same port at two addresses of one backend, and an answer
  * from the wrong one is worse than none. 0 or a drop reason.
@@ -68,9 +76,12 @@ call_only int dsr_learn(struct slow *s, const struct dsr_front *f)
 	if (held && held->sport == f->port && same16(held->saddr, f->addr)) {
 		if (!syn || held->flags & AXO_NAT_SYN) {
 			nat_usable(held, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags);
+			/* to the tick, see dsr_idle() */
+			if (s->p.key.proto != IPPROTO_TCP)
+				held->expires = s->now + nat_life(s->p.key.proto, 0, false);
 			return 0;
 		}
-	} else if (held && !(syn && held->flags & (AXO_NAT_SYN | AXO_NAT_CLOSING))) {
+	} else if (held && !(syn ? held->flags & (AXO_NAT_SYN | AXO_NAT_CLOSING) : dsr_idle(s, held))) {
 		return AXO_DROP_NAT_NO_MAPPING;
 	}
 	__builtin_memset(row, 0, sizeof(*row));
