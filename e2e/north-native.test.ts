@@ -13,7 +13,7 @@ const services = shapes(
     ['both', 'Local', 'Local'],
     ['host', 'Cluster', 'Cluster'],
   ],
-  ['snat'],
+  ['snat', 'dsr'],
 );
 
 describe('Services from everywhere, with native routing', () => {
@@ -36,6 +36,6 @@ describe('Services from everywhere, with native routing', () => {
   }, 60_000);
 
   describeMatrix(get, services);
-  describeSizes(get, ['snat']);
+  describeSizes(get, ['snat', 'dsr']);
   describeGuard(get);
 });

@@ -13,7 +13,7 @@ const services = shapes(
     ['one', 'Local', 'Cluster'],
     ['host', 'Cluster', 'Cluster'],
   ],
-  ['snat'],
+  ['snat', 'dsr'],
 );
 
 describe('Services from everywhere, with XDP', () => {
@@ -41,5 +41,5 @@ describe('Services from everywhere, with XDP', () => {
       expect((await get().fixture.sandbox.nodeExec(name, ['ip', 'link', 'show', 'eth0'])).stdout).toMatch(/prog\/xdp id \d+ name axo_xdp/);
   });
   describeMatrix(get, services);
-  describeSizes(get, ['snat']);
+  describeSizes(get, ['snat', 'dsr']);
 });

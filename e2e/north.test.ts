@@ -21,7 +21,7 @@ const services = shapes(
     ['host', 'Cluster', 'Cluster'],
     ['host', 'Local', 'Cluster'],
   ],
-  ['snat'],
+  ['snat', 'dsr'],
 );
 
 describe('Services from everywhere, in a tunnel', () => {
@@ -46,7 +46,7 @@ describe('Services from everywhere, in a tunnel', () => {
   describeMatrix(get, services);
   describeMaglev(get);
   describeGuard(get);
-  describeSizes(get, ['snat']);
+  describeSizes(get, ['snat', 'dsr']);
   describeTold(get);
   describeUpdates(get);
   describeKills(get);

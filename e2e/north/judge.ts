@@ -17,6 +17,22 @@ export interface Asked {
 /** Addresses that the world has by a route, not by the node that is asked. */
 const isRouted = (c: Cell): boolean => c.asker.kind === 'outside' && (c.kind === 'LoadBalancer' || c.kind === 'ExternalIP');
 
+const FIRST_PORT = 2000;
+const PORTS = 58_000;
+const nextPorts = new Map<string, number>();
+
+/**
+ * A client outside uses a port once. A backend that it reaches by two addresses sees one flow if the ports are the same, and its answers can bear
+ * one address only.
+ */
+function portOf(c: Cell): number {
+  if (c.asker.kind !== 'outside') return 0;
+  const key = `${c.family} ${c.protocol}`;
+  const next = nextPorts.get(key) ?? 0;
+  nextPorts.set(key, next + 1);
+  return FIRST_PORT + (next % PORTS);
+}
+
 interface Manner {
   /** Questions of a cell; otherwise as many as show all of its backends. */
   readonly lots?: number;
@@ -35,7 +51,8 @@ async function askNow(s: Stage, cells: readonly Cell[], how: Manner): Promise<As
           ...s.targetOf(cell),
           timeoutMs: size === 0 ? SILENCE_MS : (how.patienceMs ?? ANSWER_MS),
         };
-        return { cell, expected, questions: Array.from({ length: how.lots ?? lots[size] ?? 60 }, () => question) };
+        const questions = Array.from({ length: how.lots ?? lots[size] ?? 60 }, () => ({ ...question, sourcePort: portOf(cell) }));
+        return { cell, expected, questions };
       });
       // silences together: they cost their patience once
       plan.sort((a, b) => Number(b.expected === 'nothing') - Number(a.expected === 'nothing'));

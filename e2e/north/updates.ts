@@ -23,7 +23,7 @@ const webApp = (app: string, replicas: number, preStop: object): object => ({
     selector: { matchLabels: { app } },
     strategy: { type: 'RollingUpdate', rollingUpdate: { maxSurge: 1, maxUnavailable: 0 } },
     template: {
-      metadata: { labels: { app, north: 'update' } },
+      metadata: { labels: { app } },
       spec: {
         terminationGracePeriodSeconds: 40,
         containers: [
@@ -170,7 +170,7 @@ export function describeUpdates(stage: () => Stage): void {
       try {
         judgeAll(
           await under(async () => {
-            await f.kubectl('drain', node, '--pod-selector=north=update', '--ignore-daemonsets', '--timeout=60s');
+            await f.kubectl('drain', node, '--pod-selector=app in (web,lone)', '--ignore-daemonsets', '--timeout=60s');
             await f.ready('app=web', 4);
             await f.ready('app=lone', 1);
             expect(await on()).toEqual([]);
