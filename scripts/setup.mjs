@@ -25,6 +25,8 @@ const DEBIAN_PACKAGES = {
   'iputils-ping': 'ping',
   curl: 'curl',
   iperf3: 'iperf3',
+  iptables: 'iptables',
+  nftables: 'nft',
   'netcat-openbsd': 'nc',
   socat: 'socat',
   procps: 'ps',
