@@ -1,31 +1,16 @@
 // Host policies on real packets, and the net under them: a policy that would cut a node off is refused, one that did is taken back.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { allowNoRetry, type Fixture, until, upFixture } from './fixture.ts';
+import { afterAll, describe, expect, test } from '@jest/globals';
+import { until } from './fixture.ts';
 import { hostCases } from './hosts/cases.ts';
+import { useStage } from './suite.ts';
 import type { KubeObject } from './truth/api.ts';
 import type { Expect } from './truth/cell.ts';
 import { ccnp, on, open, ports } from './truth/dsl.ts';
-import { openStage, runCase, type Stage, settled } from './truth/run.ts';
+import { openStage, runCase, settled } from './truth/run.ts';
 import type { MatchOptions } from './truth/table.ts';
 
 describe('host policies', () => {
-  let fixture: Fixture | undefined;
-  let stage: Stage | undefined;
-  const get = (): Stage => {
-    if (stage === undefined) throw new Error('the sandbox did not come up');
-    return stage;
-  };
-
-  beforeAll(async () => {
-    allowNoRetry();
-    fixture = await upFixture('hosts', 2);
-    stage = await openStage(fixture);
-  }, 240_000);
-
-  afterAll(async () => {
-    stage?.close();
-    await fixture?.sandbox.down();
-  }, 60_000);
+  const get = useStage({ name: 'hosts', nodes: 2 }, openStage);
 
   for (const c of hostCases) test(c.name, () => runCase(get(), c), 60_000);
 

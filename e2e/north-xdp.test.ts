@@ -1,11 +1,11 @@
 // Services for clients outside with XDP on the devices of the nodes and native routing: packets that a node passes on to another never
 // reach its stack. The same matrix and the same rule as without.
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
+import { describe, expect, test } from '@jest/globals';
 import { describeMatrix } from './north/matrix.ts';
 import { describeSizes } from './north/sizes.ts';
-import { openStage, type Stage, shapes } from './north/stage.ts';
+import { openStage, shapes } from './north/stage.ts';
 import { prepareForXdp } from './north/wires.ts';
+import { useStage } from './suite.ts';
 
 const services = shapes(
   [
@@ -17,24 +17,13 @@ const services = shapes(
 );
 
 describe('Services from everywhere, with XDP', () => {
-  let fixture: Fixture | undefined;
-  let stage: Stage | undefined;
-  const get = (): Stage => {
-    if (stage === undefined) throw new Error('the sandbox did not come up');
-    return stage;
-  };
-
-  beforeAll(async () => {
-    allowNoRetry();
-    fixture = await upFixture('northx', 2, ['--set', 'routingMode=native', '--set', 'loadBalancer.acceleration=native']);
-    await prepareForXdp(fixture);
-    stage = await openStage(fixture, services);
-  }, 240_000);
-
-  afterAll(async () => {
-    stage?.close();
-    await fixture?.sandbox.down();
-  }, 60_000);
+  const get = useStage(
+    { name: 'northx', nodes: 2, helm: ['--set', 'routingMode=native', '--set', 'loadBalancer.acceleration=native'] },
+    async (fixture) => {
+      await prepareForXdp(fixture);
+      return openStage(fixture, services);
+    },
+  );
 
   test('every node has the program on its device', async () => {
     for (const { name } of get().nodes)

@@ -1,28 +1,12 @@
 // Modes of policies on real packets: shadow, audit, and the enforcement modes of the chart.
-import { afterAll, beforeAll, describe } from '@jest/globals';
-import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
+import { describe } from '@jest/globals';
 import { describeAudit, describeChartModes } from './modes/audit.ts';
 import { describeShadows } from './modes/shadow.ts';
-import { openStage, type Stage } from './truth/run.ts';
+import { useStage } from './suite.ts';
+import { openStage } from './truth/run.ts';
 
 describe('modes of policies', () => {
-  let fixture: Fixture | undefined;
-  let stage: Stage | undefined;
-  const get = (): Stage => {
-    if (stage === undefined) throw new Error('the sandbox did not come up');
-    return stage;
-  };
-
-  beforeAll(async () => {
-    allowNoRetry();
-    fixture = await upFixture('modes', 2);
-    stage = await openStage(fixture, true);
-  }, 240_000);
-
-  afterAll(async () => {
-    stage?.close();
-    await fixture?.sandbox.down();
-  }, 60_000);
+  const get = useStage({ name: 'modes', nodes: 2 }, (fixture) => openStage(fixture, true));
 
   describeShadows(get);
   describeAudit(get);

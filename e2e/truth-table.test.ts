@@ -1,31 +1,19 @@
 // The table of verdicts on real packets: three namespaces of three pods on two nodes, ports, protocols, families, against what every
 // policy API promises. Cases are data: truth/cases-*.ts.
-import { afterAll, beforeAll, describe, test } from '@jest/globals';
-import { allowNoRetry, type Fixture, upFixture } from './fixture.ts';
+import { describe, test } from '@jest/globals';
+import { useStage } from './suite.ts';
 import { clusterNetworkPolicy, egressCases, priorities, tiers } from './truth/cases-admin.ts';
 import { further, worked } from './truth/cases-cilium.ts';
 import { closed, refused } from './truth/cases-closed.ts';
 import { blocks, isolation, peers, portCases } from './truth/cases-kubernetes.ts';
 import { groups, nodes, services } from './truth/cases-references.ts';
 import type { Case } from './truth/dsl.ts';
-import { openStage, runCase, type Stage } from './truth/run.ts';
+import { openStage, runCase } from './truth/run.ts';
 
 const CASE_MS = 60_000;
 
 describe('the table of verdicts', () => {
-  let fixture: Fixture | undefined;
-  let stage: Stage | undefined;
-
-  beforeAll(async () => {
-    allowNoRetry();
-    fixture = await upFixture('truth', 2);
-    stage = await openStage(fixture);
-  }, 240_000);
-
-  afterAll(async () => {
-    stage?.close();
-    await fixture?.sandbox.down();
-  }, 60_000);
+  const get = useStage({ name: 'truth', nodes: 2 }, openStage);
 
   const table = (title: string, cases: readonly Case[]): void =>
     describe(title, () => {
@@ -33,8 +21,7 @@ describe('the table of verdicts', () => {
         test(
           c.name,
           async () => {
-            if (stage === undefined) throw new Error('the sandbox did not come up');
-            await runCase(stage, c);
+            await runCase(get(), c);
           },
           CASE_MS,
         );
