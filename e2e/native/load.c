@@ -24,6 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
 #define CONNS_MAX 4096
 #define TARGETS_MAX 8
 #define SERVERS_MAX 128
@@ -69,38 +71,6 @@ static struct server servers[SERVERS_MAX];
 static int epoll, target_count, server_count, turn;
 static uint64_t sent, answered, failed[REASONS], fresh, kept, reopened;
 static double slowest, to_wall;
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static socklen_t address_of(const char *text, int port, struct sockaddr_storage *s)
-{
-	struct sockaddr_in *four = (void *)s;
-	struct sockaddr_in6 *six = (void *)s;
-	memset(s, 0, sizeof(*s));
-	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)port);
-		return sizeof(*four);
-	}
-	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1) {
-		fprintf(stderr, "load: %s is not an address\n", text);
-		exit(2);
-	}
-	six->sin6_family = AF_INET6;
-	six->sin6_port = htons((uint16_t)port);
-	return sizeof(*six);
-}
 
 static void read_target(char *text)
 {
@@ -152,7 +122,7 @@ static void set_events(struct conn *c, int op, uint32_t events)
 {
 	struct epoll_event e = { .events = events, .data.u32 = (uint32_t)(c - conns) };
 	if (epoll_ctl(epoll, op, c->fd, &e))
-		die("load: epoll");
+		fail("load: epoll");
 }
 
 static void ask(struct conn *c)
@@ -179,7 +149,7 @@ static void open_conn(struct conn *c, int target)
 	c->deadline = c->opened + (c->use == HEALTH ? HEALTH_TIMEOUT_MS : TIMEOUT_MS);
 	c->fd = socket(t->at.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (c->fd < 0)
-		die("load: socket");
+		fail("load: socket");
 	setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	set_events(c, EPOLL_CTL_ADD, EPOLLOUT);
 	if (connect(c->fd, (void *)(c->use == HEALTH ? &t->health_at : &t->at), t->len) && errno != EINPROGRESS)

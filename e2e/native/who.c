@@ -23,6 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "tool.h"
+
 #define FDS_MAX 16384
 #define QUESTIONS_MAX 4096
 #define EVENTS 64
@@ -34,38 +36,6 @@
 #define BURST 32
 
 static int epoll;
-
-static double now_ms(void)
-{
-	struct timespec t;
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return t.tv_sec * 1e3 + t.tv_nsec / 1e6;
-}
-
-static void fail(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static socklen_t address_of(const char *text, int port, struct sockaddr_storage *s)
-{
-	struct sockaddr_in *four = (void *)s;
-	struct sockaddr_in6 *six = (void *)s;
-	memset(s, 0, sizeof(*s));
-	if (inet_pton(AF_INET, text, &four->sin_addr) == 1) {
-		four->sin_family = AF_INET;
-		four->sin_port = htons((uint16_t)port);
-		return sizeof(*four);
-	}
-	if (inet_pton(AF_INET6, text, &six->sin6_addr) != 1) {
-		fprintf(stderr, "who: %s is not an address\n", text);
-		exit(2);
-	}
-	six->sin6_family = AF_INET6;
-	six->sin6_port = htons((uint16_t)port);
-	return sizeof(*six);
-}
 
 static void watch(int fd, uint32_t what, uint32_t tag)
 {
