@@ -198,7 +198,7 @@ int from_netdev(struct __sk_buff *skb)
 	} else if (t != AXO_PASS) {
 		return t;
 	}
-	return from_netdev_slow(skb, r == AXO_NO_FLOW);
+	return from_netdev_slow(skb, (r == AXO_NO_FLOW ? SLOW_MISSED : 0) | (t == AXO_AGAIN ? SLOW_CHANGED : 0));
 }
 
 /*

@@ -68,7 +68,7 @@ static __attribute__((noinline)) int from_overlay_translate(struct __sk_buff *sk
 SEC("tc")
 int from_overlay(struct __sk_buff *skb)
 {
-	int r = fast_path(skb, AXO_HOOK_FROM_OVERLAY), t;
+	int r = fast_path(skb, AXO_HOOK_FROM_OVERLAY), t = AXO_PASS;
 
 	if (r >= 0)
 		return r;
@@ -84,7 +84,7 @@ int from_overlay(struct __sk_buff *skb)
 			return t;
 		}
 	}
-	return from_overlay_slow(skb, r == AXO_NO_FLOW);
+	return from_overlay_slow(skb, (r == AXO_NO_FLOW ? SLOW_MISSED : 0) | (t == AXO_AGAIN ? SLOW_CHANGED : 0));
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

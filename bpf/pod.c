@@ -135,7 +135,7 @@ static __attribute__((noinline)) int from_pod_translate(struct __sk_buff *skb)
 SEC("tc")
 int from_pod(struct __sk_buff *skb)
 {
-	int r = fast_path(skb, AXO_HOOK_FROM_POD), t;
+	int r = fast_path(skb, AXO_HOOK_FROM_POD), t = AXO_PASS;
 
 	if (likely(r >= 0))
 		return r;
@@ -151,7 +151,7 @@ int from_pod(struct __sk_buff *skb)
 			return t;
 		}
 	}
-	return from_pod_slow(skb, r == AXO_NO_FLOW);
+	return from_pod_slow(skb, (r == AXO_NO_FLOW ? SLOW_MISSED : 0) | (t == AXO_AGAIN ? SLOW_CHANGED : 0));
 }
 
 static __attribute__((noinline)) int to_pod_slow(struct __sk_buff *skb, __u32 missed)

@@ -64,6 +64,14 @@ inline_always bool dsr_idle(const struct slow *s, const struct nat_value *held)
 	return s->p.key.proto != IPPROTO_TCP && (__s32)(held->expires - s->now) < (__s32)(life - TICKS(2));
 }
 
+/* Of connections: answers tell of it, and what the client sends moves its flow entry. */
+inline_always bool dsr_ended(const struct slow *s, const struct nat_value *held)
+{
+	const struct flow_value *e = flow_find(&s->p.key, s->p.family);
+
+	return held->flags & (AXO_NAT_SYN | AXO_NAT_CLOSING) || !entry_lives(e, s->now) || e->flags & AXO_FLOW_CLOSING;
+}
+
 /*
  * The row of the answers. One that has another frontend and lives goes on: the client has the same port at two addresses of one backend, and an answer
  * from the wrong one is worse than none. 0 or a drop reason.
@@ -81,7 +89,7 @@ call_only int dsr_learn(struct slow *s, const struct dsr_front *f)
 				held->expires = s->now + nat_life(s->p.key.proto, 0, false);
 			return 0;
 		}
-	} else if (held && !(syn ? held->flags & (AXO_NAT_SYN | AXO_NAT_CLOSING) : dsr_idle(s, held))) {
+	} else if (held && !(syn ? dsr_ended(s, held) : dsr_idle(s, held))) {
 		return AXO_DROP_NAT_NO_MAPPING;
 	}
 	__builtin_memset(row, 0, sizeof(*row));
@@ -127,8 +135,12 @@ call_only int dsr_arrival(struct __sk_buff *skb, struct slow *s, const __u32 hoo
 call_only int passed_on(struct slow *s)
 {
 	resolve((void *)s->p.key.saddr, s->p.family, &s->src);
-	if (beyond_cluster(&s->src))
-		return answering_row(s) ? 0 : AXO_DROP_NAT_NO_MAPPING;
+	if (beyond_cluster(&s->src)) {
+		if (!answering_row(s))
+			return AXO_DROP_NAT_NO_MAPPING;
+		s->changed = 1;
+		return 0;
+	}
 	__builtin_memset(&s->src, 0, sizeof(s->src));
 	s->src.identity = IDENTITY_WORLD;
 	return 0;

@@ -29,6 +29,9 @@ struct related {
 	struct nat_value row;
 };
 
+#define SLOW_MISSED 1  /* what entry points say: no flow entry has this key */
+#define SLOW_CHANGED 2 /* the packet has become another one on account of a service */
+
 struct slow {
 	struct packet p;
 	struct side src, dst;
@@ -40,6 +43,7 @@ struct slow {
 	__u8 rejudged; /* of a flow that had an entry */
 	__u8 missed;   /* the fast path found no entry for this key */
 	__u8 service;  /* the flow it answers goes through a service */
+	__u32 changed; /* it became what it is on account of a service */
 	/* from here on not cleared by begin() */
 	struct flow_value v;
 	struct flow6_key back;
@@ -453,7 +457,8 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 	if (hook != AXO_HOOK_TO_POD && hook != AXO_HOOK_TO_NETDEV && !s->p.key.kind) {
 		/* what the node answers may have come without a flow entry */
 		if (!s->reply && hook != AXO_HOOK_FROM_HOST) {
-			opened_by_service(s);
+			if (unlikely(s->changed))
+				opened_by_service(s);
 		} else {
 			r = answer_of_service(skb, s);
 			if (r)
@@ -546,7 +551,8 @@ inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook, __u32 
 	s->story.hook = hook;
 	s->story.ifindex = skb->ifindex;
 	s->p.length = skb->len;
-	s->missed = missed;
+	s->missed = missed & SLOW_MISSED;
+	s->changed = missed & SLOW_CHANGED;
 	if ((void *)(long)skb->data + ETH_HEADER + IP6_HEADER > (void *)(long)skb->data_end)
 		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
 	return s;

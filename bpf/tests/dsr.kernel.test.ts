@@ -179,7 +179,7 @@ describe.each([
 
     test('L3-b: ECMP reshuffle mid-flow gives no reply with a wrong source', async () => {
       publish(world, { f, pods: [3, 4, 5] });
-      const ids = Array.from({ length: 6 }, (_, i) => `r${i}`);
+      const ids = Array.from({ length: 12 }, (_, i) => `r${i}`);
       const said = async (id: string): Promise<unknown> => out.say(id);
       for (const id of ids) expect(await out.dial(id, VIP[f], 80)).toEqual({ text: 'connected' });
       const before = await Promise.all(ids.map(said));
