@@ -55,7 +55,13 @@ export function describeGuard(stage: () => Stage): void {
         stage(),
         services().flatMap((name) => cells(name, outside)),
       );
-      expect(asked.map(faultOf).filter((x) => x !== undefined)).toEqual([]);
+      // nobody sends a datagram twice here, and one may be lost while a policy takes hold: such cells are asked once more
+      const again = await askCells(
+        stage(),
+        asked.filter((a) => faultOf(a) !== undefined).map((a) => a.cell),
+      );
+      expect(again.map(faultOf).filter((x) => x !== undefined)).toEqual([]);
+      expect(again.length).toBeLessThanOrEqual(2);
       // who is not named stays out
       const others = await askCells(stage(), cells('both-ll-snat', inside), { lots: 6, patienceMs: 500 });
       for (const o of others) expect(o.answers).toEqual(o.answers.map(() => 'silence'));
