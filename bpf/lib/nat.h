@@ -218,7 +218,6 @@ struct masquerading {
 	__u32 first; /* the node's own range */
 	__u32 range;
 	__u32 start; /* of the search in all the others */
-	__u32 step;
 };
 
 struct {
@@ -298,7 +297,7 @@ static long masquerade_try(__u32 i, void *at)
 
 	if (!range)
 		return 0;
-	port = own ? m->first + bpf_get_prandom_u32() % range : NORTH_PORT_MIN + (m->start + i * m->step) % range;
+	port = own ? m->first + bpf_get_prandom_u32() % range : NORTH_PORT_MIN + nth_try(i, m->start, range);
 	if (port_serves((void *)m->key.daddr, port, m->key.proto, m->family))
 		return 0;
 	/* the node's own range is nobody else's */
@@ -329,8 +328,7 @@ proven_alone int masquerade(struct __sk_buff *skb, const struct packet *p, const
 	m->remote_port = p->key.dport;
 	m->first = cfg->snat_min;
 	m->range = cfg->snat_max - cfg->snat_min + 1;
-	m->start = bpf_get_prandom_u32();
-	m->step = bpf_get_prandom_u32() | 1;
+	m->start = bpf_get_prandom_u32() % (65536 - NORTH_PORT_MIN);
 	copy16(m->key.saddr, p->key.daddr);
 	if (p->family == 6)
 		copy16(m->key.daddr, cfg->node_ip6);

@@ -51,7 +51,6 @@ struct north {
 	__u32 port_range;
 	__u32 port_lots;
 	__u32 port_start;
-	__u32 port_step;
 	__u16 port_first;
 	__u8 found;
 	__u8 had; /* the tuple had a row */

@@ -57,6 +57,17 @@ call_only bool north_insert(struct north *n)
 	return !nat_write(&n->back_key, n->family, &n->back, BPF_NOEXIST);
 }
 
+/*
+ * The i-th try among `range` numbers, from `start` < range on: every second one is the next, the others lie a golden section apart. So a small
+ * range is tried whole, and a long run of taken numbers is never all that is tried of a large one. range <= 65536.
+ */
+inline_always __u32 nth_try(__u32 i, __u32 start, __u32 range)
+{
+	__u32 half = (i >> 1) & 0xffff;
+
+	return (start + (i & 1 ? half : half * (range * 40503u >> 16))) % range;
+}
+
 struct port_search {
 	struct north *n;
 };
@@ -69,7 +80,7 @@ static long north_try_port(__u32 i, void *at)
 
 	if (!lots || !range)
 		return 1;
-	port = n->port_first + (i < NORTH_PORT_LOTS ? bpf_get_prandom_u32() % lots : (n->port_start + i * n->port_step) % range);
+	port = n->port_first + (i < NORTH_PORT_LOTS ? bpf_get_prandom_u32() % lots : nth_try(i, n->port_start, range));
 	if (port_serves((void *)n->back_key.daddr, port, n->key.proto, n->family))
 		return 0;
 	n->back_key.dport = bpf_htons(port);
@@ -97,8 +108,7 @@ inline_always int north_reserve(struct north *n, __u32 first, __u32 last, __u32 
 	cfg = node();
 	if (cfg && first < cfg->node_port_min && cfg->node_port_min <= last)
 		n->port_lots = cfg->node_port_min - first;
-	n->port_start = bpf_get_prandom_u32();
-	n->port_step = bpf_get_prandom_u32() | 1;
+	n->port_start = bpf_get_prandom_u32() % n->port_range;
 	bpf_loop(NORTH_PORT_TRIES, north_try_port, &s, 0);
 	return n->found ? AXO_OK : AXO_DROP_NAT_NO_MAPPING;
 }
