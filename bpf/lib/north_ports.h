@@ -48,7 +48,10 @@ call_only bool north_insert(struct north *n)
 		bool ours = held->flags & AXO_NAT_REPLY && same16(held->daddr, n->back.daddr) && held->dport == n->back.dport &&
 			    same16(held->saddr, n->back.saddr) && held->sport == n->back.sport;
 
-		if (!ours && !nat_expired(held, n->now))
+		/* in one step: an answer may be on its way */
+		if (ours)
+			return !nat_write(&n->back_key, n->family, &n->back, BPF_EXIST);
+		if (!nat_expired(held, n->now))
 			return false;
 		nat_delete(&n->back_key, n->family);
 	}
