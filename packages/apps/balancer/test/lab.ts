@@ -8,7 +8,7 @@ import { pinnedMap } from '@axoneme/bpf';
 import { lbFrontendKey, lbFrontendValue, lbSlotKey, lbSlotValue } from '@axoneme/datapath';
 import { type IpAddr, ipBytes, ipFamily, ipFromBytes } from '@axoneme/model';
 import { askExplain, askStatus, type LbStatus } from '../src/index.ts';
-import { ask, holders, newcomers, noOffload, passXdp, server, unwrap } from './programs.ts';
+import { ask, holders, newcomers, noOffload, passXdp, server, sizes, unwrap } from './programs.ts';
 
 const repository = fileURLToPath(new URL('../../../../', import.meta.url));
 const main = `${repository}packages/apps/cli/src/main.ts`;
@@ -63,6 +63,8 @@ export interface Lab {
   explain(client: string, vip: string): Promise<string>;
   /** An answer from each local port of the client; 0: any. */
   ask(family: 4 | 6, port: number, kind?: 'tcp' | 'udp', locals?: readonly number[]): string[];
+  /** What became of one datagram of each size that may not be cut: `delivered`, `told` and the MTU, or `lost`. */
+  sizes(family: 4 | 6, port: number, bytes: readonly number[]): string[];
   newcomers(family: 4 | 6, port: number): Promise<Traffic>;
   holders(family: 4 | 6, port: number, many: number): Promise<Traffic>;
   serve(n: BackendNumber): Promise<void>;
@@ -188,6 +190,12 @@ export function createLab(): Lab {
     explain: async (client, vip) => (await askExplain(socket, { client, vip, protocol: 'TCP' })).backends[0]?.ip ?? '',
     ask: (family, port, kind = 'tcp', locals = [0]) => {
       const [command, ...argv] = inside('client', python(ask, VIP[family], String(port), kind, ...locals.map(String)));
+      return run(command!, ...argv)
+        .trim()
+        .split('\n');
+    },
+    sizes: (family, port, bytes) => {
+      const [command, ...argv] = inside('client', python(sizes, VIP[family], String(port), ...bytes.map(String)));
       return run(command!, ...argv)
         .trim()
         .split('\n');

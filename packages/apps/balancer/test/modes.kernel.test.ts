@@ -37,6 +37,17 @@ describe.each(['disabled', 'native'])('acceleration %s', (acceleration) => {
     },
   );
 
+  test.each([
+    [4, 20],
+    [6, 40],
+  ] as const)('L3-a: IPv%i packets of 1400 to 1500 bytes in an envelope: delivered or answered by ICMP, never silent', (f, envelope) => {
+    const most = 1500 - envelope;
+    expect(lab.sizes(f, 80, [1400, most - 1, most, most + 1, 1499, 1500])).toEqual([
+      ...[1400, most - 1, most].map((n) => `${n} delivered`),
+      ...[most + 1, 1499, 1500].map((n) => `${n} told ${most}`),
+    ]);
+  });
+
   test('L4-a: a backend that dies gets no new flows, others lose none', async () => {
     const held = await lab.holders(4, 80, 20);
     await lab.kill(2);

@@ -59,6 +59,28 @@ for local in sys.argv[4:]:
         print(type(e).__name__)
 `;
 
+/**
+ * One datagram that may not be cut of each size, that of the whole IP packet; prints `size delivered`, `size told MTU` or `size lost` a line.
+ * argv: address port size...
+ */
+export const sizes = `
+import errno, socket, sys
+address, port = sys.argv[1], int(sys.argv[2])
+six = ':' in address
+level, discover, mtu, head = (socket.IPPROTO_IPV6, 23, 24, 48) if six else (socket.IPPROTO_IP, 10, 14, 28)
+for size in map(int, sys.argv[3:]):
+    s = socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM)
+    s.setsockopt(level, discover, 2)
+    s.settimeout(3)
+    s.connect((address, port))
+    try:
+        s.send(b'x' * (size - head))
+        s.recv(200)
+        print(size, 'delivered')
+    except OSError as e:
+        print(size, 'told ' + str(s.getsockopt(level, mtu)) if e.errno == errno.EMSGSIZE else 'lost')
+`;
+
 /** New connections, one after another, 60 and then until its input ends; then JSON: answers by name, failures, when each name answered last. argv: address port */
 export const newcomers = `
 import socket, sys, time, json, select
