@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { type Sandbox, upSandbox } from '@axoneme/sandbox';
+import { findSandbox, type Sandbox, upSandbox } from '@axoneme/sandbox';
 import { AppError } from '@axoneme/std';
 import { jest } from '@jest/globals';
 
@@ -208,12 +208,41 @@ function readLines(file: string): string[] {
   }
 }
 
-/** AXONEME_KUBECONFIG names the API server of somebody else to run a suite against; its cluster should be empty. */
+/** What a cluster looks like whose installation does not end. */
+async function describeTrouble(sandbox: Sandbox): Promise<string> {
+  const asked = [
+    ['get', 'pods', '-A', '-o', 'wide'],
+    ['get', 'events', '-A'],
+    ['describe', 'pods', '-n', 'axoneme-system', '-l', 'app.kubernetes.io/component=redis'],
+    ['logs', '-n', 'axoneme-system', '-l', 'app.kubernetes.io/component=redis', '--tail=20'],
+    ['logs', '-n', 'axoneme-system', '-l', 'app.kubernetes.io/component=agent', '--tail=60'],
+    ['logs', '-n', 'axoneme-system', '-l', 'app.kubernetes.io/component=operator', '--tail=40'],
+  ];
+  const told: string[] = [];
+  for (const args of asked) {
+    const r = await sandbox.kubectlResult(args);
+    told.push(`$ kubectl ${args.join(' ')}\n${r.stdout}${r.stderr}`);
+  }
+  return told.join('\n');
+}
+
+/**
+ * AXONEME_KUBECONFIG names the API server of somebody else to run a suite against; its cluster should be empty. An installation that does not
+ * become ready is described on standard error and tried once more on a new sandbox (docs/critiques.md).
+ */
 export async function upFixture(name: string, nodes: number, helmArgs: readonly string[] = []): Promise<Fixture> {
   const kubeconfig = process.env.AXONEME_KUBECONFIG;
-  return createFixture(
-    await upSandbox({ id: `${name}${process.pid}`, nodes, helmArgs, ...(kubeconfig === undefined ? {} : { kubeconfig }) }),
-  );
+  const id = `${name}${process.pid}`;
+  const up = (keepOnFailure: boolean): Promise<Sandbox> =>
+    upSandbox({ id, nodes, helmArgs, keepOnFailure, ...(kubeconfig === undefined ? {} : { kubeconfig }) });
+  try {
+    return createFixture(await up(true));
+  } catch (e) {
+    const stuck = findSandbox(id);
+    process.stderr.write(`${String(e)}\n${stuck === undefined ? '' : await describeTrouble(stuck)}\nonce more\n`);
+    await stuck?.down();
+    return createFixture(await up(false));
+  }
 }
 
 /** A Deployment spread over the nodes: `app` label, built-in echo server on 80 (HTTP) and 7 (TCP and UDP echo). */
