@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
+import { withoutEnd } from '@axoneme/testkit';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { echoApp, type Fixture, type FloodResult, type PodInfo, root, until, upFixture } from './fixture.ts';
 import { clientsOnly, judgeFloods } from './verdicts.ts';
@@ -26,22 +27,6 @@ function objectsIn(dir: string, change: (bytes: Buffer) => Buffer): string {
 }
 
 const withTag = (bytes: Buffer): Buffer => Buffer.concat([bytes, Buffer.from('second build')]);
-/** Where an ELF file has instructions: [from, to]. The same bytes elsewhere are types and names. */
-function codeOf(elf: Buffer): [number, number][] {
-  const [table, size, count] = [Number(elf.readBigUInt64LE(0x28)), elf.readUInt16LE(0x3a), elf.readUInt16LE(0x3c)];
-  const executable = 4n;
-  return Array.from({ length: count }, (_, i) => elf.subarray(table + i * size, table + (i + 1) * size))
-    .filter((h) => (h.readBigUInt64LE(8) & executable) !== 0n)
-    .map((h) => [Number(h.readBigUInt64LE(24)), Number(h.readBigUInt64LE(24) + h.readBigUInt64LE(32))]);
-}
-
-/** Programs without an end, which no verifier lets pass. */
-const withoutEnd = (bytes: Buffer): Buffer => {
-  const out = Buffer.from(bytes);
-  for (const [start, end] of codeOf(out))
-    for (let at = start; at < end; at += 8) if (out.readBigUInt64LE(at) === 0x95n) out.writeBigUInt64LE(0xffn, at);
-  return out;
-};
 const podHash = (dir: string): string =>
   createHash('sha256')
     .update(fs.readFileSync(path.join(dir, 'pod.o')))

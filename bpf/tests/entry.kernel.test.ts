@@ -4,6 +4,7 @@ import { build, dp, type Lab, netlink, type PolicyRow, VERDICT } from './kit.ts'
 import { IP, PROTO } from './names.ts';
 import { type PacketSpec, packet, TCP } from './packet.ts';
 import { A, ADDRESS, ab, B, ba, createPods, DENY, echo, echoReply, FAMILIES, type Family, freshPort, icmpProto, open } from './pods.ts';
+import { createUplink } from './uplink.ts';
 import { sh } from './world.ts';
 
 const NETNS = `axd-entry-${process.pid}`;
@@ -22,12 +23,7 @@ const bits = (f: Family): number => (f === 4 ? 32 : 128);
 let lab: Lab;
 beforeAll(() => {
   build();
-  sh(`ip netns add ${NETNS}`);
-  const ip = (args: string): string => sh(`ip -n ${NETNS} ${args}`);
-  for (const s of ['ipv4.ip_forward=1', 'ipv6.conf.all.forwarding=1']) sh(`ip netns exec ${NETNS} sysctl -qw net.${s}`);
-  for (const line of ['link set lo up', 'link add up0 type veth peer name up1', 'link set up0 up', 'link set up1 up']) ip(line);
-  for (const line of ['addr add 192.168.9.1/24 dev up0', '-6 addr add fd99::1/64 dev up0 nodad']) ip(line);
-  for (const line of ['route add default via 192.168.9.254', '-6 route add default via fd99::fe dev up0']) ip(line);
+  createUplink(NETNS);
   lab = createPods({ objects: ['pod', 'netdev', 'overlay', 'host', 'floor'] });
   for (const f of FAMILIES) lab.ipcache(`${API[f]}/${bits(f)}`, 7, ADDRESS[4].tunnel);
 });

@@ -6,6 +6,7 @@ import { build, dp, type Lab, netlink, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
 import { type PacketSpec, packet, parse, TCP } from './packet.ts';
 import { A, ADDRESS, B, createPods, DENY, echo, FAMILIES, type Family, freshPort, icmpProto, open } from './pods.ts';
+import { createUplink } from './uplink.ts';
 import { sh } from './world.ts';
 
 const { LbFlag, Drop } = dp;
@@ -26,17 +27,7 @@ let uplink = 0;
 
 beforeAll(() => {
   build();
-  sh(`ip netns add ${NETNS}`);
-  const ip = (args: string): string => sh(`ip -n ${NETNS} ${args}`);
-  for (const s of ['ipv4.ip_forward=1', 'ipv6.conf.all.forwarding=1']) sh(`ip netns exec ${NETNS} sysctl -qw net.${s}`);
-  ip('link set lo up');
-  ip('link add up0 type veth peer name up1');
-  for (const d of ['up0', 'up1']) ip(`link set ${d} up`);
-  ip('addr add 192.168.9.1/24 dev up0');
-  ip('-6 addr add fd99::1/64 dev up0 nodad');
-  ip('route add default via 192.168.9.254');
-  ip('-6 route add default via fd99::fe dev up0');
-  uplink = (JSON.parse(ip('-j link show up0')) as [{ ifindex: number }])[0].ifindex;
+  uplink = createUplink(NETNS).ifindex;
   lab = createPods();
 });
 afterAll(() => {

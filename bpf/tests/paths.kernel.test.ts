@@ -4,6 +4,7 @@ import { bpf, build, dp, type Lab, netlink, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
 import { icmpError, packet, parse, TCP } from './packet.ts';
 import { A, ADDRESS, ab, B, between, createPods, DENY, echo, echoReply, FAMILIES, freshPort, icmpProto, open } from './pods.ts';
+import { createUplink } from './uplink.ts';
 import { sh } from './world.ts';
 
 const NETNS = `axd-paths-${process.pid}`;
@@ -12,25 +13,16 @@ const MASQUERADE = NODE.flags | dp.NodeFlag.masquerade4 | dp.NodeFlag.masquerade
 let lab: Lab;
 let uplink = 0;
 
-/** A namespace with a routing table to ask: an uplink with default routes, and the cluster's routes to axo_host. */
+/** An uplink with default routes, and the cluster's routes to axo_host. */
 function createNetns(): void {
-  sh(`ip netns add ${NETNS}`);
-  const ip = (args: string): string => sh(`ip -n ${NETNS} ${args}`);
-  for (const s of ['ipv4.ip_forward=1', 'ipv6.conf.all.forwarding=1']) sh(`ip netns exec ${NETNS} sysctl -qw net.${s}`);
-  ip('link set lo up');
-  ip('link add up0 type veth peer name up1');
+  const { ifindex, index, ip } = createUplink(NETNS);
+  uplink = ifindex;
   ip('link add axo_host type veth peer name axo_net');
-  for (const d of ['up0', 'up1', 'axo_host', 'axo_net']) ip(`link set ${d} up`);
-  ip('addr add 192.168.9.1/24 dev up0');
-  ip('-6 addr add fd99::1/64 dev up0 nodad');
-  ip('route add default via 192.168.9.254');
-  ip('-6 route add default via fd99::fe dev up0');
+  for (const d of ['axo_host', 'axo_net']) ip(`link set ${d} up`);
   ip('route add 10.0.0.0/16 dev axo_host');
   ip('-6 route add fd00::/16 dev axo_host');
   ip('route add unreachable 203.0.113.0/24');
   ip('-6 route add unreachable 2001:db8:dead::/48');
-  const index = (d: string): number => (JSON.parse(ip(`-j link show ${d}`)) as [{ ifindex: number }])[0].ifindex;
-  uplink = index('up0');
   Object.assign(NODE, { ifindexHost: index('axo_host'), ifindexNet: index('axo_net') });
 }
 

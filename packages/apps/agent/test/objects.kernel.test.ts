@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { SCHEMA_DIGEST } from '@axoneme/datapath';
 import { DatapathSet } from '@axoneme/proto';
+import { withoutEnd } from '@axoneme/testkit';
 import { afterAll, afterEach, beforeAll, expect, test } from '@jest/globals';
 import { objectHash, objectNames } from '../src/datapath/objects.ts';
 import type { ArtifactContent } from '../src/store/artifact-file.ts';
@@ -27,24 +28,7 @@ const blob = (table: string, bytes: Uint8Array): ArtifactContent => ({ table, ke
 const builtin = (): Objects => new Map(objectNames.map((n) => [n, readFileSync(`${objectsDir}/${n}.o`)]));
 /** Same programs, other bytes: what follows the sections of an ELF file is nobody's. */
 const tagged = (tag: string): Objects => new Map([...builtin()].map(([n, b]) => [n, Buffer.concat([b, Buffer.from(tag)])]));
-/** Where an ELF file has instructions: [from, to]. The same bytes elsewhere are types and names. */
-function codeOf(elf: Buffer): [number, number][] {
-  const [table, size, count] = [Number(elf.readBigUInt64LE(0x28)), elf.readUInt16LE(0x3a), elf.readUInt16LE(0x3c)];
-  const executable = 4n;
-  return Array.from({ length: count }, (_, i) => elf.subarray(table + i * size, table + (i + 1) * size))
-    .filter((h) => (h.readBigUInt64LE(8) & executable) !== 0n)
-    .map((h) => [Number(h.readBigUInt64LE(24)), Number(h.readBigUInt64LE(24) + h.readBigUInt64LE(32))]);
-}
-
-/** Programs without an end, which no verifier lets pass. */
-const broken = (): Objects => {
-  const exit = 0x95n;
-  const made = tagged('broken');
-  for (const b of made.values())
-    for (const [start, end] of codeOf(b))
-      for (let at = start; at < end; at += 8) if (b.readBigUInt64LE(at) === exit) b.writeBigUInt64LE(0xffn, at);
-  return made;
-};
+const broken = (): Objects => new Map([...tagged('broken')].map(([n, b]) => [n, withoutEnd(b)]));
 const hashes = (objects: Objects): Record<string, string> => Object.fromEntries([...objects].map(([n, b]) => [n, objectHash(b)]));
 const setOf = (objects: Objects, schemaDigest = SCHEMA_DIGEST): ArtifactContent =>
   blob('datapath', DatapathSet.encode({ objects: hashes(objects), schemaDigest }).finish());

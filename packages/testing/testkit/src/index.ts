@@ -3,6 +3,8 @@
 // createFakeClock(startMs)      Clock port; advance / advanceAsync
 // createRandom(seed), runSeed() seeded randomness
 // buildFrame / buildIp          packets with correct checksums
+// withoutEnd(object)            eBPF that no verifier lets pass
+export * from './elf.ts';
 export * from './fake-clock.ts';
 export * from './packets.ts';
 export * from './random.ts';

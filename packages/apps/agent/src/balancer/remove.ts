@@ -1,18 +1,9 @@
 // Takes a stopped balancer off a machine: programs, maps, devices. Called by the app `balancer` when somebody says so; never by an agent.
-import { readdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { detachClsact, hasTcx, pinnedLink, unpin } from '@axoneme/bpf';
 import { deleteLink, listLinks, NetlinkSocket, tolerate } from '@axoneme/netlink';
 import { hostName } from '../datapath/network.ts';
-import { errnoOf } from '../store/errno.ts';
-
-function list(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (e) {
-    if (errnoOf(e) === 'ENOENT') return [];
-    throw e;
-  }
-}
+import { namesIn } from '../store/errno.ts';
 
 /** What was found and is gone; empty when there was nothing. */
 export function removeBalancer(config: {
@@ -22,7 +13,7 @@ export function removeBalancer(config: {
 }): readonly string[] {
   const root = `${config.bpffs}/axoneme`;
   const gone: string[] = [];
-  for (const pin of list(`${root}/links`)) {
+  for (const pin of namesIn(`${root}/links`)) {
     const link = pinnedLink(`${root}/links/${pin}`);
     link?.detach();
     link?.close();
@@ -41,11 +32,11 @@ export function removeBalancer(config: {
   } finally {
     socket.close();
   }
-  for (const set of list(`${root}/progs`)) {
-    for (const p of list(`${root}/progs/${set}`)) unpin(`${root}/progs/${set}/${p}`);
+  for (const set of namesIn(`${root}/progs`)) {
+    for (const p of namesIn(`${root}/progs/${set}`)) unpin(`${root}/progs/${set}/${p}`);
     gone.push(`objects ${set.slice(0, 12)}`);
   }
-  for (const map of list(`${root}/maps`)) unpin(`${root}/maps/${map}`);
+  for (const map of namesIn(`${root}/maps`)) unpin(`${root}/maps/${map}`);
   rmSync(root, { recursive: true, force: true });
   rmSync(`${config.stateDir}/store`, { recursive: true, force: true });
   return gone;

@@ -1,6 +1,6 @@
 // Keeps programs on their hooks. Every attachment has a pin whose name says where it belongs; a restarted agent compares pins with what
 // should be and touches only differences. A running attachment is never taken away to be put back. Called by the datapath and endpoints.
-import { readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import {
   AttachType,
   attachCgroup,
@@ -19,7 +19,7 @@ import {
   unpin,
   type XdpMode,
 } from '@axoneme/bpf';
-import { errnoOf } from '../store/errno.ts';
+import { namesIn } from '../store/errno.ts';
 
 export type Hook =
   | { readonly kind: 'tc'; readonly ifindex: number; readonly direction: TcDirection }
@@ -117,13 +117,6 @@ export function createLinks(dir: string, program: (name: string) => BpfProgram):
   return {
     ensure: (a) => (a.hook.kind === 'tc' && !hasTcx() ? ensureClsact(a, a.hook) : ensureLink(a)),
     remove: (pin) => void unpin(`${dir}/${pin}`),
-    pins() {
-      try {
-        return readdirSync(dir);
-      } catch (e) {
-        if (errnoOf(e) === 'ENOENT') return [];
-        throw e;
-      }
-    },
+    pins: () => namesIn(dir),
   };
 }

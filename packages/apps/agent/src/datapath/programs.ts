@@ -1,9 +1,9 @@
 // The programs and maps of this node: loaded once, pinned, and taken up again by a restarted agent. Pins carry the digest of objects and
 // sizes in their path, so what is pinned is known without memory. Called by the datapath.
-import { readdirSync, rmdirSync } from 'node:fs';
+import { rmdirSync } from 'node:fs';
 import { type BpfMap, type BpfObject, type BpfProgram, openObject, pinnedMap, pinnedProgram, unpin } from '@axoneme/bpf';
 import { AppError, type Digest, digestOf, type Log } from '@axoneme/std';
-import { errnoOf } from '../store/errno.ts';
+import { namesIn } from '../store/errno.ts';
 import type { ObjectHash, ObjectSet } from './objects.ts';
 
 /** Pinned last: without it the directory is a load that was cut short. */
@@ -42,15 +42,6 @@ export interface LoadOptions {
   readonly log: Log;
 }
 
-function list(dir: string): string[] {
-  try {
-    return readdirSync(dir);
-  } catch (e) {
-    if (errnoOf(e) === 'ENOENT') return [];
-    throw e;
-  }
-}
-
 function readObjects(o: LoadOptions): Map<string, Uint8Array> {
   return new Map(
     [...o.objects].map(([name, hash]) => {
@@ -68,8 +59,8 @@ const setDigest = (o: Pick<LoadOptions, 'objects' | 'mapSizes'>): Digest =>
 
 /** Whether the programs of these objects are pinned and need not be loaded. */
 export function isPinned(o: Pick<LoadOptions, 'objects' | 'mapSizes' | 'root'>): boolean {
-  const pinned = new Set(list(`${o.root}/maps`));
-  return list(`${o.root}/progs/${setDigest(o)}`).includes(complete) && neededMaps.every((m) => pinned.has(m));
+  const pinned = new Set(namesIn(`${o.root}/maps`));
+  return namesIn(`${o.root}/progs/${setDigest(o)}`).includes(complete) && neededMaps.every((m) => pinned.has(m));
 }
 
 /** Opens one object; sizes of maps it does not have are left out. */
@@ -89,12 +80,12 @@ function openSized(name: string, bytes: Uint8Array, o: LoadOptions): BpfObject {
 }
 
 function removeDirectory(dir: string): void {
-  for (const f of list(dir)) unpin(`${dir}/${f}`);
+  for (const f of namesIn(dir)) unpin(`${dir}/${f}`);
   rmdirSync(dir);
 }
 
 function loadAndPin(objects: ReadonlyMap<string, Uint8Array>, dir: string, o: LoadOptions): string[] {
-  if (list(dir).length > 0) removeDirectory(dir);
+  if (namesIn(dir).length > 0) removeDirectory(dir);
   const opened: BpfObject[] = [];
   const replaced: string[] = [];
   try {
@@ -107,7 +98,7 @@ function loadAndPin(objects: ReadonlyMap<string, Uint8Array>, dir: string, o: Lo
     for (const p of programs) p.pin(`${dir}/${p.name}`);
     programs[0]?.pin(`${dir}/${complete}`);
   } catch (e) {
-    if (list(dir).length > 0) removeDirectory(dir);
+    if (namesIn(dir).length > 0) removeDirectory(dir);
     throw e;
   } finally {
     // pins keep everything; closing gives libbpf's memory back
@@ -118,7 +109,7 @@ function loadAndPin(objects: ReadonlyMap<string, Uint8Array>, dir: string, o: Lo
 
 function openMaps(dir: string): Map<string, BpfMap> {
   return new Map(
-    list(dir).flatMap((n): [string, BpfMap][] => {
+    namesIn(dir).flatMap((n): [string, BpfMap][] => {
       const map = pinnedMap(`${dir}/${n}`);
       return map ? [[n, map]] : [];
     }),
@@ -131,7 +122,7 @@ export function loadPrograms(o: LoadOptions): LoadedPrograms {
   const adopted = isPinned(o);
   const replacedMaps = adopted ? [] : loadAndPin(readObjects(o), dir, o);
   const programs = new Map<string, BpfProgram>();
-  for (const name of list(dir)) {
+  for (const name of namesIn(dir)) {
     const p = name === complete ? undefined : pinnedProgram(`${dir}/${name}`);
     if (p) programs.set(name, p);
   }
@@ -151,7 +142,7 @@ export function loadPrograms(o: LoadOptions): LoadedPrograms {
       throw new AppError({ code: 'agent/no-program', message: `the eBPF objects have no program ${name}` });
     },
     retire() {
-      for (const other of list(`${o.root}/progs`)) if (other !== digest) removeDirectory(`${o.root}/progs/${other}`);
+      for (const other of namesIn(`${o.root}/progs`)) if (other !== digest) removeDirectory(`${o.root}/progs/${other}`);
     },
     close() {
       for (const p of programs.values()) p.close();

@@ -2,10 +2,10 @@
 
 import { type L2Problem, readL2Policy } from '@axoneme/ipam';
 import { type Clock, canonicalJson } from '@axoneme/std';
-import { isKubeError, type KubeClient, type KubeObject } from 'kopf-ts';
-import { ciliumResources } from '../sources/sources.ts';
+import type { KubeClient } from 'kopf-ts';
 import { type Condition, cutMessage, type Draft, withTimes } from '../status/policy-status.ts';
 import type { World } from '../world/world.ts';
+import { createSeenStatus } from './seen-status.ts';
 
 type Raw = Readonly<Record<string, unknown>>;
 
@@ -24,28 +24,15 @@ export function createL2PolicyWriter(d: {
   readonly assertLeader: () => void;
 }): () => Promise<void> {
   const seen = new WeakSet<Raw>();
+  const write = createSeenStatus(d);
   return async () => {
     const now = new Date(d.clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z');
     for (const [name, raw] of d.world.tables.l2Policies) {
       if (seen.has(raw)) continue;
-      const meta = raw.metadata as { uid?: string; resourceVersion?: string; generation?: number };
+      const { generation = 0 } = raw.metadata as { generation?: number };
       const held = ((raw.status ?? {}) as { conditions?: readonly Condition[] }).conditions ?? [];
-      const conditions = conditionsOf(readL2Policy(raw).problems, held, meta.generation ?? 0, now);
-      if (canonicalJson(conditions) !== canonicalJson(held)) {
-        d.assertLeader();
-        try {
-          const body = { metadata: { uid: meta.uid, resourceVersion: meta.resourceVersion }, status: { conditions } };
-          const written: KubeObject = await d.client.patch(
-            ciliumResources.l2Policies,
-            { name },
-            { type: 'merge', body },
-            { subresource: 'status' },
-          );
-          if (d.world.tables.l2Policies.get(name) === raw) d.world.set('l2Policies', name, written as unknown as Raw);
-        } catch (e) {
-          if (!isKubeError(e, 'kube/not-found') && !isKubeError(e, 'kube/conflict')) throw e;
-        }
-      }
+      const conditions = conditionsOf(readL2Policy(raw).problems, held, generation, now);
+      if (canonicalJson(conditions) !== canonicalJson(held)) await write('l2Policies', name, raw, { conditions });
       seen.add(raw);
     }
   };

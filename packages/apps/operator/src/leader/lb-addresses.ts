@@ -3,11 +3,11 @@
 import { isOurs, LB_CONDITION, type LbAssignment, type LbPoolState, planLbAddresses, readLbPool, readLbService } from '@axoneme/ipam';
 import { parseIp } from '@axoneme/model';
 import { type Clock, canonicalJson } from '@axoneme/std';
-import { isKubeError, type KubeClient, type KubeObject, type ObjectRef, type Resource, resources } from 'kopf-ts';
+import type { KubeClient } from 'kopf-ts';
 import type { OperatorConfig } from '../config.ts';
-import { ciliumResources } from '../sources/sources.ts';
 import { type Condition, cutMessage, type Draft, withTimes } from '../status/policy-status.ts';
 import type { World } from '../world/world.ts';
+import { createSeenStatus } from './seen-status.ts';
 
 export interface LbAddressWriterDeps {
   readonly client: KubeClient;
@@ -17,13 +17,6 @@ export interface LbAddressWriterDeps {
 }
 
 type Raw = Readonly<Record<string, unknown>>;
-interface Meta {
-  readonly name: string;
-  readonly namespace?: string;
-  readonly uid?: string;
-  readonly resourceVersion?: string;
-  readonly generation?: number;
-}
 interface LbStatus {
   readonly loadBalancer?: { readonly ingress?: readonly Raw[] };
   readonly conditions?: readonly Condition[];
@@ -32,7 +25,7 @@ interface LbStatus {
 /** Who the fields of the status belong to, as users of Cilium know it. */
 const FIELD_MANAGER = 'cilium-operator-lb-ipam';
 
-const metaOf = (o: Raw): Meta => o.metadata as Meta;
+const generationOf = (o: Raw): number => (o.metadata as { generation?: number }).generation ?? 0;
 const statusOf = (o: Raw): LbStatus => (o.status ?? {}) as LbStatus;
 const addressOf = (i: Raw): string => {
   const ip = parseIp(String(i.ip));
@@ -88,39 +81,17 @@ export function createLbAddressWriter(
   deps: LbAddressWriterDeps,
   config: Pick<OperatorConfig, 'defaultLbServiceIpam'>,
 ): () => Promise<void> {
-  const { client, world } = deps;
+  const { world } = deps;
+  const write = createSeenStatus(deps, FIELD_MANAGER);
   const options = { unclassed: config.defaultLbServiceIpam === 'lbipam' };
-
-  /** The object as it is after the write; undefined if it is another one by now: the watch tells, and we come again. */
-  const patch = async (r: Resource, ref: ObjectRef, o: Raw, status: unknown): Promise<KubeObject | undefined> => {
-    deps.assertLeader();
-    const { uid, resourceVersion } = metaOf(o);
-    try {
-      // only what was seen is changed: an address must not come back to whoever lost it meanwhile
-      const body = { metadata: { uid, resourceVersion }, status };
-      return await client.patch(r, ref, { type: 'merge', body }, { subresource: 'status', fieldManager: FIELD_MANAGER });
-    } catch (e) {
-      if (!isKubeError(e, 'kube/not-found') && !isKubeError(e, 'kube/conflict')) throw e;
-      return undefined;
-    }
-  };
-
-  const writeService = async (key: string, raw: Raw, status: LbStatus): Promise<boolean> => {
-    const { name, namespace = '' } = metaOf(raw);
-    const written = await patch(resources.services, { name, namespace }, raw, status);
-    // the next plan must know the address, whether the watch is quick or not
-    if (written !== undefined && world.tables.services.get(key) === raw) world.set('services', key, written as unknown as Raw);
-    return written !== undefined;
-  };
 
   const writePool = async (p: LbPoolState, now: string): Promise<void> => {
     const raw = world.tables.lbPools.get(p.name);
     if (raw === undefined) return;
     const held = statusOf(raw).conditions ?? [];
-    const conditions = withTimes(poolConditions(p), metaOf(raw).generation ?? 0, held, now);
+    const conditions = withTimes(poolConditions(p), generationOf(raw), held, now);
     if (essence(conditions) === essence(held)) return;
-    const written = await patch(ciliumResources.lbPools, { name: p.name }, raw, { conditions });
-    if (written !== undefined && world.tables.lbPools.get(p.name) === raw) world.set('lbPools', p.name, written as unknown as Raw);
+    await write('lbPools', p.name, raw, { conditions });
   };
 
   return async () => {
@@ -132,15 +103,15 @@ export function createLbAddressWriter(
       const raw = world.tables.services.get(key);
       if (raw === undefined) continue;
       const held = statusOf(raw);
-      const status = serviceStatus(held, a, metaOf(raw).generation ?? 0, now);
+      const status = serviceStatus(held, a, generationOf(raw), now);
       const before = held.loadBalancer?.ingress ?? [];
       const after = status.loadBalancer?.ingress ?? [];
       if (canonicalJson(before) === canonicalJson(after) && essence(status.conditions ?? []) === essence(held.conditions ?? [])) continue;
       due.push({ key, raw, status, loses: before.some((i) => !after.includes(i)) });
     }
     // nobody is given an address that another still has: a plan that is out of date is dropped, the news that make it so bring the next
-    for (const d of due) if (d.loses && !(await writeService(d.key, d.raw, d.status))) return;
-    for (const d of due) if (!d.loses) await writeService(d.key, d.raw, d.status);
+    for (const d of due) if (d.loses && !(await write('services', d.key, d.raw, d.status))) return;
+    for (const d of due) if (!d.loses) await write('services', d.key, d.raw, d.status);
     for (const p of plan.pools) await writePool(p, now);
   };
 }

@@ -2,11 +2,12 @@
 
 import { isOurs, type NodeIpamNode, planNodeAddresses, readNodeIpamService } from '@axoneme/ipam';
 import type { IpAddr } from '@axoneme/model';
-import { type EventRecorder, isKubeError, type KubeClient, resources } from 'kopf-ts';
+import type { EventRecorder, KubeClient } from 'kopf-ts';
 import { parseIps } from '../compile/addresses.ts';
 import { backendNodes } from '../compile/l2.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { World } from '../world/world.ts';
+import { createSeenStatus } from './seen-status.ts';
 
 export interface NodeAddressWriterDeps {
   readonly client: KubeClient;
@@ -33,7 +34,8 @@ export function createNodeAddressWriter(
   d: NodeAddressWriterDeps,
   config: Pick<OperatorConfig, 'defaultLbServiceIpam'>,
 ): () => Promise<void> {
-  const { client, world } = d;
+  const { world } = d;
+  const writeStatus = createSeenStatus(d, FIELD_MANAGER);
   const options = { unclassed: config.defaultLbServiceIpam === 'nodeipam' };
 
   const write = async (key: string, raw: Raw, addresses: readonly IpAddr[]): Promise<void> => {
@@ -42,25 +44,7 @@ export function createNodeAddressWriter(
     const others = before.filter((i) => !isOurs(i));
     const held = parseIps(before.filter(isOurs).map((i) => String(i.ip)));
     if (held.join() === addresses.join()) return;
-    const {
-      uid,
-      resourceVersion,
-      name,
-      namespace = '',
-    } = raw.metadata as { uid: string; resourceVersion: string; name: string; namespace?: string };
-    const body = {
-      metadata: { uid, resourceVersion },
-      status: { loadBalancer: { ingress: [...others, ...addresses.map((ip) => ({ ip }))] } },
-    };
-    d.assertLeader();
-    try {
-      const options_ = { subresource: 'status', fieldManager: FIELD_MANAGER } as const;
-      const written = await client.patch(resources.services, { name, namespace }, { type: 'merge', body }, options_);
-      if (world.tables.services.get(key) === raw) world.set('services', key, written as unknown as Raw);
-    } catch (e) {
-      // another object by now: the watch tells, and we come again
-      if (!isKubeError(e, 'kube/not-found') && !isKubeError(e, 'kube/conflict')) throw e;
-    }
+    await writeStatus('services', key, raw, { loadBalancer: { ingress: [...others, ...addresses.map((ip) => ({ ip }))] } });
   };
 
   return async () => {

@@ -1,25 +1,10 @@
 // Three ways from pod to pod on one node: the kernel's routing, a program that only redirects, and ours with policy and events.
 
-import { closeSync } from 'node:fs';
 import { attachTcx, type BpfLink } from '@axoneme/bpf';
 import { addressKey, dirPlen, ipcacheKeyOf, macBytes, precedence, type Row, SubjectFlag, Verdict } from '@axoneme/datapath';
 import { type Cidr, type IpAddr, ipBytes } from '@axoneme/model';
-import {
-  addAddress,
-  createNetns,
-  createVeth,
-  deleteNetns,
-  getLink,
-  inNetns,
-  type Link,
-  NetlinkSocket,
-  openNetns,
-  setLink,
-  setNeighbour,
-  setRoute,
-  writeSysctl,
-} from '@axoneme/netlink';
-import { invariant } from '@axoneme/std';
+import { deleteNetns, inNetns, setNeighbour, setRoute, writeSysctl } from '@axoneme/netlink';
+import { createEnd, type End } from '../end.ts';
 import { openWorld, type World } from '../world.ts';
 
 export type PlaceKind = 'routing' | 'redirect_peer' | 'axoneme';
@@ -36,17 +21,10 @@ export interface Place {
 const GATEWAY = '10.0.1.254';
 const POLICY_PORTS = 16; // rows on each side besides the allowing one
 
-interface End {
-  readonly ip: string;
-  readonly netns: string;
-  readonly link: Link;
-  readonly mac: string;
-  readonly hostMac: string;
-}
-
 export function createPlace(kind: PlaceKind): Place {
   const world = openWorld({ routing: [], redirect_peer: ['floor'], axoneme: ['pod'] }[kind]);
-  const ends = [createEnd(world, 1), createEnd(world, 2)] as const;
+  const end = (n: number): End => createEnd(world, { name: 'lxc', n, ip: `10.0.1.${n}`, gateway: GATEWAY });
+  const ends = [end(1), end(2)] as const;
   const links: BpfLink[] = [];
   inNetns(world.netns, () => {
     for (const key of ['ip_forward']) writeSysctl(['net', 'ipv4', key], 1);
@@ -81,34 +59,6 @@ export function createPlace(kind: PlaceKind): Place {
       world.close();
     },
   };
-}
-
-function createEnd(world: World, n: 1 | 2): End {
-  const netns = `${world.netns}-pod${n}`;
-  const [mac, hostMac, name] = [`02:00:00:00:01:0${n}`, `02:00:00:00:02:0${n}`, `lxc${n}`];
-  const ip = `10.0.1.${n}`;
-  createNetns(netns);
-  const fd = openNetns(netns);
-  world.socket.execute([createVeth({ name, mac: hostMac, up: true }, { name: 'eth0', mac, netnsFd: fd })]);
-  closeSync(fd);
-  const socket = inNetns(netns, () => {
-    writeSysctl(['net', 'ipv4', 'tcp_tw_reuse'], 1);
-    writeSysctl(['net', 'ipv4', 'ip_local_port_range'], '1024 65535');
-    return new NetlinkSocket();
-  });
-  const eth0 = getLink(socket, 'eth0');
-  invariant(eth0 !== undefined, 'eth0');
-  socket.execute([
-    setLink('lo', { up: true }),
-    setLink('eth0', { up: true }),
-    addAddress({ ifindex: eth0.ifindex, address: `${ip}/32` }),
-    setRoute({ to: '0.0.0.0/0', via: GATEWAY, ifindex: eth0.ifindex, onlink: true }),
-    setNeighbour({ ifindex: eth0.ifindex, address: GATEWAY, mac: hostMac }),
-  ]);
-  socket.close();
-  const link = getLink(world.socket, name);
-  invariant(link !== undefined, name);
-  return { ip, netns, link, mac, hostMac };
 }
 
 const identityOf = (e: End): number => 10_000 + Number(e.ip.at(-1));
