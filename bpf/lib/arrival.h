@@ -28,7 +28,7 @@ call_only bool dsr_frontend(const struct slow *s, const struct dsr_front *f)
 
 	copy16(k.addr, f->addr);
 	front = bpf_map_lookup_elem(&lb_frontend, &k);
-	if (!front && north_place((void *)f->addr, s->p.family)) {
+	if (!front && place_of((void *)f->addr, s->p.family)) {
 		__builtin_memset(k.addr, 0, 16);
 		front = bpf_map_lookup_elem(&lb_frontend, &k);
 	}

@@ -108,18 +108,18 @@ inline_always int move_headers(struct __sk_buff *skb, const struct flow_value *v
 	return AXO_OK;
 }
 
-inline_always int send_neigh(struct __sk_buff *skb, const struct flow_value *v, const __u8 family)
+/* A TC action. Out of the device, to the next hop. */
+inline_always int neigh_to(struct __sk_buff *skb, __u32 ifindex, bool v6, const __u8 *hop)
 {
 	struct bpf_redir_neigh nh = {};
-	bool v6 = v->flags & AXO_FLOW_V6_UNDERLAY;
 
 	skb->mark = AXO_MARK;
 	nh.nh_family = v6 ? AF_INET6_ : AF_INET_;
 	if (v6)
-		copy16(nh.ipv6_nh, v->addr);
+		copy16(nh.ipv6_nh, hop);
 	else
-		nh.ipv4_nh = *(__be32 *)v->addr;
-	return bpf_redirect_neigh(v->ifindex_out, &nh, sizeof(nh), 0);
+		nh.ipv4_nh = *(__be32 *)hop;
+	return bpf_redirect_neigh(ifindex, &nh, sizeof(nh), 0);
 }
 
 /*
@@ -167,8 +167,8 @@ inline_always int deliver(struct __sk_buff *skb, const struct flow_value *v, con
 		return bpf_redirect_peer(out, 0);
 	}
 	if (action == AXO_ACT_TUNNEL)
-		return tunnel_send(skb, v);
-	return send_neigh(skb, v, family);
+		return tunnel_to(skb, v->ifindex_out, v->flags & AXO_FLOW_V6_UNDERLAY, v->addr);
+	return neigh_to(skb, out, v->flags & AXO_FLOW_V6_UNDERLAY, v->addr);
 }
 
 #endif

@@ -218,7 +218,7 @@ inline_always bool north_stays(struct north *n)
 	n->chosen.set = n->row.set;
 	if (n->row.set == n->set)
 		return true;
-	if (north_member(n, NORTH_SLOTS_MAX)) {
+	if (set_has(n->set, NORTH_SLOTS_MAX, &n->chosen)) {
 		n->chosen.set = n->set;
 		return true;
 	}
@@ -243,7 +243,7 @@ proven_alone int north_decide(struct north *n)
 		n->had = 1;
 	}
 	/* again only while a set is being replaced */
-	for (int i = 0; i < NORTH_SLOT_TRIES; i++) {
+	for (int i = 0; i < SLOT_TRIES; i++) {
 		r = north_frontend(n);
 		if (r != NORTH_ROW) {
 			/* a flow whose frontend has gone ends here, it does not become something else */

@@ -4,6 +4,7 @@
 #define AXO_NORTH_CHOICE_H
 
 #include "common.h"
+#include "frontend.h"
 #include "ipcache.h"
 #include "nat_rows.h"
 
@@ -17,12 +18,11 @@
 #define NORTH_CAN_DSR 1  /* the caller can send AXO_NAT_DSR rows by option */
 #define NORTH_CAN_IPIP 2 /* and AXO_VIA_IPIP */
 
-#define NORTH_SLOT_TRIES 3
 #define NORTH_PORT_MIN 1024
 #define NORTH_PORT_LOTS 16   /* ports by lot before others are tried in order */
+#define NORTH_PORT_NEAR 512  /* up to this one of the range of the lots, whole if it is small; then of all */
 #define NORTH_PORT_TRIES 8192
 #define NORTH_SLOTS_MAX 65536
-#define NORTH_SECOND 1000000000ull
 
 struct north {
 	/* asked: the rest begins as zero */
@@ -131,51 +131,6 @@ inline_always bool north_may_answer(const struct flow6_key *key, __u8 family)
 
 /* ---- frontends -------------------------------------------------------------------------------------------- */
 
-/* Is it an address of this node (2), of another one (1), neither (0)? */
-proven_alone int north_place(const struct addr16 *addr, __u32 family)
-{
-	struct ipcache_key ik = { .prefixlen = family == 6 ? 160 : 64, .family = family };
-	struct endpoint_key ek = { .family = family };
-	struct endpoint_value *ep;
-	struct ipcache_value *row;
-
-	if (!addr)
-		return 0;
-	copy16(ek.addr, addr);
-	ep = bpf_map_lookup_elem(&endpoint, &ek);
-	if (ep)
-		return ep->flags & AXO_ENDPOINT_HOST ? 2 : 0;
-	copy16(ik.addr, addr);
-	row = bpf_map_lookup_elem(&ipcache, &ik);
-	return row && (row->identity == IDENTITY_HOST || row->identity == IDENTITY_REMOTE_NODE || row->identity == IDENTITY_APISERVER);
-}
-
-struct own_slot {
-	struct lb_slot_key key;
-	const __u8 *addr;
-	bool found;
-};
-
-static long north_search_own(__u32 index, void *at)
-{
-	struct own_slot *s = at;
-	struct lb_slot_value *slot;
-
-	s->key.index = index;
-	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
-	s->found = slot && same16(slot->addr, s->addr);
-	return s->found;
-}
-
-/* The client is a backend of n->set itself. */
-call_only bool north_own(struct north *n)
-{
-	struct own_slot s = { .key = { .set = n->set }, .addr = n->key.saddr };
-
-	bpf_loop(n->count, north_search_own, &s, 0);
-	return s.found;
-}
-
 /* n->front from n->key. NORTH_NONE, NORTH_ROW (found), or the reason why nothing gets through on this address. */
 proven_alone int north_frontend(struct north *n)
 {
@@ -191,14 +146,14 @@ proven_alone int north_frontend(struct north *n)
 	k->proto = n->key.proto;
 	k->family = n->family;
 	front = bpf_map_lookup_elem(&lb_frontend, k);
-	if (front && front->flags & AXO_LB_HOST_PORT && north_place((void *)n->key.daddr, n->family) != 2)
+	if (front && front->flags & AXO_LB_HOST_PORT && place_of((void *)n->key.daddr, n->family) != AT_OWN)
 		return NORTH_NONE;
 	if (!front) {
 		__builtin_memset(k->addr, 0, 16);
 		front = bpf_map_lookup_elem(&lb_frontend, k);
 		if (front) {
-			place = north_place((void *)n->key.daddr, n->family);
-			if (place != 2 && !(place == 1 && n->client == NORTH_HERE && front->flags & AXO_LB_NODE_PORT))
+			place = place_of((void *)n->key.daddr, n->family);
+			if (place != AT_OWN && !(place == AT_NODE && n->client == NORTH_HERE && front->flags & AXO_LB_NODE_PORT))
 				front = NULL;
 		}
 	}
@@ -215,7 +170,8 @@ proven_alone int north_frontend(struct north *n)
 	n->set = n->client == NORTH_OUTSIDE ? n->front.set_out : n->front.set_in;
 	n->count = n->client == NORTH_OUTSIDE ? n->front.count_out : n->front.count_in;
 	/* what pods of a local redirect send themselves, as at the socket (service.h) */
-	if (unlikely(n->front.flags & AXO_LB_SKIP_OWN) && n->client == NORTH_HERE && north_own(n)) {
+	if (unlikely(n->front.flags & AXO_LB_SKIP_OWN) && n->client == NORTH_HERE &&
+	    set_has_address(n->set, n->count, n->key.saddr)) {
 		if (!n->front.set_out)
 			return NORTH_NONE;
 		n->set = n->front.set_out;
@@ -268,34 +224,6 @@ inline_always __u32 maglev_hash(const void *client, __u8 proto, __be16 port)
 	return h ^ h >> 16;
 }
 
-struct slot_search {
-	struct lb_slot_key key;
-	const struct north *n;
-	bool found;
-};
-
-static long north_search_slot(__u32 index, void *at)
-{
-	struct slot_search *s = at;
-	struct lb_slot_value *slot;
-
-	s->key.index = index;
-	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
-	if (!slot)
-		return 1; /* slots have no gaps */
-	s->found = slot->backend_id == s->n->chosen.backend_id && slot->port == s->n->chosen.port && same16(slot->addr, s->n->chosen.addr);
-	return s->found;
-}
-
-/* n->chosen is among the slots of n->set, up to `limit`. */
-call_only bool north_member(struct north *n, __u32 limit)
-{
-	struct slot_search s = { .key = { .set = n->set }, .n = n };
-
-	bpf_loop(limit, north_search_slot, &s, 0);
-	return s.found;
-}
-
 inline_always void north_take(struct north *n, const struct lb_slot_value *slot)
 {
 	copy16(n->chosen.addr, slot->addr);
@@ -317,13 +245,13 @@ call_only bool north_affinity(struct north *n)
 	copy16(n->sticky_key.client, n->key.saddr);
 	n->chosen.last_ns = bpf_ktime_get_ns();
 	had = bpf_map_lookup_elem(&lb_affinity, &n->sticky_key);
-	if (!had || (__s64)(n->chosen.last_ns - had->last_ns) >= (__s64)(n->front.affinity_s * NORTH_SECOND))
+	if (!had || (__s64)(n->chosen.last_ns - had->last_ns) >= (__s64)(n->front.affinity_s * SECOND))
 		return false;
 	copy16(n->chosen.addr, had->addr);
 	n->chosen.port = had->port;
 	n->chosen.family = had->family;
 	n->chosen.backend_id = had->backend_id;
-	if (had->set != n->set && !north_member(n, n->count))
+	if (had->set != n->set && !set_has(n->set, n->count, &n->chosen))
 		return false;
 	n->chosen.set = n->set;
 	had->set = n->set;

@@ -78,12 +78,18 @@ struct port_search {
 static long north_try_port(__u32 i, void *at)
 {
 	struct north *n = ((struct port_search *)at)->n;
-	__u32 lots = n->port_lots, range = n->port_range;
+	__u32 lots = n->port_lots, range = n->port_range, at_lot;
 	__u16 port;
 
 	if (!lots || !range)
 		return 1;
-	port = n->port_first + (i < NORTH_PORT_LOTS ? bpf_get_prandom_u32() % lots : nth_try(i, n->port_start, range));
+	if (i < NORTH_PORT_LOTS)
+		at_lot = bpf_get_prandom_u32() % lots;
+	else if (i < NORTH_PORT_NEAR)
+		at_lot = nth_try(i - NORTH_PORT_LOTS, n->port_start % lots, lots);
+	else
+		at_lot = nth_try(i - NORTH_PORT_NEAR, n->port_start, range);
+	port = n->port_first + at_lot;
 	if (port_serves((void *)n->back_key.daddr, port, n->key.proto, n->family))
 		return 0;
 	n->back_key.dport = bpf_htons(port);
@@ -112,7 +118,7 @@ inline_always int north_reserve(struct north *n, __u32 first, __u32 last, __u32 
 	if (cfg && first < cfg->node_port_min && cfg->node_port_min <= last)
 		n->port_lots = cfg->node_port_min - first;
 	n->port_start = bpf_get_prandom_u32() % n->port_range;
-	bpf_loop(NORTH_PORT_TRIES, north_try_port, &s, 0);
+	bpf_loop(NORTH_PORT_NEAR + NORTH_PORT_TRIES, north_try_port, &s, 0);
 	return n->found ? AXO_OK : AXO_DROP_NAT_NO_MAPPING;
 }
 

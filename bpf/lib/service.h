@@ -4,9 +4,7 @@
 #define AXO_SERVICE_H
 
 #include "common.h"
-
-#define SLOT_TRIES 3
-#define SECOND 1000000000ull
+#include "frontend.h"
 
 struct peer {
 	__u8 addr[16];
@@ -26,10 +24,6 @@ struct client {
 #define SERVICE_REFUSED 2 /* nobody serves it, and the client shall know */
 #define SERVICE_SILENT 3  /* nobody serves it, and the client shall wait */
 
-#define AT_ELSEWHERE 0
-#define AT_NODE 1 /* an address of another node */
-#define AT_OWN 2  /* an address of this node */
-
 inline_always bool is_loopback(const struct lb_frontend_key *k)
 {
 	const __u32 *w = (const __u32 *)k->addr;
@@ -47,28 +41,6 @@ inline_always bool in_node_netns(__u64 netns)
 	const struct node_config *cfg = node();
 
 	return cfg && cfg->netns_cookie && cfg->netns_cookie == netns;
-}
-
-/* Whose address it is. A loopback is the node's only for those who share it. */
-call_only int place_of(const struct lb_frontend_key *k, __u64 netns)
-{
-	struct ipcache_key ik = { .prefixlen = k->family == 6 ? 160 : 64, .family = k->family };
-	struct endpoint_key ek = { .family = k->family };
-	struct endpoint_value *ep;
-	struct ipcache_value *row;
-
-	if (is_loopback(k))
-		return in_node_netns(netns) ? AT_OWN : AT_ELSEWHERE;
-	copy16(ek.addr, k->addr);
-	ep = bpf_map_lookup_elem(&endpoint, &ek);
-	if (ep)
-		return ep->flags & AXO_ENDPOINT_HOST ? AT_OWN : AT_ELSEWHERE;
-	copy16(ik.addr, k->addr);
-	row = bpf_map_lookup_elem(&ipcache, &ik);
-	if (!row)
-		return AT_ELSEWHERE;
-	return row->identity == IDENTITY_HOST || row->identity == IDENTITY_REMOTE_NODE || row->identity == IDENTITY_APISERVER
-		? AT_NODE : AT_ELSEWHERE;
 }
 
 /*
@@ -90,7 +62,11 @@ inline_always struct lb_frontend_value *find_frontend(struct lb_frontend_key *ke
 		front = bpf_map_lookup_elem(&lb_frontend, &any);
 	if (!front)
 		return NULL;
-	place = place_of(key, netns);
+	/* a loopback is the node's only for those who share it */
+	if (is_loopback(key))
+		place = in_node_netns(netns) ? AT_OWN : AT_ELSEWHERE;
+	else
+		place = place_of((void *)key->addr, key->family);
 	if (place == AT_OWN || (place == AT_NODE && front->flags & AXO_LB_NODE_PORT))
 		return front;
 	return NULL;
@@ -104,50 +80,10 @@ struct choice {
 	__u32 affinity_s; /* 0 = none */
 };
 
-struct search {
-	struct lb_slot_key key;
-	const struct lb_affinity_value *wanted;
-	bool found;
-};
-
-static long search_slot(__u32 index, void *at)
-{
-	struct search *s = at;
-	struct lb_slot_value *slot;
-
-	s->key.index = index;
-	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
-	s->found = slot && slot->backend_id == s->wanted->backend_id && slot->port == s->wanted->port &&
-		   same16(slot->addr, s->wanted->addr);
-	return s->found;
-}
-
 /* Sets are replaced, not changed: whether a client's backend is in the new one is asked once per client and set. */
 inline_always bool still_member(const struct lb_affinity_value *now, __u64 set, __u32 count)
 {
-	struct search s = { .key = { .set = set }, .wanted = now };
-
-	if (now->set == set)
-		return true;
-	bpf_loop(count, search_slot, &s, 0);
-	return s.found;
-}
-
-struct own_search {
-	struct lb_slot_key key;
-	const __u8 *addr;
-	bool found;
-};
-
-static long search_own(__u32 index, void *at)
-{
-	struct own_search *s = at;
-	struct lb_slot_value *slot;
-
-	s->key.index = index;
-	slot = bpf_map_lookup_elem(&lb_slot, &s->key);
-	s->found = slot && same16(slot->addr, s->addr);
-	return s->found;
+	return now->set == set || set_has(set, count, now);
 }
 
 /* Whether the client is one of the backends. */
@@ -156,7 +92,6 @@ call_only bool is_own(__u64 set, __u32 count, __u8 family, __u64 netns)
 	struct endpoint_netns_key key = { .cookie = netns };
 	struct endpoint_netns_value *pod = bpf_map_lookup_elem(&endpoint_netns, &key);
 	__u8 addr[16] = {};
-	struct own_search s = { .key = { .set = set }, .addr = addr };
 
 	if (!pod)
 		return false;
@@ -164,10 +99,7 @@ call_only bool is_own(__u64 set, __u32 count, __u8 family, __u64 netns)
 		copy16(addr, pod->ip6);
 	else
 		*(__u32 *)addr = *(__u32 *)pod->ip4;
-	if (zero16(addr))
-		return false;
-	bpf_loop(count, search_own, &s, 0);
-	return s.found;
+	return !zero16(addr) && set_has_address(set, count, addr);
 }
 
 /* Backends of a local redirect may want to reach what was there before: the original backends, or the address itself. */

@@ -122,39 +122,12 @@ inline_always int translate_hop(struct __sk_buff *skb, __u32 family)
 /* A TC action. */
 proven_alone int translate_send(struct __sk_buff *skb, const struct nat_value *v)
 {
-	const struct node_config *cfg = node();
-
-	if (!v || !cfg)
+	if (!v)
 		return TC_ACT_SHOT;
-	if (v->action == AXO_VIA_TUNNEL) {
-		struct bpf_tunnel_key key;
-		__u64 flags = BPF_F_ZERO_CSUM_TX;
-
-		__builtin_memset(&key, 0, sizeof(key));
-		key.tunnel_id = v->ifindex_out;
-		key.tunnel_ttl = 64;
-		if (v->flags & AXO_NAT_V6_HOP) {
-			flags = BPF_F_TUNINFO_IPV6;
-			copy16(key.remote_ipv6, v->hop);
-		} else {
-			key.remote_ipv4 = bpf_ntohl(*(__be32 *)v->hop);
-		}
-		if (bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags))
-			return TC_ACT_SHOT;
-		return bpf_redirect(cfg->ifindex_vxlan, 0);
-	}
-	if (leaves_plain(v)) {
-		struct bpf_redir_neigh nh = {};
-		bool v6 = v->flags & AXO_NAT_V6_HOP;
-
-		skb->mark = AXO_MARK;
-		nh.nh_family = v6 ? AF_INET6_ : AF_INET_;
-		if (v6)
-			copy16(nh.ipv6_nh, v->hop);
-		else
-			nh.ipv4_nh = *(__be32 *)v->hop;
-		return bpf_redirect_neigh(v->ifindex_out, &nh, sizeof(nh), 0);
-	}
+	if (v->action == AXO_VIA_TUNNEL)
+		return tunnel_to(skb, v->ifindex_out, v->flags & AXO_NAT_V6_HOP, v->hop);
+	if (leaves_plain(v))
+		return neigh_to(skb, v->ifindex_out, v->flags & AXO_NAT_V6_HOP, v->hop);
 	return TC_ACT_SHOT;
 }
 
@@ -228,7 +201,7 @@ inline_always int scope_of(struct __sk_buff *skb, struct slow *s, const __u32 ho
 	}
 	if (hook == AXO_HOOK_FROM_OVERLAY) {
 		/* pods and programs of other nodes that use a port of this one */
-		if (s->src.kind != SIDE_REMOTE || tunnel_sender(skb, &s->src.identity) || north_place((void *)s->p.key.daddr, s->p.family) != 2)
+		if (s->src.kind != SIDE_REMOTE || tunnel_sender(skb, &s->src.identity) || place_of((void *)s->p.key.daddr, s->p.family) != AT_OWN)
 			return AXO_PASS;
 		return s->src.identity == IDENTITY_WORLD ? AXO_PASS : NORTH_INSIDE;
 	}

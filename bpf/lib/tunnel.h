@@ -13,20 +13,21 @@ inline_always __u32 travelling_identity(__u32 identity)
 	return identity >= IDENTITY_CIDR ? IDENTITY_WORLD : identity;
 }
 
-inline_always int tunnel_send(struct __sk_buff *skb, const struct flow_value *v)
+/* A TC action. `end`: of the tunnel, on the node that the packet is for. */
+inline_always int tunnel_to(struct __sk_buff *skb, __u32 vni, bool v6, const __u8 *end)
 {
 	const struct node_config *cfg = node();
 	struct bpf_tunnel_key key;
 	__u64 flags = BPF_F_ZERO_CSUM_TX;
 
 	__builtin_memset(&key, 0, sizeof(key));
-	key.tunnel_id = v->ifindex_out;
+	key.tunnel_id = vni;
 	key.tunnel_ttl = 64;
-	if (v->flags & AXO_FLOW_V6_UNDERLAY) {
+	if (v6) {
 		flags = BPF_F_TUNINFO_IPV6;
-		copy16(key.remote_ipv6, v->addr);
+		copy16(key.remote_ipv6, end);
 	} else {
-		key.remote_ipv4 = bpf_ntohl(*(__be32 *)v->addr);
+		key.remote_ipv4 = bpf_ntohl(*(__be32 *)end);
 	}
 	if (!cfg || bpf_skb_set_tunnel_key(skb, &key, sizeof(key), flags))
 		return TC_ACT_SHOT;

@@ -278,8 +278,10 @@ static void ask_one(uint32_t index, char kind, const char *addr, int port, doubl
 	if (source_port > 0) {
 		socklen_t n = address_of(to.ss_family == AF_INET ? "0.0.0.0" : "::", source_port, &own);
 		setsockopt(q->fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (bind(q->fd, (void *)&own, n))
-			fail("who: source port");
+		if (bind(q->fd, (void *)&own, n)) {
+			fprintf(stderr, "who: source port %d: ", source_port);
+			fail("bind");
+		}
 	}
 	if (connect(q->fd, (void *)&to, len) && errno != EINPROGRESS)
 		settle_error(q, errno);

@@ -1,10 +1,12 @@
 // Asks the cells of the matrix, as many at once as their clients can, and says where an answer is not what the rule expects.
 import { type Cell, cellText, type Expected, expectedOf, type NodePlace } from './rule.ts';
 import type { Stage } from './stage.ts';
-import type { Nothing, WhoAnswer } from './who.ts';
+import type { Client, Nothing, WhoAnswer, WhoQuestion } from './who.ts';
 
 const ANSWER_MS = 5000;
 const SILENCE_MS = 700;
+/** Lost datagrams of one cell: more is no accident. */
+const LOST_MAX = 2;
 /** By the number of backends: that many lots miss one of them less often than once in ten million. */
 const lots = [2, 2, 26, 46];
 
@@ -12,13 +14,15 @@ export interface Asked {
   readonly cell: Cell;
   readonly expected: Expected;
   readonly answers: readonly (WhoAnswer | Nothing)[];
+  /** Datagrams that had to be asked twice. */
+  readonly twice: number;
 }
 
 /** Addresses that the world has by a route, not by the node that is asked. */
 const isRouted = (c: Cell): boolean => c.asker.kind === 'outside' && (c.kind === 'LoadBalancer' || c.kind === 'ExternalIP');
 
-const FIRST_PORT = 2000;
-const PORTS = 58_000;
+const FIRST_PORT = 10_000;
+const PORTS = 50_000;
 const nextPorts = new Map<string, number>();
 
 /**
@@ -37,6 +41,21 @@ interface Manner {
   /** Questions of a cell; otherwise as many as show all of its backends. */
   readonly lots?: number;
   readonly patienceMs?: number;
+  /** Datagrams without an answer are asked once more, as every client of UDP does. */
+  readonly twice?: boolean;
+}
+
+type Answers = (WhoAnswer | Nothing)[];
+
+/** Puts second answers in the place of silences; how many there were. */
+async function askTwice(client: Client, questions: readonly WhoQuestion[], answers: Answers): Promise<number> {
+  const lost = questions.flatMap((q, i) => (q.protocol === 'UDP' && typeof answers[i] === 'string' ? [i] : []));
+  if (lost.length === 0 || lost.length > LOST_MAX) return 0;
+  const second = await client.ask(lost.map((i) => ({ ...questions[i]!, sourcePort: 0 })));
+  lost.forEach((i, n) => {
+    answers[i] = second[n]!;
+  });
+  return lost.length;
 }
 
 async function askNow(s: Stage, cells: readonly Cell[], how: Manner): Promise<Asked[]> {
@@ -56,8 +75,15 @@ async function askNow(s: Stage, cells: readonly Cell[], how: Manner): Promise<As
       });
       // silences together: they cost their patience once
       plan.sort((a, b) => Number(b.expected === 'nothing') - Number(a.expected === 'nothing'));
-      const answers = [...(await s.clientOf(asker).ask(plan.flatMap((p) => p.questions)))];
-      return plan.map((p) => ({ cell: p.cell, expected: p.expected, answers: answers.splice(0, p.questions.length) }));
+      const client = s.clientOf(asker);
+      const all: Answers = [...(await client.ask(plan.flatMap((p) => p.questions)))];
+      const cut = plan.map((p) => ({ ...p, answers: all.splice(0, p.questions.length) }));
+      const out: Asked[] = [];
+      for (const { cell, expected, questions, answers } of cut) {
+        const twice = how.twice === true && expected !== 'nothing' ? await askTwice(client, questions, answers) : 0;
+        out.push({ cell, expected, answers, twice });
+      }
+      return out;
     }),
   );
   return asked.flat();
@@ -91,6 +117,14 @@ export function faultOf({ cell, expected, answers }: Asked): string | undefined 
   const wanted = [...expected].map(([b, sources]) => `${b} saw ${sources.join(' or ')}`).join(', ');
   return `${cellText(cell)}: expected ${wanted}; got ${counted(answers.map(show))}`;
 }
+
+/**
+ * The kernel's own search for a UDP socket overlooks one in a million while others are bound and closed (docs/critiques.md): that few may have
+ * been asked twice. Says which.
+ */
+export const askedTwice = (all: readonly Asked[]): string[] =>
+  all.filter((a) => a.twice > 0).map((a) => `${a.twice} × ${cellText(a.cell)}`);
+export const TWICE_MAX = 2;
 
 const CONVERGE_MS = 20_000;
 const PATIENCE_MS = 500;
