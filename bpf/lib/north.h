@@ -139,17 +139,21 @@ inline_always int north_lend(struct north *n, const struct node_config *cfg, __b
 	return north_reserve(n, router ? NORTH_PORT_MIN : cfg->snat_min, router ? 65535 : cfg->snat_max, wish);
 }
 
-/* Backends of a balancer get the whole packet or none; pods have an agent on their node, who understands the option. */
+/* Backends without an agent get the whole packet or none; pods have one on their node, who understands the option. */
 inline_always bool north_wraps(const struct north *n, const struct node_config *cfg)
 {
-	return cfg->flags & AXO_NODE_BALANCER && cfg->flags & AXO_NODE_DSR_IPIP && n->can & NORTH_CAN_IPIP;
+	bool balancer = cfg->flags & AXO_NODE_BALANCER && cfg->flags & AXO_NODE_DSR_IPIP;
+
+	return (balancer || n->front.flags & AXO_LB_IPIP) && n->can & NORTH_CAN_IPIP;
 }
 
 inline_always bool north_goes_direct(const struct north *n, const struct node_config *cfg)
 {
 	if (!(n->front.flags & AXO_LB_DSR) || n->client != NORTH_OUTSIDE || n->backend.kind != SIDE_REMOTE)
 		return false;
-	return cfg->flags & AXO_NODE_BALANCER ? north_wraps(n, cfg) : n->can & NORTH_CAN_DSR && north_is_pod(n->backend.identity);
+	if (cfg->flags & AXO_NODE_BALANCER || n->front.flags & AXO_LB_IPIP)
+		return north_wraps(n, cfg);
+	return n->can & NORTH_CAN_DSR && north_is_pod(n->backend.identity);
 }
 
 /* Both rows for n->chosen. NORTH_ROW or a drop reason. */

@@ -158,6 +158,7 @@ struct lb_frontend_key {
 #define AXO_LB_OUT_LOCAL 1024         /* clients from outside: never SNAT, never leave the node */
 #define AXO_LB_AFFINITY 2048
 #define AXO_LB_EXTERNAL 4096          /* clients from outside may use it */
+#define AXO_LB_IPIP 16384            /* with DSR: to backends outside the cluster whole, IP in IP; their own stack unpacks it */
 #define AXO_LB_SKIP_OWN 8192          /* who is in `set_in` itself has `set_out`, or without one no service at all */
 
 struct lb_frontend_value {

@@ -119,6 +119,7 @@ export const blobTables = {
   datapath: { kind: 'blob', name: 'datapath', rank: 104 },
   health: { kind: 'blob', name: 'health', rank: 106 },
   l2: { kind: 'blob', name: 'l2', rank: 105 },
+  probes: { kind: 'blob', name: 'probes', rank: 107 },
 } as const satisfies Record<string, BlobTable>;
 
 /** The operator's kernel tables in upsert order. */

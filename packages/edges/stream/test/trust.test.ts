@@ -127,7 +127,7 @@ describe('reports and questions', () => {
     const server = await world.operator(new Store(), { deps: { report } });
     const agent = await connect(server, 'r1', await world.nodeTls('r1'));
     await until(() => agent.events.includes('up'), 'report link');
-    const body = { endpoints: [], full: true, flows: [], counters: [], lostSamples: 0 };
+    const body = { endpoints: [], full: true, flows: [], counters: [], lostSamples: 0, probes: [], fullProbes: false };
     expect([agent.client.send(body), agent.client.send(body)]).toEqual([1, 2]);
     await until(() => agent.events.includes('acked 2'), 'acknowledged');
     expect(got).toEqual([
@@ -149,7 +149,7 @@ describe('reports and questions', () => {
     const server = await world.operator(new Store(), { deps: { report: () => stored } });
     const agent = await connect(server, 'r2', await world.nodeTls('r2'));
     await until(() => agent.events.includes('up'), 'report link');
-    const body = { endpoints: [], full: false, flows: [], counters: [], lostSamples: 0 };
+    const body = { endpoints: [], full: false, flows: [], counters: [], lostSamples: 0, probes: [], fullProbes: false };
     let taken = 0;
     while (agent.client.send(body) !== undefined) taken++;
     expect(taken).toBe(8);

@@ -43,7 +43,7 @@ const reportOf = (e: EndpointStatus, deleted: boolean): EndpointReport => ({
   deleted,
 });
 
-const empty: ReportBody = { endpoints: [], full: false, flows: [], counters: [], lostSamples: 0 };
+const empty: ReportBody = { endpoints: [], full: false, flows: [], counters: [], lostSamples: 0, probes: [], fullProbes: false };
 
 export function createReporter(d: ReporterDeps): Reporter {
   let link: ReportLink | undefined;

@@ -150,6 +150,7 @@ export const LbFlag = {
   outLocal: 1024,
   affinity: 2048,
   external: 4096,
+  ipip: 16384,
   skipOwn: 8192,
 } as const;
 

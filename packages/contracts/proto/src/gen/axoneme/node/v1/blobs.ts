@@ -96,6 +96,29 @@ export interface HealthCheck {
   localEndpoints: number;
 }
 
+/** Artifact `lb/probes`: which backends of load balancer fleets this node asks. Nodes that announce feature `probes` may have it. */
+export interface Probes {
+  probes: Probe[];
+}
+
+export interface Probe {
+  /** Equal ids, equal questions. */
+  id: string;
+  address: string;
+  port: number;
+  /** tcp | http */
+  type: string;
+  path: string;
+  host: string;
+  /** First and last of each range, in turns. */
+  codes: number[];
+  intervalMs: number;
+  timeoutMs: number;
+  /** Results in a row until they are believed. */
+  rise: number;
+  fall: number;
+}
+
 /** Artifact `routes`: where the other nodes' blocks are. */
 export interface Routes {
   nodes: NodeRoute[];
@@ -590,6 +613,262 @@ export const HealthCheck: MessageFns<HealthCheck> = {
     message.service = object.service ?? "";
     message.port = object.port ?? 0;
     message.localEndpoints = object.localEndpoints ?? 0;
+    return message;
+  },
+};
+
+function createBaseProbes(): Probes {
+  return { probes: [] };
+}
+
+export const Probes: MessageFns<Probes> = {
+  encode(message: Probes, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    for (const v of message.probes) {
+      Probe.encode(v!, writer.uint32(10).fork()).join();
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Probes {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProbes();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.probes.push(Probe.decode(reader, reader.uint32()));
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Probes>): Probes {
+    return Probes.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Probes>): Probes {
+    const message = createBaseProbes();
+    message.probes = object.probes?.map((e) => Probe.fromPartial(e)) || [];
+    return message;
+  },
+};
+
+function createBaseProbe(): Probe {
+  return {
+    id: "",
+    address: "",
+    port: 0,
+    type: "",
+    path: "",
+    host: "",
+    codes: [],
+    intervalMs: 0,
+    timeoutMs: 0,
+    rise: 0,
+    fall: 0,
+  };
+}
+
+export const Probe: MessageFns<Probe> = {
+  encode(message: Probe, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.address !== "") {
+      writer.uint32(18).string(message.address);
+    }
+    if (message.port !== 0) {
+      writer.uint32(24).uint32(message.port);
+    }
+    if (message.type !== "") {
+      writer.uint32(34).string(message.type);
+    }
+    if (message.path !== "") {
+      writer.uint32(42).string(message.path);
+    }
+    if (message.host !== "") {
+      writer.uint32(50).string(message.host);
+    }
+    if (message.codes.length !== 0) {
+      writer.uint32(58).fork();
+      for (const v of message.codes) {
+        writer.uint32(v);
+      }
+      writer.join();
+    }
+    if (message.intervalMs !== 0) {
+      writer.uint32(64).uint32(message.intervalMs);
+    }
+    if (message.timeoutMs !== 0) {
+      writer.uint32(72).uint32(message.timeoutMs);
+    }
+    if (message.rise !== 0) {
+      writer.uint32(80).uint32(message.rise);
+    }
+    if (message.fall !== 0) {
+      writer.uint32(88).uint32(message.fall);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): Probe {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProbe();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 18) {
+              break;
+            }
+
+            message.address = reader.string();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.port = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 34) {
+              break;
+            }
+
+            message.type = reader.string();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.path = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 50) {
+              break;
+            }
+
+            message.host = reader.string();
+            continue;
+          }
+          case 7: {
+            if (tag === 56) {
+              message.codes.push(reader.uint32());
+
+              continue;
+            }
+
+            if (tag === 58) {
+              const end2 = reader.uint32() + reader.pos;
+              while (reader.pos < end2) {
+                message.codes.push(reader.uint32());
+              }
+
+              continue;
+            }
+
+            break;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.intervalMs = reader.uint32();
+            continue;
+          }
+          case 9: {
+            if (tag !== 72) {
+              break;
+            }
+
+            message.timeoutMs = reader.uint32();
+            continue;
+          }
+          case 10: {
+            if (tag !== 80) {
+              break;
+            }
+
+            message.rise = reader.uint32();
+            continue;
+          }
+          case 11: {
+            if (tag !== 88) {
+              break;
+            }
+
+            message.fall = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<Probe>): Probe {
+    return Probe.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<Probe>): Probe {
+    const message = createBaseProbe();
+    message.id = object.id ?? "";
+    message.address = object.address ?? "";
+    message.port = object.port ?? 0;
+    message.type = object.type ?? "";
+    message.path = object.path ?? "";
+    message.host = object.host ?? "";
+    message.codes = object.codes?.map((e) => e) || [];
+    message.intervalMs = object.intervalMs ?? 0;
+    message.timeoutMs = object.timeoutMs ?? 0;
+    message.rise = object.rise ?? 0;
+    message.fall = object.fall ?? 0;
     return message;
   },
 };

@@ -237,6 +237,23 @@ export interface ReportRequest {
   flows: FlowSample[];
   counters: CounterDelta[];
   lostSamples: number;
+  /** Results of probes that are new; of all that this node asks if `full_probes`. */
+  probes: ProbeReport[];
+  fullProbes: boolean;
+}
+
+/** What this node knows of one target of its artifact `lb/probes`. */
+export interface ProbeReport {
+  id: string;
+  ok: boolean;
+  /** Results in a row that say so. */
+  streak: number;
+  /** Of failures: the last so many in a row between which somebody else was seen to serve. */
+  seen: number;
+  /** Of the last one; empty when it was good. */
+  reason: string;
+  /** Since the last one. */
+  ageMs: number;
 }
 
 export interface ReportResponse {
@@ -2724,7 +2741,16 @@ export const LeaseGrant: MessageFns<LeaseGrant> = {
 };
 
 function createBaseReportRequest(): ReportRequest {
-  return { sequence: 0, endpoints: [], full: false, flows: [], counters: [], lostSamples: 0 };
+  return {
+    sequence: 0,
+    endpoints: [],
+    full: false,
+    flows: [],
+    counters: [],
+    lostSamples: 0,
+    probes: [],
+    fullProbes: false,
+  };
 }
 
 export const ReportRequest: MessageFns<ReportRequest> = {
@@ -2746,6 +2772,12 @@ export const ReportRequest: MessageFns<ReportRequest> = {
     }
     if (message.lostSamples !== 0) {
       writer.uint32(48).uint64(message.lostSamples);
+    }
+    for (const v of message.probes) {
+      ProbeReport.encode(v!, writer.uint32(58).fork()).join();
+    }
+    if (message.fullProbes !== false) {
+      writer.uint32(64).bool(message.fullProbes);
     }
     return writer;
   },
@@ -2811,6 +2843,22 @@ export const ReportRequest: MessageFns<ReportRequest> = {
             message.lostSamples = longToNumber(reader.uint64());
             continue;
           }
+          case 7: {
+            if (tag !== 58) {
+              break;
+            }
+
+            message.probes.push(ProbeReport.decode(reader, reader.uint32()));
+            continue;
+          }
+          case 8: {
+            if (tag !== 64) {
+              break;
+            }
+
+            message.fullProbes = reader.bool();
+            continue;
+          }
         }
         if ((tag & 7) === 4 || tag === 0) {
           break;
@@ -2834,6 +2882,123 @@ export const ReportRequest: MessageFns<ReportRequest> = {
     message.flows = object.flows?.map((e) => FlowSample.fromPartial(e)) || [];
     message.counters = object.counters?.map((e) => CounterDelta.fromPartial(e)) || [];
     message.lostSamples = object.lostSamples ?? 0;
+    message.probes = object.probes?.map((e) => ProbeReport.fromPartial(e)) || [];
+    message.fullProbes = object.fullProbes ?? false;
+    return message;
+  },
+};
+
+function createBaseProbeReport(): ProbeReport {
+  return { id: "", ok: false, streak: 0, seen: 0, reason: "", ageMs: 0 };
+}
+
+export const ProbeReport: MessageFns<ProbeReport> = {
+  encode(message: ProbeReport, writer: BinaryWriter = new BinaryWriter()): BinaryWriter {
+    if (message.id !== "") {
+      writer.uint32(10).string(message.id);
+    }
+    if (message.ok !== false) {
+      writer.uint32(16).bool(message.ok);
+    }
+    if (message.streak !== 0) {
+      writer.uint32(24).uint32(message.streak);
+    }
+    if (message.seen !== 0) {
+      writer.uint32(32).uint32(message.seen);
+    }
+    if (message.reason !== "") {
+      writer.uint32(42).string(message.reason);
+    }
+    if (message.ageMs !== 0) {
+      writer.uint32(48).uint32(message.ageMs);
+    }
+    return writer;
+  },
+
+  decode(input: BinaryReader | Uint8Array, length?: number): ProbeReport {
+    const reader = input instanceof BinaryReader ? input : new BinaryReader(input);
+    const previousRecursionDepth = (reader as any).__tsProtoDecodeDepth ?? 0;
+    if (previousRecursionDepth >= 100) {
+      throw new globalThis.Error("protobuf decode recursion limit exceeded");
+    }
+    (reader as any).__tsProtoDecodeDepth = previousRecursionDepth + 1;
+    try {
+      const end = length === undefined ? reader.len : reader.pos + length;
+      const message = createBaseProbeReport();
+      while (reader.pos < end) {
+        const tag = reader.uint32();
+        switch (tag >>> 3) {
+          case 1: {
+            if (tag !== 10) {
+              break;
+            }
+
+            message.id = reader.string();
+            continue;
+          }
+          case 2: {
+            if (tag !== 16) {
+              break;
+            }
+
+            message.ok = reader.bool();
+            continue;
+          }
+          case 3: {
+            if (tag !== 24) {
+              break;
+            }
+
+            message.streak = reader.uint32();
+            continue;
+          }
+          case 4: {
+            if (tag !== 32) {
+              break;
+            }
+
+            message.seen = reader.uint32();
+            continue;
+          }
+          case 5: {
+            if (tag !== 42) {
+              break;
+            }
+
+            message.reason = reader.string();
+            continue;
+          }
+          case 6: {
+            if (tag !== 48) {
+              break;
+            }
+
+            message.ageMs = reader.uint32();
+            continue;
+          }
+        }
+        if ((tag & 7) === 4 || tag === 0) {
+          break;
+        }
+        reader.skip(tag & 7);
+      }
+      return message;
+    } finally {
+      (reader as any).__tsProtoDecodeDepth = previousRecursionDepth;
+    }
+  },
+
+  create(base?: DeepPartial<ProbeReport>): ProbeReport {
+    return ProbeReport.fromPartial(base ?? {});
+  },
+  fromPartial(object: DeepPartial<ProbeReport>): ProbeReport {
+    const message = createBaseProbeReport();
+    message.id = object.id ?? "";
+    message.ok = object.ok ?? false;
+    message.streak = object.streak ?? 0;
+    message.seen = object.seen ?? 0;
+    message.reason = object.reason ?? "";
+    message.ageMs = object.ageMs ?? 0;
     return message;
   },
 };
