@@ -14,6 +14,8 @@ export interface Claims {
   /** What no port of a load balancer address matches is the business of one of its Services. */
   ownsRestOf(key: ObjectKey, ip: IpAddr): boolean;
   ownsExternalPort(key: ObjectKey, ip: IpAddr, port: number, protocol: PortProtocol): boolean;
+  /** Of the port of an address, or of the whole address. */
+  ownerOf(ip: IpAddr, port: number, protocol: PortProtocol): ObjectKey | undefined;
   ownsNodePort(key: ObjectKey, port: number, protocol: PortProtocol): boolean;
   /** Number of a port of a Service: affinity and source ranges are kept under it, so that no two ports ever have the same. */
   serviceId(key: ObjectKey, port: ServicePort): number | undefined;
@@ -145,6 +147,10 @@ export function createClaims(): Claims {
     ownsLoadBalancerPort: (key, ip, port, protocol) => owns(key, ip, `${port}/${protocol}`),
     ownsRestOf: (key, ip) => owns(key, ip, '*'),
     ownsExternalPort: (key, ip, port, protocol) => owns(key, ip, `${port}/${protocol}`),
+    ownerOf(ip, port, protocol) {
+      const owners = ownersOf(ip);
+      return owners?.get(`${port}/${protocol}`) ?? owners?.get('');
+    },
     ownsNodePort: (key, port, protocol) => owns(key, nodePlace(port, protocol), ''),
     serviceId(key, port) {
       const service = services.get(key);

@@ -57,7 +57,7 @@ export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = se
     claims,
     config,
     guard: createGuard(snapshot.nodes ?? [], config),
-    dsrRoom: createDsrRoom(snapshot.pathMtu ?? 0, config),
+    dsrRoom: createDsrRoom(snapshot.pathMtu ?? 0),
     redirectsOf: index.portsOf,
   };
   const services = new Map<ObjectKey, CompiledService>();
@@ -277,7 +277,7 @@ function createInputs(config: ServiceConfig) {
     claims,
     config,
     guard: createGuard([], config),
-    dsrRoom: createDsrRoom(0, config),
+    dsrRoom: createDsrRoom(0),
     redirectsOf: redirects.portsOf,
   };
 
@@ -328,7 +328,7 @@ function createInputs(config: ServiceConfig) {
     for (const key of redirects.withAddress()) dirty.redirects.add(key);
   };
   const setPathMtu = (pathMtu: number, dirty: Dirty): void => {
-    const dsrRoom = createDsrRoom(pathMtu, config);
+    const dsrRoom = createDsrRoom(pathMtu);
     if (dsrRoom.text !== ctx.dsrRoom.text) for (const key of held.keys()) dirty.services.add(key);
     ctx = { ...ctx, dsrRoom };
   };

@@ -5,7 +5,7 @@ import type { ServiceConfig } from './inputs.ts';
 
 export interface DsrRoom {
   /** Why DSR cannot be; undefined if it can. */
-  refused(family: IpFamily): string | undefined;
+  refused(family: IpFamily, dispatch: ServiceConfig['dsrDispatch']): string | undefined;
   /** Equal for equal answers. */
   readonly text: string;
 }
@@ -16,10 +16,11 @@ const added = { opt: { 4: 8, 6: 24 }, ipip: { 4: 20, 6: 40 } } as const;
 const least = { 4: 576, 6: 1280 } as const;
 
 /** `pathMtu` 0: not known, and nothing is refused. */
-export function createDsrRoom(pathMtu: number, { dsrDispatch }: Pick<ServiceConfig, 'dsrDispatch'>): DsrRoom {
-  const refused = (family: IpFamily): string | undefined =>
-    pathMtu === 0 || pathMtu - added[dsrDispatch][family] >= least[family]
+export function createDsrRoom(pathMtu: number): DsrRoom {
+  const refused: DsrRoom['refused'] = (family, dispatch) =>
+    pathMtu === 0 || pathMtu - added[dispatch][family] >= least[family]
       ? undefined
-      : `IPv${family} packets of ${least[family]} bytes and the ${added[dsrDispatch][family]} that DSR adds do not fit between nodes (${pathMtu})`;
-  return { refused, text: `${refused(4) ?? ''} ${refused(6) ?? ''}` };
+      : `IPv${family} packets of ${least[family]} bytes and the ${added[dispatch][family]} that DSR adds do not fit between nodes (${pathMtu})`;
+  const all = ([4, 6] as const).flatMap((family) => (['opt', 'ipip'] as const).map((dispatch) => refused(family, dispatch) ?? ''));
+  return { refused, text: all.join(' ') };
 }

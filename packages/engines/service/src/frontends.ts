@@ -1,7 +1,8 @@
 // Which frontends a Service has, on whatever node: kinds, addresses, flags. Called by the compile and for host ports.
-import { compareIp, type IpAddr, ipFamily, type PortProtocol } from '@axoneme/model';
+import { compareIp, type IpAddr, ipFamily, type ObjectKey, type PortProtocol } from '@axoneme/model';
 import type { BackendSet } from './backends.ts';
 import type { CompileContext } from './context.ts';
+import { fleetOfKey } from './fleet-key.ts';
 import type { FrontendKind, ServiceConfig, ServiceInput, ServicePort } from './inputs.ts';
 
 /** Bits of `lb_frontend.flags`. */
@@ -20,6 +21,7 @@ export const frontendFlags = {
   affinity: 2048,
   external: 4096,
   skipOwn: 8192,
+  ipip: 16384,
 } as const;
 
 export interface Frontend {
@@ -62,7 +64,7 @@ function isDsr(plan: FrontendPlan, s: ServiceInput, { config, dsrRoom }: Compile
   if (!plan.external || port === undefined) return false;
   const forwarding = s.forwarding ?? (config.forwarding === 'hybrid' ? (port.protocol === 'TCP' ? 'dsr' : 'snat') : config.forwarding);
   if (forwarding !== 'dsr') return false;
-  const why = dsrRoom.refused(ipFamily(plan.ip));
+  const why = dsrRoom.refused(ipFamily(plan.ip), s.fleet ? 'ipip' : config.dsrDispatch);
   if (why !== undefined) refuse(`SNAT instead of DSR: ${why}`);
   return why === undefined;
 }
@@ -125,10 +127,18 @@ function planNodePorts(s: ServiceInput, { claims }: CompileContext, refuse: Refu
   });
 }
 
+/** Of Services among themselves no names: they may be of other people. */
+function ownerText(s: ServiceInput, owner: ObjectKey | undefined): string {
+  const fleet = owner === undefined ? undefined : fleetOfKey(owner);
+  if (fleet !== undefined) return `fleet ${fleet}`;
+  return s.fleet && owner !== undefined ? `Service ${owner}` : 'another Service';
+}
+
 function planLoadBalancers(s: ServiceInput, { claims, guard }: CompileContext, refuse: Refuse): FrontendPlan[] {
   const out: FrontendPlan[] = [];
   for (const ip of sorted(s.loadBalancerIps)) {
-    const why = guard.loadBalancer(ip);
+    // a load balancer may stand on addresses of nodes, a fleet has its own
+    const why = s.fleet && guard.isNode(ip) ? `${ip} is an address of a node` : guard.loadBalancer(ip);
     if (why !== undefined) {
       refuse(`load balancer address refused: ${why}`);
       continue;
@@ -136,7 +146,10 @@ function planLoadBalancers(s: ServiceInput, { claims, guard }: CompileContext, r
     for (const port of s.ports) {
       if (claims.ownsLoadBalancerPort(s.key, ip, port.port, port.protocol))
         out.push({ kind: 'load-balancer', ip, at: port.port, port, external: true, serviceId: claims.serviceId(s.key, port) ?? 0 });
-      else if (!s.clusterIps.includes(ip)) refuse(`load balancer address ${ip} ${port.port}/${port.protocol} belongs to another Service`);
+      else if (!s.clusterIps.includes(ip)) {
+        const owner = ownerText(s, claims.ownerOf(ip, port.port, port.protocol));
+        refuse(`load balancer address ${ip} ${port.port}/${port.protocol} belongs to ${owner}`);
+      }
     }
     // what else comes to an address of a node is for the node
     if (!guard.isNode(ip) && claims.ownsRestOf(s.key, ip))
@@ -182,7 +195,8 @@ function flagsOf(plan: FrontendPlan, s: ServiceInput, config: ServiceConfig, ran
   if (s.affinitySeconds > 0) flags |= frontendFlags.affinity;
   if (!plan.external) return flags;
   if (s.externalLocal) flags |= frontendFlags.outLocal;
-  return plan.dsr === true ? flags | frontendFlags.dsr : flags;
+  if (plan.dsr !== true) return flags;
+  return flags | frontendFlags.dsr | (s.fleet ? frontendFlags.ipip : 0);
 }
 
 export function frontendOf(

@@ -8,12 +8,13 @@
 // `Frontend.setIn` is 0n and `countIn` 0 when a service has no backends; the frontend row stays, so that clients are refused, not routed.
 // Slot index of a backend is its position in `BackendSet.backends`.
 // A stand-alone balancer: readBalancerSpec(object) → spec or problems; compileBalancer(spec, down) → as compileAll; planProbes, judgeHealth,
-// explainBalancer.
+// explainBalancer. A fleet of them: readFleet(object) → fleet or problems; fleetInputs(fleet, service, down) → what the compiler is given.
 export * from './backend-state.ts';
 export { type Backend, type BackendSet, backendIdOf, type Candidate, candidatesOf } from './backends.ts';
 export * from './balancer/compile-balancer.ts';
 export * from './balancer/explain.ts';
 export { durationText, type Problem } from './balancer/fields.ts';
+export * from './balancer/fleet.ts';
 export * from './balancer/health.ts';
 export { type ReadSpec, readBalancerSpec } from './balancer/read-spec.ts';
 export * from './balancer/spec.ts';
@@ -28,6 +29,7 @@ export {
   sourceArtifactName,
 } from './compile.ts';
 export * from './compiler.ts';
+export { fleetKey, fleetOfKey } from './fleet-key.ts';
 export { type Frontend, frontendFlags } from './frontends.ts';
 export * from './hashes.ts';
 export { type CompiledHostPorts, hostPortArtifactName } from './host-ports.ts';

@@ -53,6 +53,8 @@ export interface ServiceInput {
   readonly nodeSelector: Selector | undefined;
   readonly forwarding: 'snat' | 'dsr' | undefined;
   readonly algorithm: Algorithm | undefined;
+  /** Of a fleet of balancers: its addresses are no node's, its backends take the envelope of DSR off themselves. */
+  readonly fleet?: true | undefined;
   /** What was not understood, in words. */
   readonly remarks: readonly string[];
 }

@@ -1,6 +1,6 @@
 // BalancerSpec and what health checks say → the same sets, frontends and tables that Services of a cluster become. One VIP port of a service is
 // one Service of the engine. Pure; called by whoever runs a stand-alone balancer.
-import { type IpAddr, ipFamily, type ObjectKey, objectKey, type Port, type PortProtocol } from '@axoneme/model';
+import { type IpAddr, ipFamily, type ObjectKey, objectKey, type Port, type PortProtocol, type Selector } from '@axoneme/model';
 import { canonicalJson, hash64, type NodeName } from '@axoneme/std';
 import { type BackendState, backendState } from '../backend-state.ts';
 import { compileAll, type ServiceTable } from '../compiler.ts';
@@ -66,15 +66,25 @@ export function judgeBackends(s: BalancedService, down: ReadonlySet<TargetId>): 
 export const balancedKey = (s: Pick<BalancedService, 'name'>, port: number, protocol: PortProtocol): ObjectKey =>
   objectKey('balancer', `${s.name}-${port}-${protocol.toLowerCase()}`);
 
+/** Whose services they are. */
+export interface BalancedOwner {
+  readonly keyOf: typeof balancedKey;
+  readonly createdMs: number;
+  readonly nodeSelector: Selector | undefined;
+  readonly fleet?: true | undefined;
+}
+
+const standAlone: BalancedOwner = { keyOf: balancedKey, createdMs: 0, nodeSelector: undefined };
+
 const loadBalancerOnly = new Set(['load-balancer'] as const);
 
-function servicesOf(s: BalancedService): ServiceInput[] {
+function servicesOf(s: BalancedService, owner: BalancedOwner): ServiceInput[] {
   const byPort = Map.groupBy(s.vips, (v) => `${v.port} ${v.protocol}`);
   return [...byPort.values()].map((vips): ServiceInput => {
     const { port, protocol } = vips[0]!;
     return {
-      key: balancedKey(s, port, protocol),
-      createdMs: 0,
+      key: owner.keyOf(s, port, protocol),
+      createdMs: owner.createdMs,
       type: 'LoadBalancer',
       proxyName: '',
       clusterIps: [],
@@ -92,9 +102,10 @@ function servicesOf(s: BalancedService): ServiceInput[] {
       healthCheckPort: 0,
       kinds: loadBalancerOnly,
       nodes: undefined,
-      nodeSelector: undefined,
+      nodeSelector: owner.nodeSelector,
       forwarding: s.mode,
       algorithm: s.algorithm,
+      fleet: owner.fleet,
       remarks: [],
     };
   });
@@ -129,13 +140,22 @@ export const balancerConfig = (spec: BalancerSpec): ServiceConfig => ({
   noBackend: spec.noBackend,
 });
 
+export interface BalancedInputs {
+  readonly services: readonly ServiceInput[];
+  readonly slices: readonly SliceInput[];
+}
+
+/** What one service is for the compiler: a Service for each port of its VIPs. */
+export function balancedInputs(s: BalancedService, down: ReadonlySet<TargetId>, owner: BalancedOwner = standAlone): BalancedInputs {
+  const backends = judgeBackends(s, down);
+  const services = servicesOf(s, owner);
+  return { services, slices: services.flatMap((service) => slicesOf(service, backends)) };
+}
+
 /** `own`: addresses of the machine itself; what no VIP port matches of those is the machine's, of other VIPs it is dropped. */
 export function compileBalancer(spec: BalancerSpec, down: ReadonlySet<TargetId>, own: readonly IpAddr[] = []): ServiceTable {
-  const parts = spec.services.flatMap((s) => {
-    const backends = judgeBackends(s, down);
-    return servicesOf(s).map((service) => ({ service, slices: slicesOf(service, backends) }));
-  });
+  const parts = spec.services.map((s) => balancedInputs(s, down));
   const node = { name: 'here' as NodeName, zone: '', labels: {}, addresses: own, podCidrs: [] };
-  const snapshot = { services: parts.map((p) => p.service), slices: parts.flatMap((p) => p.slices), nodes: [node] };
+  const snapshot = { services: parts.flatMap((p) => p.services), slices: parts.flatMap((p) => p.slices), nodes: [node] };
   return compileAll(snapshot, balancerConfig(spec));
 }

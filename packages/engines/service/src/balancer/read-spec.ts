@@ -75,7 +75,7 @@ function readRanges(r: FieldReader, at: string, value: unknown): readonly Cidr[]
 function readCodes(r: FieldReader, at: string, value: unknown): HealthCheck['codes'] {
   if (value === undefined || value === null) return healthDefaults.codes;
   const codes = r.list(at, value, 'one at least').flatMap((v, i): (readonly [number, number])[] => {
-    const parts = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(String(v));
+    const parts = /^([1-5]\d\d)(?:-([1-5]\d\d))?$/.exec(typeof v === 'number' || typeof v === 'string' ? String(v) : '');
     const [first, last] = [Number(parts?.[1]), Number(parts?.[2] ?? parts?.[1])];
     if (parts !== null && first <= last) return [[first, last]];
     r.problem(`${at}[${i}]`, `${JSON.stringify(v)} is no status code`, 'write a code as in 200 or a range as in 200-299');
@@ -164,33 +164,40 @@ function checkTogether(r: FieldReader, at: string, s: BalancedService): void {
   });
 }
 
-function checkServices(r: FieldReader, services: readonly BalancedService[]): void {
+function checkServices(r: FieldReader, at: string, services: readonly BalancedService[]): void {
   const names = new Map<string, number>();
   const vips = new Map<string, string>();
   services.forEach((s, i) => {
     const twin = names.get(s.name);
-    if (twin !== undefined && s.name !== '')
-      r.problem(`services[${i}].name`, `"${s.name}" is services[${twin}] already`, 'choose another name');
+    if (twin !== undefined && s.name !== '') r.problem(`${at}[${i}].name`, `"${s.name}" is ${at}[${twin}] already`, 'choose another name');
     names.set(s.name, i);
     s.vips.forEach((v, j) => {
-      const [here, text] = [`services[${i}].vips[${j}]`, `${v.address} ${v.port}/${v.protocol}`];
+      const [here, text] = [`${at}[${i}].vips[${j}]`, `${v.address} ${v.port}/${v.protocol}`];
       const taken = vips.get(text);
       if (taken !== undefined) r.problem(here, `${text} belongs to ${taken} already`, 'choose another address or port');
       vips.set(text, here);
     });
   });
-  const addresses = new Map(services.flatMap((s, i) => s.vips.map((v, j) => [v.address, `services[${i}].vips[${j}]`] as const)));
+  const addresses = new Map(services.flatMap((s, i) => s.vips.map((v, j) => [v.address, `${at}[${i}].vips[${j}]`] as const)));
   services.forEach((s, i) => {
     s.backends.forEach((b, j) => {
       const vip = addresses.get(b.address);
       if (vip !== undefined)
-        r.problem(
-          `services[${i}].backends[${j}].address`,
-          `${b.address} is the address of ${vip}`,
-          'write the address of the server itself',
-        );
+        r.problem(`${at}[${i}].backends[${j}].address`, `${b.address} is the address of ${vip}`, 'write the address of the server itself');
     });
   });
+}
+
+/** A list of services at `at`, and what is wrong with them, each alone and beside the others. */
+export function readServices(r: FieldReader, at: string, value: unknown): BalancedService[] {
+  // nothing to do is a thing to do
+  const list = r.list(at, value, 'may be empty');
+  const whole = at.slice(0, Math.max(0, at.lastIndexOf('.')));
+  if (value === undefined && r.problems.every((p) => p.at !== whole)) r.problem(at, 'is missing', 'write a list; services: [] is one');
+  if (list.length > servicesMax) r.problem(at, `has ${list.length} entries`, `write ${servicesMax} at most`);
+  const services = list.map((s, i) => readBalanced(r, `${at}[${i}]`, s));
+  checkServices(r, at, services);
+  return services;
 }
 
 export function readBalancerSpec(value: unknown): ReadSpec {
@@ -200,13 +207,7 @@ export function readBalancerSpec(value: unknown): ReadSpec {
   const size = maglevSizes.find((m) => m === maglevSize);
   if (size === undefined) r.problem('maglevTableSize', `${maglevSize} is no size of a table`, `write one of ${maglevSizes.join(', ')}`);
   const noBackend = r.choice('noBackend', f.noBackend, ['reject', 'drop'], 'reject');
-  // nothing to do is a thing to do
-  const list = r.list('services', f.services, 'may be empty');
-  if (f.services === undefined && r.problems.every((p) => p.at !== ''))
-    r.problem('services', 'is missing', 'write a list; services: [] is one');
-  if (list.length > servicesMax) r.problem('services', `has ${list.length} entries`, `write ${servicesMax} at most`);
-  const services = list.map((s, i) => readBalanced(r, `services[${i}]`, s));
-  checkServices(r, services);
+  const services = readServices(r, 'services', f.services);
   if (r.problems.length > 0) return { ok: false, problems: r.problems };
   return { ok: true, spec: { maglevSize: size!, noBackend, services } };
 }
