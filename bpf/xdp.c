@@ -130,8 +130,8 @@ inline_always bool hop_known(struct xdp_md *ctx, const struct frame *f, struct n
 		return false;
 	if (unlikely(length > v->mtu))
 		return false;
-	/* the way to a client is none between nodes */
-	return likely(!cfg->path_mtu) || v->flags & AXO_NAT_REPLY || length <= cfg->path_mtu;
+	/* the way to a client is none between nodes, nor that to a server that unpacks by itself */
+	return likely(!cfg->path_mtu) || v->flags & AXO_NAT_REPLY || v->action == AXO_VIA_IPIP || length <= cfg->path_mtu;
 }
 
 inline_always int leave(struct xdp_md *ctx, const struct nat_value *v)

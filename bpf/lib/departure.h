@@ -41,8 +41,8 @@ inline_always __u32 longest(const struct nat_value *v)
 	const struct node_config *cfg = node();
 	__u32 way = v->action == AXO_VIA_TUNNEL ? 0 : v->mtu, path = cfg ? cfg->path_mtu : 0;
 
-	/* the way to a client is none between nodes */
-	if (v->flags & AXO_NAT_REPLY || !path)
+	/* the way to a client is none between nodes, nor that to a server that unpacks by itself */
+	if (v->flags & AXO_NAT_REPLY || v->action == AXO_VIA_IPIP || !path)
 		return way;
 	return !way || path < way ? path : way;
 }

@@ -33,6 +33,12 @@ inline_always bool north_is_pod(__u32 identity)
 	return (identity >= IDENTITY_POD_MIN && identity < IDENTITY_CIDR) || identity == IDENTITY_UNLISTED;
 }
 
+/* Nobody of the cluster: no agent is where it is. */
+inline_always bool north_is_stranger(const struct side *backend)
+{
+	return !backend->tunnel_family && !north_is_node(backend->identity) && !north_is_pod(backend->identity);
+}
+
 /* The way to n->backend, into n->row, which begins as zero. */
 inline_always void north_way(struct north *n, const struct node_config *cfg)
 {
@@ -151,8 +157,11 @@ inline_always bool north_goes_direct(const struct north *n, const struct node_co
 {
 	if (!(n->front.flags & AXO_LB_DSR) || n->client != NORTH_OUTSIDE || n->backend.kind != SIDE_REMOTE)
 		return false;
-	if (cfg->flags & AXO_NODE_BALANCER || n->front.flags & AXO_LB_IPIP)
+	if (cfg->flags & AXO_NODE_BALANCER)
 		return north_wraps(n, cfg);
+	/* a pod's stack and a node's would not unpack it */
+	if (n->front.flags & AXO_LB_IPIP)
+		return north_is_stranger(&n->backend) && north_wraps(n, cfg);
 	return n->can & NORTH_CAN_DSR && north_is_pod(n->backend.identity);
 }
 
