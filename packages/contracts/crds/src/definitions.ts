@@ -7,6 +7,7 @@ import { endpointBody } from './endpoint.ts';
 import { identityBody } from './identity.ts';
 import { invariantBody } from './invariant.ts';
 import { l2AnnouncementPolicyBody } from './l2-announcement-policy.ts';
+import { loadBalancerFleetBody } from './load-balancer-fleet.ts';
 import { loadBalancerPoolBody } from './load-balancer-pool.ts';
 import { localRedirectBody } from './local-redirect.ts';
 import { nodeBody } from './node.ts';
@@ -66,6 +67,7 @@ export const crdResources = {
   l2AnnouncementPolicies: { ...of('CiliumL2AnnouncementPolicy', 'ciliuml2announcementpolicies', false), version: 'v2alpha1' },
   localRedirects: of('CiliumLocalRedirectPolicy', 'ciliumlocalredirectpolicies', true),
   invariants: { ...of('ReachabilityInvariant', 'reachabilityinvariants', false), group: 'axoneme.io', version: 'v1alpha1' },
+  fleets: { ...of('LoadBalancerFleet', 'loadbalancerfleets', false), group: 'axoneme.io', version: 'v1alpha1' },
   adminPolicies: { ...of('AdminNetworkPolicy', 'adminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
   baselinePolicies: { ...of('BaselineAdminNetworkPolicy', 'baselineadminnetworkpolicies', false), ...adminApi, version: 'v1alpha1' },
   clusterPolicies: { ...of('ClusterNetworkPolicy', 'clusternetworkpolicies', false), ...adminApi, version: 'v1alpha2' },
@@ -235,6 +237,22 @@ export const crdDefinitions: readonly CrdDefinition[] = [
     statusSubresource: true,
     required: ['metadata', 'spec'],
     body: invariantBody,
+  },
+  {
+    resource: crdResources.fleets,
+    singular: 'loadbalancerfleet',
+    shortNames: ['lbf'],
+    categories: ['axoneme'],
+    columns: [
+      column('Services', 'integer', '.status.summary.services', 'Number of services.'),
+      column('Nodes', 'string', '.status.summary.nodes', 'Nodes that are ready / selected.'),
+      column('Ready', 'string', '.status.conditions[?(@.type=="Ready")].status', 'Whether every selected node has it.'),
+      column('Message', 'string', '.status.conditions[?(@.type=="Accepted")].message', 'What is wrong with it.', 1),
+      age,
+    ],
+    statusSubresource: true,
+    required: ['metadata', 'spec'],
+    body: loadBalancerFleetBody,
   },
   {
     resource: crdResources.adminPolicies,

@@ -5,6 +5,7 @@ export * from './definitions.ts';
 export * from './endpoint.ts';
 export * from './identity.ts';
 export * from './invariant.ts';
+export * from './load-balancer-fleet.ts';
 export * from './load-balancer-pool.ts';
 export * from './local-redirect.ts';
 export type { Condition, Metadata } from './metadata.ts';

@@ -13,6 +13,7 @@ import { type CiliumEndpoint, ciliumEndpoint } from './endpoint.ts';
 import { type CiliumIdentity, ciliumIdentity } from './identity.ts';
 import { type ReachabilityInvariant, reachabilityInvariant } from './invariant.ts';
 import { type CiliumL2AnnouncementPolicy, ciliumL2AnnouncementPolicy } from './l2-announcement-policy.ts';
+import { type LoadBalancerFleet, loadBalancerFleet } from './load-balancer-fleet.ts';
 import { type CiliumLoadBalancerIPPool, ciliumLoadBalancerIPPool } from './load-balancer-pool.ts';
 import { type CiliumLocalRedirectPolicy, ciliumLocalRedirectPolicy } from './local-redirect.ts';
 import { type CiliumNode, ciliumNode } from './node.ts';
@@ -98,6 +99,7 @@ export const parseCiliumLocalRedirectPolicy = (v: unknown): Result<CiliumLocalRe
   parseWith(ciliumLocalRedirectPolicy, 'CiliumLocalRedirectPolicy', v);
 export const parseReachabilityInvariant = (v: unknown): Result<ReachabilityInvariant> =>
   parseWith(reachabilityInvariant, 'ReachabilityInvariant', v);
+export const parseLoadBalancerFleet = (v: unknown): Result<LoadBalancerFleet> => parseWith(loadBalancerFleet, 'LoadBalancerFleet', v);
 export const parseAdminNetworkPolicy = (v: unknown): Result<AdminNetworkPolicy> => parseWith(adminNetworkPolicy, 'AdminNetworkPolicy', v);
 export const parseBaselineAdminNetworkPolicy = (v: unknown): Result<BaselineAdminNetworkPolicy> =>
   parseWith(baselineAdminNetworkPolicy, 'BaselineAdminNetworkPolicy', v);

@@ -61,7 +61,7 @@ test('rendering twice gives the same bytes, CRDs included, and no secret', async
   const [a, b] = [await template('--include-crds'), await template('--include-crds')];
   expect(a.out).toBe(b.out);
   expect(documents(a.out).some((o) => o.kind === 'Secret' || o.kind === 'Job')).toBe(false);
-  expect(documents(a.out).filter((o) => o.kind === 'CustomResourceDefinition').length).toBe(13);
+  expect(documents(a.out).filter((o) => o.kind === 'CustomResourceDefinition').length).toBe(14);
 });
 
 /** Every path in values.yaml down to the leaves; objects that Kubernetes or the user owns count as leaves. */

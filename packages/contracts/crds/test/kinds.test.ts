@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import path from 'node:path';
 import { describe, expect, test } from '@jest/globals';
-import { parseAllDocuments } from 'yaml';
+import { parse, parseAllDocuments } from 'yaml';
 import {
   parseCiliumEndpoint,
   parseCiliumIdentity,
@@ -9,6 +9,7 @@ import {
   parseCiliumLoadBalancerIPPool,
   parseCiliumLocalRedirectPolicy,
   parseCiliumNode,
+  parseLoadBalancerFleet,
   portNumberPattern,
 } from '../src/index.ts';
 
@@ -80,6 +81,14 @@ test('an announcement policy keeps its form', () => {
   expect(parseCiliumL2AnnouncementPolicy(o)).toEqual({ ok: true, value: o });
   expect(parseCiliumL2AnnouncementPolicy({ ...o, spec: { interfaces: 'eth0' } }).ok).toBe(false);
   expect(parseCiliumL2AnnouncementPolicy({ ...o, spec: { devices: [] } }).ok).toBe(false);
+});
+
+test('a fleet of balancers: the example fits, and fields that are nobody’s do not', () => {
+  const file = path.resolve(import.meta.dirname, '../../../../examples/lb/fleet.yaml');
+  const o = parse(fs.readFileSync(file, 'utf8')) as { spec: { services: object[] } };
+  expect(parseLoadBalancerFleet(o)).toEqual({ ok: true, value: o });
+  for (const spec of [{ ...o.spec, maglevTableSize: 251 }, { services: [{ ...o.spec.services[0], colour: 'red' }] }, { services: {} }])
+    expect(parseLoadBalancerFleet({ ...o, spec }).ok).toBe(false);
 });
 
 describe('a local redirect', () => {
