@@ -281,7 +281,6 @@ inline_always int forward(struct xdp_md *ctx, const struct frame *f, struct nat_
 
 /* Working memory: more than the stack has. Programs of this hook run in softirq and never nest on one CPU. */
 struct memory {
-	struct north n;
 	struct packet p;
 	struct side src;
 	struct story story;
@@ -326,27 +325,28 @@ call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, __
 	const struct node_config *cfg = node();
 	__u32 zero = 0;
 	struct memory *m = bpf_map_lookup_elem(&xdp_memory, &zero);
+	struct north *n = own_north();
 	int r;
 
 	*verdict = XDP_PASS;
-	if (!m || !cfg)
+	if (!m || !n || !cfg)
 		return NULL;
-	__builtin_memset(&m->n, 0, sizeof(m->n));
-	m->n.key = f->key;
-	m->n.now = now;
-	m->n.family = f->family;
-	m->n.tcp_flags = f->tcp_flags;
-	m->n.client = NORTH_OUTSIDE;
-	m->n.can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
+	__builtin_memset(n, 0, sizeof(*n));
+	n->key = f->key;
+	n->now = now;
+	n->family = f->family;
+	n->tcp_flags = f->tcp_flags;
+	n->client = NORTH_OUTSIDE;
+	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
 	__builtin_memset(&m->src, 0, sizeof(m->src));
 	resolve((void *)f->key.saddr, f->family, &m->src);
 	if (m->src.kind != SIDE_REMOTE || m->src.tunnel_family || north_is_node(m->src.identity) || north_is_pod(m->src.identity))
 		return NULL;
-	m->n.identity = m->src.identity;
-	r = north_decide(&m->n);
+	n->identity = m->src.identity;
+	r = north_decide();
 	if (r == NORTH_ROW)
-		return nat_find(&m->n.key, f->family);
-	if (r != NORTH_NONE && !m->n.reject)
+		return nat_find(&n->key, f->family);
+	if (r != NORTH_NONE && !n->reject)
 		*verdict = refuse_frame(ctx, f, m, r);
 	return NULL;
 }

@@ -160,9 +160,11 @@ proven_alone int answer(struct __sk_buff *skb, const struct packet *p, __u32 kin
 	if (quote > (v6 ? QUOTE6 : QUOTE4))
 		quote = v6 ? QUOTE6 : QUOTE4;
 	quote &= 0x7fc;
-	if (quote < QUOTE_LEAST || quote > QUOTE6)
+	if (quote > QUOTE6 || bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)))
 		return AXO_DROP_TRUNCATED;
-	if (bpf_skb_load_bytes(skb, 0, &eth, sizeof(eth)) || bpf_skb_load_bytes(skb, ETH_HEADER, m->quote, quote))
+	/* compared where it is used: older verifiers forget about copies, and about what a difference was compared with */
+	asm volatile("" : "+r"(quote));
+	if (quote < QUOTE_LEAST || bpf_skb_load_bytes(skb, ETH_HEADER, m->quote, quote))
 		return AXO_DROP_TRUNCATED;
 	length = quote + 8;
 	if (kind == ANSWER_TOO_BIG) {

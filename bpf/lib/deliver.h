@@ -68,23 +68,30 @@ proven_alone int rewrite_flow(struct __sk_buff *skb, const struct flow_value *v,
 /* An answer of a service's backend, of a plain packet. AXO_OK, a drop reason, or AXO_NEED_SLOW: there is no such service any more. */
 proven_alone int rewrite_answer(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 proto)
 {
-	struct flow6_key key = { .proto = proto };
+	/* one place for both: the stack is counted here */
+	union {
+		struct flow4_key v4;
+		struct flow6_key v6;
+	} key = {};
 	struct nat_value *row;
 	__u8 tcp_flags = 0;
 
+	if ((__u8)proto == IPPROTO_TCP && bpf_skb_load_bytes(skb, l4_off + 13, &tcp_flags, 1))
+		return AXO_DROP_TRUNCATED;
 	if (family == 6) {
-		if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct ipv6hdr, saddr), key.saddr, 32))
+		key.v6.proto = proto;
+		if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct ipv6hdr, saddr), key.v6.saddr, 32) ||
+		    bpf_skb_load_bytes(skb, l4_off, &key.v6.sport, 4))
 			return AXO_DROP_TRUNCATED;
-	} else if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct iphdr, saddr), key.saddr, 4) ||
-		   bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct iphdr, daddr), key.daddr, 4)) {
-		return AXO_DROP_TRUNCATED;
+		row = bpf_map_lookup_elem(&nat6, &key.v6);
+	} else {
+		key.v4.proto = proto;
+		if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct iphdr, saddr), &key.v4.saddr, 8) ||
+		    bpf_skb_load_bytes(skb, l4_off, &key.v4.sport, 4))
+			return AXO_DROP_TRUNCATED;
+		row = bpf_map_lookup_elem(&nat4, &key.v4);
 	}
-	if (bpf_skb_load_bytes(skb, l4_off, &key.sport, 4))
-		return AXO_DROP_TRUNCATED;
-	if (key.proto == IPPROTO_TCP && bpf_skb_load_bytes(skb, l4_off + 13, &tcp_flags, 1))
-		return AXO_DROP_TRUNCATED;
-	row = nat_find(&key, family);
-	if (!row || !(row->flags & AXO_NAT_REPLY) || !nat_usable(row, 0, ticks(), family, key.proto, tcp_flags))
+	if (!row || !(row->flags & AXO_NAT_REPLY) || !nat_usable(row, 0, ticks(), family, proto, tcp_flags))
 		return AXO_NEED_SLOW;
 	return nat_rewrite(skb, row, family, l4_off, proto);
 }

@@ -111,22 +111,21 @@ inline_always int nat_end(struct __sk_buff *skb, __u32 family, __u32 at, const _
  */
 proven_alone int nat_rewrite(struct __sk_buff *skb, const struct nat_value *v, __u32 family, __u32 l4_off, __u32 proto)
 {
-	__u32 at = ETH_HEADER + (family == 6 ? 8 : 12);
-	__u32 sum_at = l4_off + checksum_offset(proto & 0xff);
-	__u64 zero_udp = (proto & 0xff) == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	struct {
 		__be32 ports;
 	} was, now;
 	__be16 sum = 1;
 	__s64 diff = 0;
+	__u64 zero_udp;
+	__u32 sum_at;
 	int r = AXO_OK;
 
 	if (!v)
 		return AXO_DROP_NO_CONFIG;
 	if (v->flags & AXO_NAT_SRC)
-		r = nat_end(skb, family, at, v->saddr, &diff);
+		r = nat_end(skb, family, ETH_HEADER + (family == 6 ? 8 : 12), v->saddr, &diff);
 	if (!r && v->flags & AXO_NAT_DST)
-		r = nat_end(skb, family, at + (family == 6 ? 16 : 4), v->daddr, &diff);
+		r = nat_end(skb, family, ETH_HEADER + (family == 6 ? 24 : 16), v->daddr, &diff);
 	if (r)
 		return r;
 	if (family != 6 && bpf_l3_csum_replace(skb, ETH_HEADER + offsetof(struct iphdr, check), 0, diff, 0))
@@ -141,10 +140,11 @@ proven_alone int nat_rewrite(struct __sk_buff *skb, const struct nat_value *v, _
 	if (v->flags & AXO_NAT_DST)
 		((__be16 *)&now.ports)[1] = v->dport;
 	if ((proto & 0xff) == IPPROTO_SCTP) {
-		int r = sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[0], 1);
-
+		r = sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[0], 1);
 		return r ? r : sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[1], 0);
 	}
+	zero_udp = (proto & 0xff) == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
+	sum_at = l4_off + checksum_offset(proto & 0xff);
 	if (zero_udp && family != 6 && bpf_skb_load_bytes(skb, sum_at, &sum, 2))
 		return AXO_DROP_TRUNCATED;
 	if (sum) {

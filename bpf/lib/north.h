@@ -5,7 +5,7 @@
  *
  * How a program uses it:
  *   1. nat_find(): the row of the tuple. nat_usable() says whether it speaks for this packet as it is, and moves its state.
- *   2. Otherwise: fill the first part of a `struct north` (cleared), call north_decide(). NORTH_NONE: no service.
+ *   2. Otherwise: fill the first part of own_north() (cleared), call north_decide(). NORTH_NONE: no service.
  *      NORTH_ROW: n->row says what becomes of the packet, both rows are written. Else a drop reason; n->reject: the client
  *      is to be told (ICMP from key.daddr).
  *   3. AXO_VIA_NEIGH with ifindex_out 0: the next hop is not known yet; whoever has a context asks the routing table,
@@ -166,8 +166,9 @@ inline_always bool north_goes_direct(const struct north *n, const struct node_co
 }
 
 /* Both rows for n->chosen. NORTH_ROW or a drop reason. */
-proven_alone int north_create(struct north *n)
+proven_alone int north_create(void)
 {
+	struct north *n = own_north();
 	const struct node_config *cfg = node();
 	struct nat_value *row;
 	__be16 wish;
@@ -242,8 +243,9 @@ inline_always bool north_stays(struct north *n)
 /*
  * What becomes of the packet with this tuple, of which no row speaks as it is. NORTH_NONE, NORTH_ROW or a drop reason.
  */
-proven_alone int north_decide(struct north *n)
+proven_alone int north_decide(void)
 {
+	struct north *n = own_north();
 	struct nat_value *had;
 	int r;
 
@@ -257,7 +259,7 @@ proven_alone int north_decide(struct north *n)
 	}
 	/* again only while a set is being replaced */
 	for (int i = 0; i < SLOT_TRIES; i++) {
-		r = north_frontend(n);
+		r = north_frontend();
 		if (r != NORTH_ROW) {
 			/* a flow whose frontend has gone ends here, it does not become something else */
 			return r == NORTH_NONE && n->had && !nat_expired(&n->row, n->now) ? AXO_DROP_NO_SERVICE_BACKEND : r;
@@ -265,15 +267,15 @@ proven_alone int north_decide(struct north *n)
 		if (!north_source_allowed(n))
 			return AXO_DROP_SOURCE_RANGE;
 		if (n->had && north_stays(n))
-			return north_create(n);
+			return north_create();
 		if (!n->count) {
 			/* with externalTrafficPolicy Local silence is what health checks and routers wait for */
 			n->reject = n->front.flags & AXO_LB_REJECT && !(n->client == NORTH_OUTSIDE && n->front.flags & AXO_LB_OUT_LOCAL);
 			return AXO_DROP_NO_SERVICE_BACKEND;
 		}
-		if (north_choose(n)) {
+		if (north_choose()) {
 			n->had = 0;
-			return north_create(n);
+			return north_create();
 		}
 	}
 	return AXO_DROP_NO_SERVICE_BACKEND;

@@ -56,6 +56,21 @@ struct north {
 	__u8 had; /* the tuple had a row */
 };
 
+/* Working memory, as `query_memory`: what is proven alone looks it up. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct north);
+	__uint(max_entries, 1);
+} north_memory SEC(".maps");
+
+inline_always struct north *own_north(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&north_memory, &zero);
+}
+
 /*
  * Whether any frontend has this address and port: what the node's own packets pay for services, and what those of services do
  * not pay again. One destination per slot, whole, good for one revision.
@@ -132,8 +147,9 @@ inline_always bool north_may_answer(const struct flow6_key *key, __u8 family)
 /* ---- frontends -------------------------------------------------------------------------------------------- */
 
 /* n->front from n->key. NORTH_NONE, NORTH_ROW (found), or the reason why nothing gets through on this address. */
-proven_alone int north_frontend(struct north *n)
+proven_alone int north_frontend(void)
 {
+	struct north *n = own_north();
 	struct lb_frontend_key *k;
 	struct lb_frontend_value *front;
 	int place;
@@ -260,8 +276,9 @@ call_only bool north_affinity(struct north *n)
 }
 
 /* n->chosen from n->set: by affinity, Maglev or lot. False: the set is being replaced, ask for the frontend again. */
-proven_alone int north_choose(struct north *n)
+proven_alone int north_choose(void)
 {
+	struct north *n = own_north();
 	struct lb_slot_key key = {};
 	struct lb_slot_value *slot;
 	bool sticky;

@@ -52,13 +52,32 @@ struct policy_query {
 	struct counter_value first;
 };
 
+/*
+ * As `slow_memory`. What is proven alone looks it up instead of being handed it: the verifier of Linux 6.1 takes keys from the stack and
+ * from values of maps, not from what an argument points to.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__type(key, __u32);
+	__type(value, struct policy_query);
+	__uint(max_entries, 1);
+} query_memory SEC(".maps");
+
+inline_always struct policy_query *own_query(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&query_memory, &zero);
+}
+
 inline_always __u8 egress_bit(const struct policy_query *q)
 {
 	return q->direction == AXO_DIR_EGRESS ? AXO_DIR_PLEN_EGRESS : 0;
 }
 
-proven_alone int count_judgement(struct policy_query *q, __u32 rule_id, __u8 count)
+proven_alone int count_judgement(__u32 rule_id, __u8 count)
 {
+	struct policy_query *q = own_query();
 	struct counter_value *v;
 
 	if (!q)
@@ -113,8 +132,10 @@ inline_always void consider(struct policy_query *q, __u32 plen)
 }
 
 /* Port ranges: prefixes shorter than a port, as many as the mask names. */
-proven_alone int search_ranges(struct policy_query *q, __u32 mask)
+proven_alone int search_ranges(__u32 mask)
 {
+	struct policy_query *q = own_query();
+
 	if (!q)
 		return 0;
 	for (__u32 plen = 0; plen < PLEN_MAX && mask; plen++, mask >>= 1) {
@@ -148,12 +169,13 @@ inline_always void search(struct policy_query *q, __u32 peer, __u32 mask)
 	}
 	mask &= (1u << PLEN_MAX) - 1;
 	if (mask)
-		search_ranges(q, mask);
+		search_ranges(mask);
 }
 
 /* The class of the peer's address, asked once. */
-proven_alone int find_class(struct policy_query *q)
+proven_alone int find_class(void)
 {
+	struct policy_query *q = own_query();
 	struct addr_class_value *row;
 
 	if (!q || q->classed)
@@ -185,14 +207,15 @@ inline_always void search_rows(struct policy_query *q, const struct subject_valu
 		search(q, q->peer, row->peer_mask[d]);
 	if (likely(!(row->flags & AXO_SUBJECT_CLASSES)))
 		return;
-	find_class(q);
+	find_class();
 	if (q->peer_class)
 		search(q, q->peer_class, row->peer_mask[d]);
 }
 
 /* A layer few subjects have. */
-proven_alone int search_layer(struct policy_query *q, __u32 layer)
+proven_alone int search_layer(__u32 layer)
 {
+	struct policy_query *q = own_query();
 	struct subject_key key = { .layer = layer };
 	struct subject_value *row;
 
@@ -223,7 +246,7 @@ inline_always void walk(struct policy_query *q, const struct subject_value *row,
 
 	v->count = AXO_COUNT_ALLOW;
 	if (unlikely(row->flags & AXO_SUBJECT_HAS_ADMIN)) {
-		search_layer(q, base + AXO_LAYER_ADMIN);
+		search_layer(base + AXO_LAYER_ADMIN);
 		if (q->best.rank && q->best.verdict != AXO_VERDICT_PASS)
 			return settle(q, v);
 	}
@@ -239,15 +262,16 @@ inline_always void walk(struct policy_query *q, const struct subject_value *row,
 		return;
 	}
 	if (unlikely(row->flags & AXO_SUBJECT_HAS_BASELINE)) {
-		search_layer(q, base + AXO_LAYER_BASELINE);
+		search_layer(base + AXO_LAYER_BASELINE);
 		if (q->best.rank)
 			settle(q, v);
 	}
 }
 
 /* What the shadow layers would have done; `v` is what the others do. Changes nothing of the packet's fate. */
-proven_alone int judge_shadow(struct policy_query *q, struct verdict *v)
+proven_alone int judge_shadow(struct verdict *v)
 {
+	struct policy_query *q = own_query();
 	struct subject_key key = { .layer = AXO_LAYER_SHADOW_NORMAL };
 	struct subject_value *row;
 	struct verdict *w;
@@ -268,7 +292,7 @@ proven_alone int judge_shadow(struct policy_query *q, struct verdict *v)
 	v->shadow = AXO_SHADOW_PASS;
 	if (w->reason)
 		v->shadow = w->reason == AXO_DROP_POLICY ? AXO_SHADOW_DEFAULT_DENY : AXO_SHADOW_DENY;
-	return count_judgement(q, w->rule_id, w->reason ? AXO_COUNT_SHADOW_DROP : AXO_COUNT_SHADOW_ALLOW);
+	return count_judgement(w->rule_id, w->reason ? AXO_COUNT_SHADOW_DROP : AXO_COUNT_SHADOW_ALLOW);
 }
 
 inline_always bool node_audits(void)
@@ -278,9 +302,10 @@ inline_always bool node_audits(void)
 	return cfg && cfg->flags & AXO_NODE_AUDIT;
 }
 
-/* Judge and count one direction. `v` begins as zero. Everything that asks is on the slow path. */
-proven_alone int judge(struct policy_query *q, struct verdict *v)
+/* Judge and count one direction: own_query() says which. `v` begins as zero. Everything that asks is on the slow path. */
+proven_alone int judge(struct verdict *v)
 {
+	struct policy_query *q = own_query();
 	struct subject_value *row;
 	struct subject_key key = {};
 
@@ -300,14 +325,14 @@ proven_alone int judge(struct policy_query *q, struct verdict *v)
 	q->judged_as = key.identity;
 	walk(q, row, AXO_LAYER_NORMAL, v);
 	if (unlikely(row->flags & AXO_SUBJECT_HAS_SHADOW))
-		judge_shadow(q, v);
+		judge_shadow(v);
 	if (v->reason && (q->audit || row->flags & AXO_SUBJECT_AUDIT || node_audits())) {
 		v->audit = v->reason;
 		v->reason = 0;
 		v->count = AXO_COUNT_AUDIT;
 	}
 count:
-	count_judgement(q, v->rule_id, v->count);
+	count_judgement(v->rule_id, v->count);
 	return v->reason;
 }
 

@@ -186,7 +186,8 @@ call_only int service_translate(struct peer *p, const struct client *c)
 
 	copy16(key.addr, p->addr);
 	copy16(was.addr, p->addr);
-	/* again only while a set is being replaced */
+	/* again only while a set is being replaced; unrolled, because the verifier of Linux 6.1 refuses loops entered in their middle */
+#pragma unroll
 	for (int i = 0; i < SLOT_TRIES; i++) {
 		front = find_frontend(&key, c->netns);
 		if (!front || !choice_of(front, p, c->netns, &choice))

@@ -48,7 +48,6 @@ struct slow {
 	struct flow_value v;
 	struct flow6_key back;
 	struct related related;
-	struct policy_query query;
 	struct verdict verdict;
 };
 
@@ -116,12 +115,14 @@ inline_always __be16 judged_port(const struct slow *s)
 /* One end, as the subject of policy, about the other one. 0 or a drop reason. */
 call_only int judge_end(struct slow *s, const struct side *subject, const struct side *peer, __u32 direction)
 {
-	struct policy_query *q = &s->query;
+	struct policy_query *q = own_query();
 	struct verdict *v = &s->verdict;
 
 	/* the node is a subject only where a policy says so, and not to itself */
 	if (subject->kind == SIDE_HOST && (peer->kind == SIDE_HOST || !host_enforced()))
 		return 0;
+	if (!q)
+		return AXO_DROP_NO_CONFIG;
 	direction &= 1;
 	__builtin_memset(v, 0, sizeof(*v));
 	q->subject = subject->identity;
@@ -138,7 +139,7 @@ call_only int judge_end(struct slow *s, const struct side *subject, const struct
 	/* passed on by another node: the address is that node's, and no class of addresses may be */
 	if (unlikely(peer->identity == IDENTITY_WORLD))
 		__builtin_memset(q->addr, 0, sizeof(q->addr));
-	judge(q, v);
+	judge(v);
 	s->story.flags |= direction == AXO_DIR_EGRESS ? AXO_EVENT_F_EGRESS : AXO_EVENT_F_INGRESS;
 	/* an audit stays what is told, unless the other end says no */
 	if (v->reason || !(s->story.flags & AXO_EVENT_F_AUDIT))
@@ -369,6 +370,7 @@ call_only bool unseen_answer(struct __sk_buff *skb, struct slow *s)
 call_only bool in_transition(const struct slow *s)
 {
 	struct ipcache_key ik = { .prefixlen = s->p.family == 6 ? 160 : 64, .family = s->p.family };
+	const struct policy_query *q = own_query();
 	struct ipcache_value *row;
 	__u32 known;
 
@@ -379,7 +381,7 @@ call_only bool in_transition(const struct slow *s)
 	known = row ? row->identity : 0;
 	if (known == s->src.identity)
 		return false;
-	return s->query.named || (known >= IDENTITY_POD_MIN && known < IDENTITY_CIDR);
+	return (q && q->named) || (known >= IDENTITY_POD_MIN && known < IDENTITY_CIDR);
 }
 
 /* The verdict on the flow. 0 or a drop reason; then its entries stay as they are, out of date and good for one thing: that an

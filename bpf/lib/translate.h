@@ -14,14 +14,6 @@
 #include "related.h"
 #include "slow.h"
 
-/* Working memory, as `slow_memory`. */
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, struct north);
-	__uint(max_entries, 1);
-} north_memory SEC(".maps");
-
 /* Not zero: programs of this node are backends, to_netdev has to look for their answers. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -243,7 +235,7 @@ inline_always int find_row(struct __sk_buff *skb, struct slow *s, struct north *
 	n->client = scope;
 	n->identity = travelling_identity(s->src.identity);
 	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
-	return north_decide(n);
+	return north_decide();
 }
 
 /* n->row has a next hop of this revision. 0 or a drop reason. */
@@ -267,8 +259,7 @@ inline_always int find_way(struct __sk_buff *skb, struct slow *s, struct north *
  */
 inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const __u32 hook)
 {
-	__u32 zero = 0;
-	struct north *n = bpf_map_lookup_elem(&north_memory, &zero);
+	struct north *n = own_north();
 	int r;
 
 	if (!n)
@@ -315,9 +306,9 @@ inline_always bool error_row(struct slow *s, struct north *n, const __u32 hook)
 	n->now = s->now;
 	n->family = s->p.family;
 	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
-	if (north_frontend(n) != NORTH_ROW || !(n->front.flags & AXO_LB_DSR) || !n->front.maglev_size)
+	if (north_frontend() != NORTH_ROW || !(n->front.flags & AXO_LB_DSR) || !n->front.maglev_size)
 		return false;
-	if (north_decide(n) != NORTH_ROW || !(n->row.flags & AXO_NAT_DSR))
+	if (north_decide() != NORTH_ROW || !(n->row.flags & AXO_NAT_DSR))
 		return false;
 	r->row = n->row;
 	return true;
@@ -327,8 +318,7 @@ inline_always bool error_row(struct slow *s, struct north *n, const __u32 hook)
 inline_always int translate_error_packet(struct __sk_buff *skb, struct slow *s, const __u32 hook)
 {
 	struct related *r = &s->related;
-	__u32 zero = 0;
-	struct north *n = bpf_map_lookup_elem(&north_memory, &zero);
+	struct north *n = own_north();
 	int bad;
 
 	__builtin_memset(r, 0, sizeof(*r));
