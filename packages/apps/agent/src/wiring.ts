@@ -4,7 +4,7 @@ import { stat } from 'node:fs/promises';
 import { createRingReader, missingFeatures, probeKernel, type RingReader } from '@axoneme/bpf';
 import { SCHEMA_DIGEST } from '@axoneme/datapath';
 import { openFrameSender, openGroupMember } from '@axoneme/netlink';
-import { AppError, describeError, err, type Log, ok, systemClock } from '@axoneme/std';
+import { AppError, describeError, err, type Log, ok, type Result, systemClock } from '@axoneme/std';
 import { createSyncClient, type SyncClient } from '@axoneme/stream';
 import { createHealthRegistry, createMetrics, createTelemetryServer } from '@axoneme/telemetry';
 import { type Announcer, createAnnouncer, l2Leases } from './announce/announcer.ts';
@@ -26,6 +26,8 @@ import { createHealthChecks, type HealthChecks, healthPrefix } from './health-ch
 import { createHostGuard } from './host/guard.ts';
 import { operatorReachable } from './host/reach.ts';
 import { type AgentMetrics, createAgentMetrics, kernelLost } from './metrics.ts';
+import { createNodeProbes, type NodeProbes } from './probe/node-probes.ts';
+import { probesArtifact, readProbes } from './probe/targets.ts';
 import { createCounters } from './report/counters.ts';
 import { createFlows } from './report/flows.ts';
 import { createAnswers } from './report/relay.ts';
@@ -48,15 +50,18 @@ const stopGraceMs = 5_000;
 /** A commit with more artifacts leaves garbage worth collecting. */
 const burstArtifacts = 50;
 
+interface ViewFeedDeps {
+  readonly datapath: Datapath;
+  readonly endpoints: EndpointManager;
+  readonly workloads: Workloads;
+  readonly announcer: Announcer;
+  readonly checks: HealthChecks;
+  readonly probes: NodeProbes;
+  readonly log: Log;
+}
+
 /** Node configuration and routes arrive as blobs; both together make the view. */
-function createViewFeed(
-  datapath: Datapath,
-  endpoints: EndpointManager,
-  workloads: Workloads,
-  announcer: Announcer,
-  checks: HealthChecks,
-  log: Log,
-) {
+function createViewFeed({ datapath, endpoints, workloads, announcer, checks, probes, log }: ViewFeedDeps) {
   const blobs = new Map<string, Buffer>();
   const configure = (): void => {
     try {
@@ -78,6 +83,7 @@ function createViewFeed(
       if (name.startsWith(workloadPrefix)) workloads.set(name, blob);
       else if (name === l2Leases) announcer.setLeases(blob);
       else if (name.startsWith(healthPrefix)) checks.set(name, blob);
+      else if (name === probesArtifact) probes.set(blob);
       else if (blob === undefined) blobs.delete(name);
       else blobs.set(name, blob);
     }
@@ -132,6 +138,9 @@ function createObjects(datapath: Datapath, builtin: BuiltinObjects, endpoints: (
     },
   };
 }
+
+/** Blobs whose owner can say that he cannot use them. */
+const checkBlob = (artifact: string, blob: Buffer): Result<unknown> => (artifact === probesArtifact ? readProbes(blob) : ok(undefined));
 
 /** What load balancers in front of the nodes are told. */
 function whyNotServing(apply: Apply, datapath: Datapath): string | undefined {
@@ -190,7 +199,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     const builtin = readBuiltin(config.objectsDir);
     const datapath = createOwnDatapath(config, builtin, store, log);
     const objects = createObjects(datapath, builtin, () => endpoints);
-    const apply = createApply({ store, tables: datapath.tables, objects, clock, log });
+    const apply = createApply({ store, tables: datapath.tables, objects, checkBlob, clock, log });
     const workloads = createWorkloads();
     const trust = createTrust(config.trustDir, config.stateDir, clock, log);
     const identity = createNodeIdentity({ ...config, trust, clock, log });
@@ -209,9 +218,12 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       log,
     });
     const agentMetrics = createAgentMetrics({ metrics, apply, datapath, endpoints, connected });
+    const probes = createNodeProbes({ clock, log });
+    closers.push(() => probes.stop());
     const reporter = createReporter({
       endpoints,
       flows,
+      probes,
       counters: createCounters(datapath.map('counters')),
       kernelLost: () => kernelLost(datapath),
       onWantFlows: (want) => log.info(want ? 'flows are watched' : 'flows are not watched any more'),
@@ -233,7 +245,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
     closers.push(() => checks.stop());
     const announcer = createOwnAnnouncer(datapath, log);
     closers.push(announcer.stop);
-    apply.onBlobs(createViewFeed(datapath, endpoints, workloads, announcer, checks, log));
+    apply.onBlobs(createViewFeed({ datapath, endpoints, workloads, announcer, checks, probes, log }));
     apply.start();
     installBinary(cni);
 
@@ -261,6 +273,7 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       tables: apply.occupancy(),
       hostPolicy: guard.status(),
       announced: announcer.status(),
+      probes: probes.status(),
       components: components(),
     });
     const handlers = createSyncHandlers({

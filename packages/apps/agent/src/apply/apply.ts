@@ -83,18 +83,23 @@ export interface ApplyDeps {
     concerns(artifact: string): boolean;
     take(find: (name: string) => ArtifactContent | undefined): Result<ObjectsBack>;
   };
+  /** Says of a blob that comes whether this agent can use it: a commit with one that it cannot is refused as a whole. */
+  readonly checkBlob?: (artifact: string, blob: Buffer) => Result<unknown>;
   readonly tables: Tables;
   readonly clock: Clock;
   readonly log: Log;
 }
 
+type Checks = Pick<ApplyDeps, 'tables'> & { readonly checkBlob: ApplyDeps['checkBlob'] | undefined };
+
 const noBytes = Buffer.alloc(0);
 const isKernelTable = (name: string): boolean => tableOrder.includes(name);
 
 /** Errors: `agent/table-unknown`, `agent/malformed-artifact`. */
-function checkUpsert(u: CommitUpsert, tables: Tables): Result<void> {
+function checkUpsert(u: CommitUpsert, { tables, checkBlob }: Checks): Result<unknown> {
   const { table, keys, values } = u.content;
-  if (keys.length === 0 && values.length === 0) return ok(undefined);
+  if (keys.length === 0 && values.length === 0)
+    return isKernelTable(table) ? ok(undefined) : (checkBlob?.(u.name, u.content.blob) ?? ok(undefined));
   const t = isKernelTable(table) ? tables.get(table) : undefined;
   const fields = { artifact: u.name, table };
   if (!t) return fail({ code: 'agent/table-unknown', message: `this datapath has no table ${table}`, fields });
@@ -103,7 +108,7 @@ function checkUpsert(u: CommitUpsert, tables: Tables): Result<void> {
   return fail({ code: 'agent/malformed-artifact', message: `rows of ${u.name} do not fit table ${table}`, fields });
 }
 
-export function createApply({ store, tables, objects, clock, log }: ApplyDeps): Apply {
+export function createApply({ store, tables, objects, checkBlob, clock, log }: ApplyDeps): Apply {
   let held: Held = createHeld();
   const listeners: ((changes: readonly BlobChange[]) => void)[] = [];
   const hostListeners: ((state: HostState) => void)[] = [];
@@ -207,7 +212,7 @@ export function createApply({ store, tables, objects, clock, log }: ApplyDeps): 
 
   const run = async (c: CommitRequest): Promise<Result<Applied>> => {
     const started = clock.monotonicMs();
-    const refused = refuse(c, epoch, held, tables);
+    const refused = refuse(c, epoch, held, { tables, checkBlob });
     if (refused) return err(refused);
     const {
       upserts,
@@ -376,12 +381,12 @@ function fresh(upserts: readonly CommitUpsert[], held: Held): Upsert[] {
 }
 
 /** Reasons to leave a commit alone before anything is written. */
-function refuse(c: CommitRequest, epoch: number, held: Held, tables: Tables): AppError | undefined {
+function refuse(c: CommitRequest, epoch: number, held: Held, check: Checks): AppError | undefined {
   if (c.epoch < epoch) {
     return new AppError({ code: 'agent/stale-epoch', message: `epoch ${c.epoch} is older than ${epoch}`, retry: 'refresh' });
   }
   for (const u of c.upserts) {
-    const r = checkUpsert(u, tables);
+    const r = checkUpsert(u, check);
     if (!r.ok) return r.error;
   }
   const entries = fresh(c.upserts, held).map((u) => u.entry);

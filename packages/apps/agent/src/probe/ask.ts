@@ -41,19 +41,25 @@ function once(
 ): Promise<Answer> {
   return new Promise((resolve) => {
     let answered = false;
+    let conversation: Conversation | undefined;
     const answer = (ok: boolean, reason = ''): void => {
       if (answered) return;
       answered = true;
       clearTimeout(timer);
       signal.removeEventListener('abort', stopped);
-      conversation.end();
+      conversation?.end();
       resolve({ ok, reason });
     };
     const stopped = (): void => answer(false, 'stopped');
     // a process that was busy elsewhere first sees what came meanwhile
     const timer = setTimeout(() => setImmediate(() => answer(false, `no answer within ${spec.check.timeoutMs} ms`)), spec.check.timeoutMs);
     signal.addEventListener('abort', stopped, { once: true });
-    const conversation = begin(answer);
+    // what a request cannot say, such as a path with a blank, is told before there is one
+    try {
+      conversation = begin(answer);
+    } catch (e) {
+      answer(false, text(e as NodeJS.ErrnoException));
+    }
     if (signal.aborted) stopped();
   });
 }

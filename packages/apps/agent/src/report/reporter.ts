@@ -1,9 +1,10 @@
-// Sends what happens on this node up to the operator: endpoints (all after a new link, then changes), counters, and flow samples while
-// somebody watches. What cannot be sent now is kept, bounded. A living thing, started by wiring.
+// Sends what happens on this node up to the operator: endpoints and results of probes (all after a new link, then changes), counters, and flow
+// samples while somebody watches. What cannot be sent now is kept, bounded. A living thing, started by wiring.
 import type { CounterDelta, EndpointReport } from '@axoneme/proto';
 import type { Clock, Health, Living, Log, Timer } from '@axoneme/std';
-import type { ReportBody, ReportHandlers, ReportLink } from '@axoneme/stream';
+import type { ReportHandlers, ReportLink } from '@axoneme/stream';
 import type { EndpointManager, EndpointStatus } from '../endpoints/manager.ts';
+import type { NodeProbes } from '../probe/node-probes.ts';
 import type { Counters } from './counters.ts';
 import type { Flows } from './flows.ts';
 
@@ -11,6 +12,7 @@ export interface ReporterDeps {
   readonly endpoints: EndpointManager;
   readonly flows: Flows;
   readonly counters: Counters;
+  readonly probes: Pick<NodeProbes, 'onNews' | 'due'>;
   /** Events the kernel could not put into the ring, in all. */
   readonly kernelLost: () => number;
   /** Whether anybody watches flows changed. */
@@ -26,6 +28,8 @@ export interface Reporter extends Living {
 }
 
 const flushMs = 100;
+/** A backend that fails is waited for by clients. */
+const newsMs = 20;
 const countersMs = 5_000;
 const flowsPerBatch = 2048;
 
@@ -43,8 +47,6 @@ const reportOf = (e: EndpointStatus, deleted: boolean): EndpointReport => ({
   deleted,
 });
 
-const empty: ReportBody = { endpoints: [], full: false, flows: [], counters: [], lostSamples: 0, probes: [], fullProbes: false };
-
 export function createReporter(d: ReporterDeps): Reporter {
   let link: ReportLink | undefined;
   let up = false;
@@ -56,6 +58,7 @@ export function createReporter(d: ReporterDeps): Reporter {
   let lost = 0;
   let countedMs = d.clock.monotonicMs();
   let timer: Timer | undefined;
+  let early: Timer | undefined;
 
   d.endpoints.onChange((e, deleted) => changed.set(e.id, reportOf(e, deleted)));
 
@@ -73,25 +76,38 @@ export function createReporter(d: ReporterDeps): Reporter {
     lost += d.flows.lost();
     const flows = d.flows.drain(flowsPerBatch);
     const endpoints = full ? d.endpoints.list().map((e) => reportOf(e, false)) : [...changed.values()];
-    if (!full && endpoints.length + flows.length + counters.length === 0 && lost === 0) return;
-    const sent = link.send({ ...empty, endpoints, full, flows, counters, lostSamples: lost });
+    const probes = d.probes.due(full);
+    if (!full && endpoints.length + flows.length + counters.length + probes.reports.length === 0 && lost === 0) return;
+    const results = { probes: [...probes.reports], fullProbes: full };
+    const sent = link.send({ ...results, endpoints, full, flows, counters, lostSamples: lost });
     if (sent === undefined) {
       d.flows.restore(flows);
       return;
     }
+    probes.sent();
     full = false;
     changed.clear();
     counters = [];
     lost = 0;
   };
-  const tick = (): void => {
+  const attempt = (): void => {
     try {
       flush();
     } catch (e) {
       d.log.error('report failed', { error: e });
     }
+  };
+  const tick = (): void => {
+    attempt();
     timer = d.clock.after(flushMs, tick);
   };
+  d.probes.onNews(() => {
+    if (!up) return;
+    early ??= d.clock.after(newsMs, () => {
+      early = undefined;
+      attempt();
+    });
+  });
 
   return {
     name: 'reporter',
@@ -117,7 +133,10 @@ export function createReporter(d: ReporterDeps): Reporter {
     },
     async start(signal) {
       timer = d.clock.after(flushMs, tick);
-      signal.addEventListener('abort', () => timer?.cancel());
+      signal.addEventListener('abort', () => {
+        timer?.cancel();
+        early?.cancel();
+      });
     },
   };
 }

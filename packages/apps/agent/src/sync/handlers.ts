@@ -19,7 +19,7 @@ export interface HandlerDeps {
   readonly log: Log;
 }
 
-const features = ['reports', 'relay', 'chunks', 'objects', 'l2-leases'];
+const features = ['reports', 'relay', 'chunks', 'objects', 'l2-leases', 'probes'];
 
 function kernelFacts(k: KernelFeatures): Hello['kernel'] {
   const named = Object.entries(k).filter(([, v]) => v === true);
