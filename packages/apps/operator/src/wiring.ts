@@ -13,6 +13,7 @@ import { createDispatcher, type Dispatcher } from './compile/dispatch.ts';
 import { createGates, type Gates } from './compile/gates/gates.ts';
 import { type CompileLoop, createCompileLoop } from './compile/loop.ts';
 import { type OperatorConfig, OWN_OBJECTS_DIR } from './config.ts';
+import { createFleetJudge, type FleetJudge, PROBES_FEATURE } from './leader/fleet-judge.ts';
 import { createL2Duties, type L2Duties } from './leader/l2-duties.ts';
 import { createLeader, type Leader, type Term } from './leader/leader.ts';
 import type { Reconciler } from './leader/reconciler.ts';
@@ -24,6 +25,7 @@ import { createReportHandler } from './serve/reports.ts';
 import { type SignConfig, signNode } from './serve/sign.ts';
 import { createSources, type Sources } from './sources/sources.ts';
 import { statusDuties } from './status/duties.ts';
+import { createFleetRevisions, type FleetRevisions } from './status/fleet-writer.ts';
 import { createLinter, type Linter } from './status/lints.ts';
 import { createNodeProblems, type NodeProblems } from './status/node-problems.ts';
 import { ackedOf } from './status/policy-status.ts';
@@ -53,6 +55,8 @@ interface Parts {
   readonly linter: Linter;
   readonly podGates: PodGates;
   readonly problems: NodeProblems;
+  readonly fleetRevisions: FleetRevisions;
+  readonly judge: FleetJudge;
   /** For parts made before the loop is. */
   readonly loop: { current?: CompileLoop };
 }
@@ -95,6 +99,7 @@ function createOwnLeader(
       epochFloor: floor,
       onTerm: (epoch) => {
         mirror.term(epoch);
+        p.judge.lead(epoch !== undefined);
         loop().mark();
       },
       writers: (t: Term): Reconciler[] => [
@@ -105,7 +110,17 @@ function createOwnLeader(
         ...(p.config.webhookPort === 0 ? [] : [webhookTrust(p, ca.certPem, t)]),
         ...l2.writers(t),
         ...statusDuties(
-          { ...p, gates: p.podGates, loop, acked: (node, ofNode) => ackedOf(server().hub.link(node as NodeName), ofNode), invariants },
+          {
+            ...p,
+            gates: p.podGates,
+            loop,
+            acked: (node, ofNode) => ackedOf(server().hub.link(node as NodeName), ofNode),
+            ackedNow: (node) => {
+              const link = server().hub.link(node as NodeName);
+              return link?.connected === true ? ackedOf(link, false) : 0;
+            },
+            invariants,
+          },
           t,
         ),
       ],
@@ -160,6 +175,8 @@ function nodeServerDeps(
       connected: (node, hello) => {
         loop().raiseRevision(hello.revision);
         p.rollout.hello(node, hello);
+        if (!hello.features.includes(PROBES_FEATURE)) p.world.remove('probers', node);
+        else if (!p.world.tables.probers.has(node)) p.world.set('probers', node, true);
         p.compiler.pathMtus.hear(node, hello.pathMtu, hello.toldPathMtu);
         // at once: the stream compares what the node holds with what it should hold right after this
         dispatcher().refresh(node, { revision: loop().revision(), epoch: epoch() });
@@ -174,6 +191,7 @@ function nodeServerDeps(
       disconnected: (node) => {
         p.rollout.disconnected(node);
         p.problems.forget(node);
+        p.world.remove('probers', node);
         l2.disconnected(node);
       },
       ack: (node, ack) => {
@@ -213,6 +231,7 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
   const rollout = createDatapathRollout({ target, mode: config.datapathRollout, onChange: onRollout });
   const loop: Parts['loop'] = {};
   const linter = createLinter(() => loop.current?.last());
+  const compiler = createCompiler(config);
   return {
     config,
     client,
@@ -220,13 +239,15 @@ function createParts(config: OperatorConfig, onRollout: () => void): Parts {
     log,
     world,
     sources,
-    compiler: createCompiler(config),
+    compiler,
     health,
     rollout,
     linter,
     loop,
     podGates: createPodGates(world),
     problems: createNodeProblems(),
+    fleetRevisions: createFleetRevisions(),
+    judge: createFleetJudge({ world, clock, log, fleets: () => compiler.fleets.fleets }),
   };
 }
 
@@ -296,6 +317,8 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     onCompiled: (compiled, dirty) => {
       mirror.note(compiled, dirty, loop.revision());
       p.podGates.note(compiled, dirty, loop.revision());
+      p.fleetRevisions.note(compiled.fleets, loop.revision());
+      p.judge.compiled(dirty);
       leader.notice(dirty);
       leader.poke();
     },
@@ -317,7 +340,7 @@ async function serve(p: Parts, signal: AbortSignal): Promise<{ leader: Leader; l
     {
       ...base,
       tls,
-      report: createReportHandler(world, flows),
+      report: createReportHandler(world, flows, p.judge),
       events: {
         ...base.events,
         connected: (node, hello) => {

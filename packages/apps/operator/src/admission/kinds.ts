@@ -1,6 +1,6 @@
 // Which objects are judged on their way in, and by whom: policies by the very function the compiler reads them with. Called by review.ts.
 import { type PolicyIssue, parseCidrGroup, parseInvariant, renderIssue } from '@axoneme/policy';
-import { readRedirect } from '@axoneme/service';
+import { readFleet, readRedirect } from '@axoneme/service';
 import { canonicalJson, describeError } from '@axoneme/std';
 import { readPolicy } from '../compile/policies.ts';
 
@@ -37,12 +37,19 @@ const invariant: Reader = (_kind, object, clusterName) => {
 /** Whose address it is becomes clear in the compile, and is told in the status. */
 const localRedirect: Reader = (_kind, object) => ({ problems: readRedirect(object).problems, warnings: [] });
 
+/** As the file of the stand-alone balancer is checked. */
+const fleet: Reader = (_kind, object) => {
+  const read = readFleet(object);
+  return { problems: read.ok ? [] : read.problems.map((p) => `${p.at}: ${p.message} (${p.fix})`), warnings: [] };
+};
+
 const readers: Readonly<Record<string, Reader>> = {
   'cilium.io/CiliumNetworkPolicy': policy,
   'cilium.io/CiliumClusterwideNetworkPolicy': policy,
   'cilium.io/CiliumCIDRGroup': cidrGroup,
   'cilium.io/CiliumLocalRedirectPolicy': localRedirect,
   'axoneme.io/ReachabilityInvariant': invariant,
+  'axoneme.io/LoadBalancerFleet': fleet,
   'networking.k8s.io/NetworkPolicy': policy,
   'policy.networking.k8s.io/AdminNetworkPolicy': policy,
   'policy.networking.k8s.io/BaselineAdminNetworkPolicy': policy,

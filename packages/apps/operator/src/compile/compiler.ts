@@ -17,6 +17,7 @@ import {
 } from './addresses.ts';
 import { type Artifact, type ArtifactStore, createArtifactStore } from './artifacts.ts';
 import { NODE_CONFIG, nodeConfigArtifact, routesArtifact, workloadArtifact, workloadArtifactName } from './blobs.ts';
+import { createFleetPart, type FleetPart } from './fleets.ts';
 import { createL2Part, type L2Part } from './l2.ts';
 import { createLooks, type LookInput, type Looks } from './looks.ts';
 import type { Moment } from './numbers.ts';
@@ -53,7 +54,10 @@ export interface Compiled {
   readonly nodes: readonly NodeAddresses[];
   readonly services: CompiledServices;
   readonly redirects: ServicePart['redirects'];
-  /** As of this compile, by Service. */
+  /** Load balancer fleets by name. */
+  readonly fleets: FleetPart['fleets'];
+  readonly fleetInputs: FleetPart['inputs'];
+  /** As of this compile, by Service, and by what fleets have instead. */
   readonly serviceRemarks: ReadonlyMap<string, readonly string[]>;
   readonly apiServers: IpcacheInput['apiServers'];
   /** Rows of `addr_class`. */
@@ -91,6 +95,8 @@ export interface Compiler {
   nodeConfig(node: string): Artifact | undefined;
   /** Services and host ports that are others on this node. */
   readonly ownServices: ServicePart['own'];
+  /** Which backends of fleets each node checks. */
+  readonly fleets: Omit<FleetPart, 'update' | 'body'>;
   /** What each node announces on its local network. */
   readonly l2: Omit<L2Part, 'update' | 'body'>;
   /** Content of any desired artifact, by name and version. */
@@ -208,6 +214,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
   const store = createArtifactStore();
   const views = createPodViews(config.clusterName);
   const services = createServicePart(store, config);
+  const fleets = createFleetPart();
   const l2 = createL2Part(config);
   const policy = createPolicyPart(store, config);
   const addresses = createAddressPart(store);
@@ -263,6 +270,8 @@ export function createCompiler(config: OperatorConfig): Compiler {
       podByAddress: podNames,
       services: serviceTable,
       redirects: services.redirects,
+      fleets: fleets.fleets,
+      fleetInputs: fleets.inputs,
       serviceRemarks: services.remarks(),
       apiServers,
       classRows: input.classes,
@@ -280,9 +289,11 @@ export function createCompiler(config: OperatorConfig): Compiler {
     pathMtus,
     nodeConfig: nodeConfigs.get,
     ownServices: services.own,
+    fleets,
     l2,
     body(name, digest) {
-      if (name !== NODE_CONFIG) return store.body(name, digest) ?? services.body(name, digest) ?? l2.body(name, digest);
+      if (name !== NODE_CONFIG)
+        return store.body(name, digest) ?? services.body(name, digest) ?? l2.body(name, digest) ?? fleets.body(name, digest);
       return nodeConfigs.body(digest);
     },
     podViews: (tables) => views.list(tables),
@@ -315,7 +326,7 @@ export function createCompiler(config: OperatorConfig): Compiler {
         judged.pods.add(key);
       }
       for (const key of dirty.get('endpoints') ?? []) endpoints.add(key);
-      serviceTable = services.update(tables, dirty, nodes, pathMtus.smallest());
+      serviceTable = services.update(tables, dirty, nodes, pathMtus.smallest(), fleets.update(tables, dirty));
       l2.update(tables, dirty);
       if (touches(dirty, 'slices')) apiServers = apiServerAddresses(tables);
       policy.update({ tables, dirty, pods: changes, nodes, at: at ?? { revision, settled: revision - 1 } });

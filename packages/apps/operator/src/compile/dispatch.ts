@@ -49,8 +49,13 @@ function spanNode(n: Compiled['nodes'][number], compiler: Compiler, rollout: Dis
   const objects = rollout?.own(n.name) ?? { text: '', list: [] };
   const services = compiler.ownServices(n.name);
   const l2 = compiler.l2.own(n.name);
-  const node = { name: n.name as NodeName, podCidrs: n.podCidrs, own: [config, ...objects.list, ...services.list, ...l2.list] };
-  return [`${own.digest} ${n.podCidrs.join()} ${objects.text} ${services.text} ${l2.text}`, node];
+  const probes = compiler.fleets.own(n.name);
+  const node = {
+    name: n.name as NodeName,
+    podCidrs: n.podCidrs,
+    own: [config, ...objects.list, ...services.list, ...l2.list, ...probes.list],
+  };
+  return [`${own.digest} ${n.podCidrs.join()} ${objects.text} ${services.text} ${l2.text} ${probes.text}`, node];
 }
 
 function spanNodes(compiled: Compiled, compiler: Compiler, rollout: DispatchRollout | undefined): Map<string, NodeText> {

@@ -39,7 +39,14 @@ export interface ServicePart extends Pick<NodeArtifacts, 'own' | 'body'> {
   /** What was not understood or refused, of Services of which there is something to say. Another object when something of it changed. */
   remarks(): ReadonlyMap<ObjectKey, readonly string[]>;
   /** `pathMtu`: largest packet of a pod that every node takes; 0: not known. */
-  update(tables: Tables, dirty: Dirty, nodes: readonly NodeAddresses[], pathMtu?: number): CompiledServices;
+  update(
+    tables: Tables,
+    dirty: Dirty,
+    nodes: readonly NodeAddresses[],
+    pathMtu?: number,
+    /** Of what is no Service. */
+    more?: ServiceChanges,
+  ): CompiledServices;
 }
 
 const prefixes = (texts: readonly string[]): Cidr[] =>
@@ -104,6 +111,17 @@ function readChanges(tables: Tables, dirty: Dirty): ServiceChanges {
     removedPods: pods.filter((k) => tables.pods.get(k)?.hostPorts === undefined),
   };
 }
+
+const withMore = (c: ServiceChanges, more: ServiceChanges | undefined): ServiceChanges =>
+  more === undefined
+    ? c
+    : {
+        ...c,
+        services: [...(c.services ?? []), ...(more.services ?? [])],
+        removedServices: [...(c.removedServices ?? []), ...(more.removedServices ?? [])],
+        slices: [...(c.slices ?? []), ...(more.slices ?? [])],
+        removedSlices: [...(c.removedSlices ?? []), ...(more.removedSlices ?? [])],
+      };
 
 export function createServicePart(store: ArtifactStore, operatorConfig: OperatorConfig): ServicePart {
   const config = serviceConfig(operatorConfig);
@@ -173,13 +191,13 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
     body: own.body,
     redirects: compiler.redirects,
     remarks: () => remarks,
-    update(tables, dirty, nodes, pathMtu = 0) {
+    update(tables, dirty, nodes, pathMtu = 0, more) {
       const nodeChanges = takeNodes(tables, dirty, nodes);
       const redirects = takeRedirects(tables, dirty);
-      const same = nodeChanges.nodes === undefined && redirects === undefined && pathMtu === lastPathMtu;
+      const same = nodeChanges.nodes === undefined && redirects === undefined && more === undefined && pathMtu === lastPathMtu;
       if (same && !['services', 'slices', 'pods'].some((t) => dirty.has(t as 'pods'))) return compiler.services;
       lastPathMtu = pathMtu;
-      const delta = compiler.update({ ...readChanges(tables, dirty), ...nodeChanges, ...redirects, pathMtu });
+      const delta = compiler.update({ ...withMore(readChanges(tables, dirty), more), ...nodeChanges, ...redirects, pathMtu });
       takeRemarks(delta);
       putShared(delta);
       putOwn(delta, nodeChanges.removedNodes ?? []);

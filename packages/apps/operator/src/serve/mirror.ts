@@ -23,7 +23,18 @@ export interface MirrorParts {
 }
 
 /** Tables whose content is mirrored; policies are not. */
-const MIRRORED: readonly TableName[] = ['pods', 'namespaces', 'identities', 'endpoints', 'nodes', 'ciliumNodes', 'services', 'slices'];
+const MIRRORED: readonly TableName[] = [
+  'pods',
+  'namespaces',
+  'identities',
+  'endpoints',
+  'nodes',
+  'ciliumNodes',
+  'services',
+  'slices',
+  'fleets',
+  'downTargets',
+];
 const REDIS_SERVICE = 'axoneme-redis';
 const REDIS_PORT = 6379;
 

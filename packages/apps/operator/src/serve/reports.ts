@@ -1,5 +1,6 @@
-// Takes agents' reports: endpoints become rows of the world, samples go to the flow log. Called by the node server.
+// Takes agents' reports: endpoints become rows of the world, samples go to the flow log, results of probes to the judge of fleets. Called by the node server.
 import type { EndpointReport, ReportRequest } from '@axoneme/proto';
+import type { FleetJudge } from '../leader/fleet-judge.ts';
 import type { EndpointRow } from '../world/rows.ts';
 import type { World } from '../world/world.ts';
 import type { FlowLog } from './flows.ts';
@@ -24,7 +25,11 @@ const same = (a: EndpointRow, b: EndpointRow): boolean =>
   a.endpointId === b.endpointId && a.identity === b.identity && a.state === b.state && a.addresses.join() === b.addresses.join();
 
 /** Applies one report; a full one also removes what it does not name. */
-export function createReportHandler(world: World, flows: FlowLog): (node: string, report: ReportRequest) => void {
+export function createReportHandler(
+  world: World,
+  flows: FlowLog,
+  judge: Pick<FleetJudge, 'report'>,
+): (node: string, report: ReportRequest) => void {
   const take = (node: string, e: EndpointReport): string => {
     const key = endpointKey(node, e);
     const held = world.tables.endpoints.get(key);
@@ -41,5 +46,6 @@ export function createReportHandler(world: World, flows: FlowLog): (node: string
       for (const [key, row] of world.tables.endpoints) if (row.node === node && !named.has(key)) world.remove('endpoints', key);
     }
     if (report.flows.length > 0) flows.add(node, report.flows);
+    judge.report(node, report.probes, report.fullProbes);
   };
 }

@@ -69,6 +69,14 @@ export const invariantResource: Resource = {
   namespaced: false,
 };
 
+export const fleetResource: Resource = {
+  group: 'axoneme.io',
+  version: 'v1alpha1',
+  plural: 'loadbalancerfleets',
+  kind: 'LoadBalancerFleet',
+  namespaced: false,
+};
+
 type Raw = Readonly<Record<string, unknown>>;
 
 interface SourceSpec {
@@ -113,6 +121,7 @@ const specs: readonly SourceSpec[] = [
   { resource: ciliumResources.lbPools, table: 'lbPools', project: withoutNoise, optional: true },
   { resource: ciliumResources.localRedirects, table: 'localRedirects', project: withoutNoise, optional: true },
   { resource: invariantResource, table: 'invariants', project: withoutNoise, optional: true },
+  { resource: fleetResource, table: 'fleets', project: withoutNoise, optional: true },
   { resource: ciliumResources.identities, table: 'identities', project: projectIdentity },
   { resource: ciliumResources.nodes, table: 'ciliumNodes', project: projectCiliumNode },
 ];

@@ -7,6 +7,7 @@ import type { OperatorConfig } from '../config.ts';
 import type { Term } from '../leader/leader.ts';
 import type { Reconciler } from '../leader/reconciler.ts';
 import type { World } from '../world/world.ts';
+import { createFleetStatusWriter, type FleetRevisions } from './fleet-writer.ts';
 import { createInvariantStatusWriter } from './invariant-writer.ts';
 import type { Linter } from './lints.ts';
 import type { NodeProblems } from './node-problems.ts';
@@ -26,6 +27,9 @@ export interface StatusDutiesDeps {
   readonly loop: () => CompileLoop;
   readonly acked: Acked;
   readonly problems: NodeProblems;
+  readonly fleetRevisions: FleetRevisions;
+  /** As `acked`, of nodes that are connected. */
+  readonly ackedNow: (node: string) => number;
   readonly invariants: () => ReadonlyMap<string, InvariantState>;
 }
 
@@ -90,5 +94,18 @@ export function statusDuties(d: StatusDutiesDeps, t: Term): Reconciler[] {
       states: () => d.loop().last()?.redirects,
     }),
   );
-  return [policies, invariants, gates, services, redirects];
+  const fleets: Reconciler = t.reconciler(
+    'fleet status',
+    createFleetStatusWriter({
+      client,
+      world,
+      clock,
+      assertLeader,
+      compiled: () => d.loop().last(),
+      revisions: d.fleetRevisions,
+      acked: d.ackedNow,
+      later: later(() => fleets),
+    }),
+  );
+  return [policies, invariants, gates, services, redirects, fleets];
 }

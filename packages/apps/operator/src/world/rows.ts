@@ -1,7 +1,7 @@
 // Rows the operator keeps of cluster objects: trimmed to what compilers read, immutable, JSON-like. Made by project.ts.
 
 import type { L2Record } from '@axoneme/ipam';
-import type { HostPortPod } from '@axoneme/service';
+import type { HostPortPod, TargetId } from '@axoneme/service';
 
 export interface NamedPort {
   readonly name: string;
@@ -104,6 +104,9 @@ export interface L2LeaseRow {
   readonly resourceVersion: string;
   readonly record: L2Record;
 }
+
+/** Targets of probes that fail, with the reason. */
+export type DownRow = ReadonlyMap<TargetId, string>;
 
 /** What an agent said about one of its endpoints; newer than the Pod's status. */
 export interface EndpointRow {

@@ -3,6 +3,7 @@
 import type {
   CidrGroupRow,
   CiliumNodeRow,
+  DownRow,
   EndpointRow,
   IdentityRow,
   L2LeaseRow,
@@ -31,6 +32,12 @@ export interface Tables {
   readonly localRedirects: Map<string, Readonly<Record<string, unknown>>>;
   /** Raw ReachabilityInvariant objects. */
   readonly invariants: Map<string, Readonly<Record<string, unknown>>>;
+  /** Raw LoadBalancerFleet objects. */
+  readonly fleets: Map<string, Readonly<Record<string, unknown>>>;
+  /** By fleet, while this replica judges: backends whose checks fail. */
+  readonly downTargets: Map<string, DownRow>;
+  /** Nodes that are connected and can check backends. */
+  readonly probers: Map<string, true>;
   readonly identities: Map<string, IdentityRow>;
   readonly ciliumNodes: Map<string, CiliumNodeRow>;
   /** Key `node|namespace/pod|uid`. */
@@ -66,6 +73,9 @@ export function createWorld(): World {
     l2Policies: new Map(),
     l2Leases: new Map(),
     invariants: new Map(),
+    fleets: new Map(),
+    downTargets: new Map(),
+    probers: new Map(),
     identities: new Map(),
     ciliumNodes: new Map(),
     endpoints: new Map(),

@@ -26,14 +26,21 @@ function targetOf(backend: Pick<BalancedBackend, 'address' | 'port'>, check: Hea
   return { id: `${check.type} ${ipFamily(address) === 6 ? `[${address}]` : address}:${port} ${hash}`, address, port, check };
 }
 
+const targetMemo = new WeakMap<BalancedService, readonly ProbeTarget[]>();
+
+/** What its backends are asked, in their order; empty without health checks. */
+export function targetsOf(s: BalancedService): readonly ProbeTarget[] {
+  const { health } = s;
+  if (health === undefined) return [];
+  const targets = targetMemo.get(s) ?? s.backends.map((b) => targetOf(b, health));
+  targetMemo.set(s, targets);
+  return targets;
+}
+
 /** Every question once, by id. */
 export function probeTargets(spec: Pick<BalancerSpec, 'services'>): ProbeTarget[] {
   const found = new Map<TargetId, ProbeTarget>();
-  for (const s of spec.services)
-    for (const b of s.backends) {
-      const target = s.health && targetOf(b, s.health);
-      if (target !== undefined) found.set(target.id, target);
-    }
+  for (const s of spec.services) for (const target of targetsOf(s)) found.set(target.id, target);
   return [...found.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
 }
 
@@ -48,8 +55,9 @@ const weightOf = (b: BalancedBackend): number => (b.state === 'maintenance' ? 0 
 
 /** Backends with what they are good for now. If checks of all that could be used fail, none is taken out: the checks may be wrong, nobody else serves. */
 export function judgeBackends(s: BalancedService, down: ReadonlySet<TargetId>): JudgedBackend[] {
-  const facts = s.backends.map((b) => {
-    const target = s.health && targetOf(b, s.health).id;
+  const targets = targetsOf(s);
+  const facts = s.backends.map((b, i) => {
+    const target = targets[i]?.id;
     return { backend: b, target, failing: target !== undefined && down.has(target) };
   });
   const open = new Set(

@@ -56,6 +56,8 @@ export interface HealthInput {
   readonly nodes: readonly Prober[];
   readonly observations: Observations;
   readonly probers?: number | undefined;
+  /** `planProbes` of the targets and those who are alive, for who has it already. */
+  readonly plan?: ReadonlyMap<string, readonly ProbeTarget[]> | undefined;
 }
 
 function settle(before: boolean | undefined, now: Observation | undefined, check: ProbeTarget['check']): boolean | undefined {
@@ -83,7 +85,8 @@ export function judgeHealth(before: HealthState, input: HealthInput): HealthStat
   const alive = input.nodes.filter((n) => n.alive).map((n) => n.name);
   const votes = new Map<string, boolean>();
   const polls = new Map<TargetId, Poll>();
-  for (const [node, targets] of planProbes(input.targets, alive, input.probers)) poll(node, targets, before, input, votes, polls);
+  for (const [node, targets] of input.plan ?? planProbes(input.targets, alive, input.probers))
+    poll(node, targets, before, input, votes, polls);
   const minority = alive.length * 2 < input.nodes.length;
   const down = new Set<TargetId>();
   for (const t of input.targets) {
