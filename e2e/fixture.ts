@@ -228,7 +228,7 @@ async function describeTrouble(sandbox: Sandbox): Promise<string> {
 
 /**
  * AXONEME_KUBECONFIG names the API server of somebody else to run a suite against; its cluster should be empty. An installation that does not
- * become ready is described on standard error and tried once more on a new sandbox (docs/critiques.md).
+ * become ready is described on standard error and tried once more on a new sandbox.
  */
 export async function upFixture(name: string, nodes: number, helmArgs: readonly string[] = []): Promise<Fixture> {
   const kubeconfig = process.env.AXONEME_KUBECONFIG;

@@ -4,9 +4,10 @@ set -e
 conf=$(cat)
 ns=${CNI_NETNS##*/}
 link=t$(printf %.8s "$CNI_CONTAINERID")
+mkdir -p /var/lib/cni-test
+echo "$CNI_COMMAND" >>/var/lib/cni-test/calls
 case $CNI_COMMAND in
 ADD)
-  mkdir -p /var/lib/cni-test
   exec 9>/var/lib/cni-test/lock
   flock 9
   n=$(($(cat /var/lib/cni-test/last 2>/dev/null || echo 9) + 1))

@@ -80,6 +80,10 @@ describe('sandbox', () => {
     installPlugin();
     await ready('early');
     await until('ready nodes', async () => ((await kubectl('get', 'nodes', '--no-headers')).includes('NotReady') ? undefined : true));
+    // what is alive is told once, before anything is: later it would take a pod away that is just being added
+    const { stdout } = await sandbox.nodeExec('node-1', ['cat', '/var/lib/cni-test/calls']);
+    expect(stdout.split('\n').slice(0, 2)).toEqual(['GC', 'ADD']);
+    expect(stdout.match(/GC/g)).toHaveLength(1);
   }, 120_000);
 
   test('a Deployment serves over its Service endpoints, on both nodes; the node reaches its pods', async () => {

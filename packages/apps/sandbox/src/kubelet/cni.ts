@@ -31,11 +31,12 @@ export interface CniAttachment {
 export interface Cni {
   /** The network in use, or why there is none. */
   network(): CniNetwork | string;
-  /** Returns the pod's addresses, IPv4 before IPv6. */
+  /**
+   * Returns the pod's addresses, IPv4 before IPv6. The first one of a node waits until the plugin was told that no attachment is alive (GC; since
+   * 1.1): told at any other time, it would remove the pod that is being added.
+   */
   add(a: CniAttachment): Promise<readonly string[]>;
   del(a: CniAttachment): Promise<void>;
-  /** Tells the plugin which attachments are alive (GC); plugins older than 1.1 are not asked. */
-  gc(alive: readonly CniAttachment[]): Promise<void>;
 }
 
 const INTERFACE = 'eth0';
@@ -147,10 +148,23 @@ export function createCni(sbx: string, node: SandboxNode): Cni {
     return r.stdout;
   }
 
+  let collected: Promise<void> | undefined;
+  async function collect(n: CniNetwork): Promise<void> {
+    if (!atLeast11(n.cniVersion)) return;
+    for (const p of n.plugins) await call('GC', n, p, undefined, { 'cni.dev/valid-attachments': [] });
+  }
+
   return {
     network,
     async add(a) {
       const n = usable();
+      collected ??= collect(n);
+      try {
+        await collected;
+      } catch (e) {
+        collected = undefined;
+        throw e;
+      }
       let prevResult: CniResult | undefined;
       for (const p of n.plugins) {
         const out = await call('ADD', n, p, a, prevResult === undefined ? {} : { prevResult });
@@ -164,12 +178,6 @@ export function createCni(sbx: string, node: SandboxNode): Cni {
     async del(a) {
       const n = usable();
       for (const p of [...n.plugins].reverse()) await call('DEL', n, p, a, {});
-    },
-    async gc(alive) {
-      const n = usable();
-      if (!atLeast11(n.cniVersion)) return;
-      const attachments = alive.map((a) => ({ containerID: a.containerId, ifname: INTERFACE }));
-      for (const p of n.plugins) await call('GC', n, p, undefined, { 'cni.dev/valid-attachments': attachments });
     },
   };
 }

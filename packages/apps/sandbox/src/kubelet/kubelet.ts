@@ -44,7 +44,6 @@ export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>
   let watcher: FSWatcher | undefined;
   let heartbeat: Timer | undefined;
   let settle: Timer | undefined;
-  let collected = false;
 
   const isOver = (pod: KubeObject): boolean => ['Succeeded', 'Failed'].includes(phaseOf(pod));
 
@@ -83,11 +82,6 @@ export function createKubelet(base: Omit<KubeletDeps, 'cni' | 'events' | 'gate'>
       await d.client.patch(NODES, '', name, 'merge', { status }, { subresource: 'status' });
     } catch (e) {
       d.log.warn('node status not written', { error: describeError(e) });
-    }
-    if (problem === undefined && !collected) {
-      collected = true;
-      const alive = [...workers.values()].flatMap((w) => w.attachment() ?? []);
-      if (alive.length === 0) await d.cni.gc([]).catch((e: unknown) => d.log.debug('CNI GC failed', { error: describeError(e) }));
     }
   }
 

@@ -105,10 +105,6 @@ export class PodWorker {
     return this.#sandbox?.attachment.netns;
   }
 
-  attachment(): PodSandbox['attachment'] | undefined {
-    return this.#sandbox?.attachment;
-  }
-
   container(name: string): { readonly runtime: ContainerRuntime | undefined; readonly spec: Container } | undefined {
     return this.#slots.find((s) => s.spec.name === name);
   }
