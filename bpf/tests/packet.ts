@@ -74,7 +74,9 @@ function transport(s: PacketSpec, proto: number, src: Buffer, dst: Buffer): Buff
   const at = SUM_AT[proto];
   if (at !== undefined) {
     const over = proto === PROTO.icmp ? [] : [pseudo(src, dst, proto, head.length + payload.length)];
-    head.writeUInt16BE(sum16([...over, head, payload]), at);
+    const sum = sum16([...over, head, payload]);
+    // zero would say that there is none
+    head.writeUInt16BE(sum === 0 && proto === PROTO.udp ? 0xffff : sum, at);
   }
   const whole = Buffer.concat([head, payload]);
   if (proto === PROTO.sctp) whole.writeUInt32LE(crc32c(whole), 8);

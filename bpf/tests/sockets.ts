@@ -115,6 +115,14 @@ const does = {
     s.on('data', (d) => finish({ text: String(d), from: s.peer }));
     s.on('error', (e) => finish({ error: e.code }));
   }),
+  // one attempt to connect that nobody waits for: what the programs have made of it is in their tables
+  touch: ({ host, port, tcp }) => new Promise((done) => {
+    const s = tcp ? net.connect({ host, port }) : dgram.createSocket(typeOf(host));
+    const finish = (error) => { if (tcp) s.destroy(); else s.close(); done(error ? { error } : {}); };
+    s.on('error', (e) => finish(e.code));
+    if (tcp) setImmediate(() => { if (!s.destroyed) finish(); });
+    else s.connect(port, host, (e) => finish(e?.code));
+  }),
   // a connected UDP socket that stays: 'open' makes it, 'ask' sends one question on it
   open: ({ id, host, port }) => new Promise((done) => {
     const s = dgram.createSocket(typeOf(host));
@@ -157,6 +165,8 @@ export interface Man {
   /** A datagram with don't-fragment: the length of what comes back, or EMSGSIZE. */
   probe(host: string, port: number, size: number): Promise<Answer>;
   question(host: string, port: number, from?: number): Promise<Answer>;
+  /** Connects and lets go at once; an error of the call itself. */
+  touch(host: string, port: number, tcp: boolean): Promise<Answer>;
   stop(): Promise<void>;
 }
 
@@ -195,6 +205,7 @@ export async function createMan(cgroup: string, netns?: string): Promise<Man> {
     datagram: (host, port, options = {}) => tell({ kind: 'datagram', host, port, ...options }),
     probe: (host, port, size) => tell({ kind: 'probe', host, port, size }),
     question: (host, port, from) => tell({ kind: 'question', host, port, from }),
+    touch: (host, port, tcp) => tell({ kind: 'touch', host, port, tcp }),
     async stop() {
       child.stdin!.end();
       if (child.exitCode === null) await once(child, 'exit');

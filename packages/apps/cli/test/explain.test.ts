@@ -102,18 +102,21 @@ describe('clients outside', () => {
   });
 
   test('DSR, by option and in IP, and where it cannot be', async () => {
-    const flags = external | LbFlag.loadBalancer | LbFlag.dsr;
-    for (const [nodeFlags, mode] of [
-      [NodeFlag.tunnel, 'dsr'],
-      [NodeFlag.dsrIpip, 'ipip'],
+    const server = '198.51.100.80';
+    const dsr = external | LbFlag.loadBalancer | LbFlag.dsr;
+    const balancer = NodeFlag.balancer | NodeFlag.dsrIpip;
+    for (const [nodeFlags, flags, ...expected] of [
+      [NodeFlag.tunnel, dsr, 'dsr', 'snat', 'snat'],
+      [NodeFlag.tunnel, dsr | LbFlag.ipip, 'snat', 'snat', 'ipip'],
+      [0, dsr | LbFlag.ipip, 'snat', 'snat', 'ipip'],
+      [balancer, dsr, 'ipip', 'ipip', 'ipip'],
+      [balancer, external, 'snat', 'snat', 'snat'],
     ] as const) {
       const rows = createNode(nodeFlags);
-      putFrontend(rows, { at: vip, port: 80, backends: all, flags });
-      expect(modes(await ask(rows, outside, `${vip}:80`))).toEqual([
-        `${here.pod}:8080 local`,
-        `${there.pod}:8080 ${mode}`,
-        `${there.node}:8080 snat`,
-      ]);
+      putFrontend(rows, { at: vip, port: 80, backends: [...all, server], flags });
+      const [first, ...others] = modes(await ask(rows, outside, `${vip}:80`));
+      expect(first).toBe(`${here.pod}:8080 local`);
+      expect(others).toEqual([there.pod, there.node, server].map((a, i) => `${a}:8080 ${expected[i]}`));
     }
   });
 

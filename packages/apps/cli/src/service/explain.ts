@@ -1,6 +1,18 @@
 // Which backend would a connection get on a node, and why: the decisions of bpf/lib/service.h (sockets) and bpf/lib/north.h (packets), made again
 // from the rows the node has at this moment. Pure but for the rows it asks for. Called by the command; tests give it rows of their own.
-import { AffinityScope, Axo, addressText, flagNames, handleText, LbFlag, NatFlag, NatVia, NodeFlag, type ValueOf } from '@axoneme/datapath';
+import {
+  AffinityScope,
+  Axo,
+  addressText,
+  Drop,
+  flagNames,
+  handleText,
+  LbFlag,
+  NatFlag,
+  NatVia,
+  NodeFlag,
+  type ValueOf,
+} from '@axoneme/datapath';
 import { type IpAddr, ipBytes, ipFamily, type PortProtocol, protocolNumbers } from '@axoneme/model';
 import { lookupHash } from '@axoneme/service';
 import type { NodeRows } from './node-rows.ts';
@@ -21,6 +33,8 @@ export interface Way {
   /** local, stack, snat, dsr or ipip. */
   readonly mode: 'local' | 'stack' | 'snat' | 'dsr' | 'ipip' | 'dropped';
   readonly text: string;
+  /** Hubble's number, of mode `dropped`. */
+  readonly dropReason?: number;
 }
 
 export interface Explanation {
@@ -45,8 +59,6 @@ interface Slot {
   readonly row: ValueOf<'lb_slot'>;
 }
 
-const NO_BACKEND = 158;
-const SOURCE_RANGE = 177;
 const SLOTS_MAX = 65_536;
 const tick = 26n;
 
@@ -118,17 +130,46 @@ const endOf = (t: Trace, f: Found, end: Pick<Explanation, 'outcome'> & Partial<E
   ...end,
 });
 
+/** Whose address is asked for, as `place_of` and `find_frontend` see it: a loopback is the node's for its own programs. */
+async function askedPlace(t: Trace): Promise<Place> {
+  const [place] = await placesOf(t.rows, [t.q.to]);
+  const loopback = t.q.to === any(t.q.to) || t.q.to === '::1' || t.q.to.startsWith('127.');
+  const outside: Place = { kind: 'outside', identity: 0, tunnel: '', isPod: false };
+  if (t.at === 'packet' || !loopback) return place ?? outside;
+  return t.client.kind === 'node here' ? { ...outside, kind: 'node here' } : outside;
+}
+
+/** What packets are no service's, whatever the rows say. As `scope_of` in bpf/lib/translate.h. */
+function isPassed(t: Trace, place: Place): boolean {
+  if (t.at === 'socket') return false;
+  if (t.client.kind === 'pod here') {
+    if (place.kind !== 'pod here' && (place.kind !== 'pod' || place.tunnel === '')) return false;
+    t.steps.push(['frontend', `${t.q.to} is a pod: pods are no services, whatever has their address`]);
+    return true;
+  }
+  const overlay = t.client.kind === 'pod' && t.client.tunnel !== '' && (t.config.flags & NodeFlag.tunnel) !== 0;
+  if (!overlay || place.kind === 'node here') return false;
+  t.steps.push(['frontend', `out of the tunnel nothing but addresses of this node are services, which ${t.q.to} is not`]);
+  return true;
+}
+
 /** The row of the address, or of every address of the node, or of what no port of the address matches. */
 async function findFrontend(t: Trace): Promise<Found | Explanation | undefined> {
   const { q, rows, steps } = t;
   const family = ipFamily(q.to);
   const proto = protocolNumbers[q.protocol];
   const keys = [q.to, any(q.to)].map((ip) => ({ addr: ipBytes(ip), port: q.toPort, proto, family }));
-  const [exact, wild, rest] = await rows.find('lb_frontend', [...keys, { addr: ipBytes(q.to), port: 0, proto: 0, family }]);
-  const [place] = await placesOf(rows, [q.to]);
-  const here = place?.kind === 'node here';
-  const usable = (f: Frontend): boolean => here || (has(f, LbFlag.nodePort) && place?.kind === 'node' && t.client.kind.endsWith('here'));
-  const row = exact !== undefined && (!has(exact, LbFlag.hostPort) || here) ? exact : wild !== undefined && usable(wild) ? wild : undefined;
+  const [own, wild, rest] = await rows.find('lb_frontend', [...keys, { addr: ipBytes(q.to), port: 0, proto: 0, family }]);
+  const exact = q.to === any(q.to) ? undefined : own;
+  const place = await askedPlace(t);
+  if (isPassed(t, place)) return undefined;
+  const here = place.kind === 'node here';
+  const usable = (f: Frontend): boolean => here || (has(f, LbFlag.nodePort) && place.kind === 'node' && t.client.kind.endsWith('here'));
+  if (exact !== undefined && has(exact, LbFlag.hostPort) && !here) {
+    steps.push(['frontend', `the host port of ${socketText(q.to, q.toPort)}/${q.protocol} is on addresses of its node alone`]);
+    return undefined;
+  }
+  const row = exact ?? (wild !== undefined && usable(wild) ? wild : undefined);
   const text = `${socketText(row === exact ? q.to : any(q.to), q.toPort)}/${q.protocol}`;
   if (row !== undefined) {
     const about = row === exact ? "the address is the frontend's" : `${q.to} is an address of ${here ? 'this' : 'another'} node`;
@@ -139,7 +180,7 @@ async function findFrontend(t: Trace): Promise<Found | Explanation | undefined> 
   }
   if (rest !== undefined && has(rest, LbFlag.blackhole) && t.at === 'packet') {
     steps.push(['frontend', `no port ${q.toPort}/${q.protocol} at ${q.to}, and what no port of the address matches is dropped`]);
-    return endOf(t, { text: q.to, row: rest }, { outcome: 'dropped', dropReason: NO_BACKEND });
+    return endOf(t, { text: q.to, row: rest }, { outcome: 'dropped', dropReason: Drop.noServiceBackend });
   }
   steps.push([
     'frontend',
@@ -159,7 +200,7 @@ async function serve(t: Trace, f: Found): Promise<Explanation> {
     const silent = t.scope === 'out' && has(f.row, LbFlag.outLocal);
     const reject = has(f.row, LbFlag.reject) && !silent;
     t.steps.push(['backends', `none in scope ${t.scope}: ${reject ? 'refused at once' : 'dropped in silence'}`]);
-    return endOf(t, f, { outcome: reject ? 'refused' : 'dropped', dropReason: NO_BACKEND });
+    return endOf(t, f, { outcome: reject ? 'refused' : 'dropped', dropReason: Drop.noServiceBackend });
   }
   t.steps.push(['set', `${handleText(set)}: ${count} ${count === 1 ? 'backend' : 'backends'} for new connections`]);
   const kept = await keptBackend(t, f, set, count);
@@ -185,7 +226,7 @@ async function sourceRefused(t: Trace, f: Found): Promise<Explanation | undefine
     'source',
     `${t.q.client} is ${row === undefined ? 'in none' : 'in one'} of the source ranges, which ${deny ? 'may not' : 'may'}: ${allowed ? 'allowed' : 'dropped'}`,
   ]);
-  return allowed ? undefined : endOf(t, f, { outcome: 'dropped', dropReason: SOURCE_RANGE });
+  return allowed ? undefined : endOf(t, f, { outcome: 'dropped', dropReason: Drop.sourceRange });
 }
 
 async function slotsOf(t: Trace, set: bigint, indexes: readonly number[]): Promise<readonly Slot[]> {
@@ -257,7 +298,8 @@ async function choose(t: Trace, f: Found, set: bigint, count: number): Promise<E
   const index = chunk.slot[entry % Axo.maglevChunk]!;
   const [slot] = await slotsOf(t, set, [index]);
   t.steps.push(['choice', `Maglev entry ${entry} of ${size}: slot ${index}, ${slot?.text ?? 'which is missing'}`]);
-  return endOf(t, f, { outcome: 'backend', ways: slot === undefined ? [] : await waysOf(t, f, [slot]) });
+  if (slot === undefined) return endOf(t, f, { outcome: 'dropped', dropReason: Drop.noServiceBackend });
+  return endOf(t, f, { outcome: 'backend', ways: await waysOf(t, f, [slot]) });
 }
 
 async function byLot(t: Trace, f: Found, set: bigint, count: number, why: string): Promise<Explanation> {
@@ -275,38 +317,64 @@ async function waysOf(t: Trace, f: Found, slots: readonly Slot[]): Promise<reado
     t.rows,
     slots.map((s) => s.addr),
   );
-  return slots.map((s, i) => ({ backend: s.text, ...(t.at === 'packet' && s.addr === t.q.client ? backTo(t) : wayTo(t, f, places[i]!)) }));
+  return slots.map((s, i) => ({ backend: s.text, ...wayTo(t, f, s, places[i]!) }));
 }
 
-/** The client is its own backend. */
-const backTo = (t: Trace): Omit<Way, 'backend'> => ({ mode: 'snat', text: `back to where it came from, as ${sourceOf(t, true)}` });
+type Going = Omit<Way, 'backend'>;
 
-/** The address that packets leave this node with: the router's towards pods. */
-function sourceOf({ q, config }: Trace, pod: boolean): string {
+/** The address that packets leave this node with: the router's towards pods. Undefined: the node has none of the family. */
+function sourceOf({ q, config }: Trace, router: boolean): string | undefined {
   const family = ipFamily(q.to);
-  const [router, own] = family === 4 ? [config.routerIp4, config.nodeIp4] : [config.routerIp6, config.nodeIp6];
-  return addressText(pod && router.some((b) => b !== 0) ? router : own, family) ?? '';
+  const [of, own] = family === 4 ? [config.routerIp4, config.nodeIp4] : [config.routerIp6, config.nodeIp6];
+  const source = router && of.some((b) => b !== 0) ? of : own;
+  return source.some((b) => b !== 0) ? addressText(source, family) : undefined;
 }
+
+const snat = (source: string | undefined, text: (source: string) => string): Going =>
+  source === undefined
+    ? { mode: 'dropped', text: 'this node has no address of the family to lend', dropReason: Drop.natNoMapping }
+    : { mode: 'snat', text: text(source) };
 
 /** As `north_create` in bpf/lib/north.h. */
-function wayTo(t: Trace, f: Found, place: Place): Omit<Way, 'backend'> {
+function wayTo(t: Trace, f: Found, slot: Slot, place: Place): Going {
   const { config } = t;
   const balancer = (config.flags & NodeFlag.balancer) !== 0;
   if (t.at === 'socket') return { mode: 'local', text: 'the socket is connected to it; no packet bears the address of the Service' };
+  const ends = refusedBackend(t, f, slot, place);
+  if (ends !== undefined) return ends;
+  if (t.client.kind === 'pod here' && slot.addr === t.q.client)
+    return snat(sourceOf(t, true), (as) => `back to where it came from, as ${as}`);
   if (place.kind === 'pod here') return { mode: 'local', text: 'a pod of this node, which sees the client' };
   if (place.kind === 'node here') return { mode: 'stack', text: 'this node itself, which sees the client' };
   if (t.client.kind === 'pod here') return { mode: 'local', text: 'goes on as a packet of the pod to that address' };
-  if (t.scope === 'out' && has(f.row, LbFlag.outLocal))
-    return { mode: 'dropped', text: 'externalTrafficPolicy Local never leaves the node' };
   const tunnel = place.tunnel !== '' && (config.flags & NodeFlag.tunnel) !== 0 && place.kind === 'pod' && !balancer;
   const by = tunnel ? `through the tunnel to ${place.tunnel}` : 'by the route of this node';
-  if (t.scope === 'out' && has(f.row, LbFlag.dsr) && (balancer || place.kind === 'pod')) {
-    const ipip = (config.flags & NodeFlag.dsrIpip) !== 0;
-    return ipip
-      ? { mode: 'ipip', text: `DSR, IP in IP ${by}: the backend sees the client and answers it itself` }
-      : { mode: 'dsr', text: `DSR by option ${by}: the backend sees the client, its node answers` };
-  }
-  return { mode: 'snat', text: `SNAT to ${sourceOf(t, place.kind === 'pod' && !balancer)} ${by}: the backend sees this node` };
+  return (
+    directTo(t, f, place, by) ?? snat(sourceOf(t, place.isPod && !balancer), (as) => `SNAT to ${as} ${by}: the backend sees this node`)
+  );
+}
+
+/** The backend is told to everybody, and nobody who comes this way may have it. */
+function refusedBackend(t: Trace, f: Found, slot: Slot, place: Place): Going | undefined {
+  const { vxlanPort } = t.config;
+  if (t.q.protocol === 'UDP' && vxlanPort !== 0 && slot.row.port === vxlanPort && place.kind !== 'pod here')
+    return { mode: 'dropped', text: "the port of the nodes' tunnels", dropReason: Drop.encapProhibited };
+  if (t.scope === 'out' && has(f.row, LbFlag.outLocal) && !place.kind.endsWith('here'))
+    return { mode: 'dropped', text: 'externalTrafficPolicy Local never leaves the node', dropReason: Drop.noServiceBackend };
+  return undefined;
+}
+
+/** The backend, or its node, answers the client by itself. As `north_goes_direct` in bpf/lib/north.h. */
+function directTo(t: Trace, f: Found, place: Place, by: string): Going | undefined {
+  const { flags } = t.config;
+  if (t.scope !== 'out' || !has(f.row, LbFlag.dsr)) return undefined;
+  const wrapped: Going = { mode: 'ipip', text: `DSR, IP in IP ${by}: the backend sees the client and answers it itself` };
+  const wraps = has(f.row, LbFlag.ipip);
+  if ((flags & NodeFlag.balancer) !== 0) return wraps || (flags & NodeFlag.dsrIpip) !== 0 ? wrapped : undefined;
+  // stacks of pods and nodes would not unpack it
+  if (wraps) return place.kind === 'outside' ? wrapped : undefined;
+  if (!place.isPod) return undefined;
+  return { mode: 'dsr', text: `DSR by option ${by}: the backend sees the client, its node answers` };
 }
 
 /** A connection that exists keeps its backend, whatever is chosen for new ones. */

@@ -9,15 +9,19 @@ export interface Place {
   readonly identity: number;
   /** Empty: none. */
   readonly tunnel: string;
+  /** By its identity: its node understands what a node may add to a packet. As `north_is_pod`. */
+  readonly isPod: boolean;
 }
 
 const firstPod = 256;
 const firstCidr = 0x0100_0000;
 const nodeIds: readonly number[] = [reservedIds.host, reservedIds['remote-node'], reservedIds['kube-apiserver']];
 
+const isPodIdentity = (identity: number): boolean => identity === reservedIds.unlisted || (identity >= firstPod && identity < firstCidr);
+
 function kindOf(identity: number, tunnel: string): Place['kind'] {
   if (nodeIds.includes(identity)) return 'node';
-  return tunnel !== '' || identity === reservedIds.unlisted || (identity >= firstPod && identity < firstCidr) ? 'pod' : 'outside';
+  return tunnel !== '' || isPodIdentity(identity) ? 'pod' : 'outside';
 }
 
 export async function placesOf(rows: NodeRows, addresses: readonly IpAddr[]): Promise<readonly Place[]> {
@@ -29,10 +33,16 @@ export async function placesOf(rows: NodeRows, addresses: readonly IpAddr[]): Pr
   return addresses.map((_, i): Place => {
     const [endpoint, row] = [endpoints[i], cached[i]];
     if (endpoint !== undefined) {
-      return { kind: (endpoint.flags & EndpointFlag.host) === 0 ? 'pod here' : 'node here', identity: endpoint.identity, tunnel: '' };
+      const isPod = isPodIdentity(endpoint.identity);
+      return {
+        kind: (endpoint.flags & EndpointFlag.host) === 0 ? 'pod here' : 'node here',
+        identity: endpoint.identity,
+        tunnel: '',
+        isPod,
+      };
     }
-    if (row === undefined) return { kind: 'outside', identity: reservedIds.world, tunnel: '' };
+    if (row === undefined) return { kind: 'outside', identity: reservedIds.world, tunnel: '', isPod: false };
     const tunnel = row.tunnelFamily === 0 ? '' : (addressText(row.tunnel, row.tunnelFamily) ?? '');
-    return { kind: kindOf(row.identity, tunnel), identity: row.identity, tunnel };
+    return { kind: kindOf(row.identity, tunnel), identity: row.identity, tunnel, isPod: isPodIdentity(row.identity) };
   });
 }
