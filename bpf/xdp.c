@@ -316,11 +316,16 @@ call_only int refuse_frame(struct xdp_md *ctx, const struct frame *f, struct mem
 	return XDP_DROP;
 }
 
+inline_always bool leaves_here(const struct nat_value *v)
+{
+	return v->action == AXO_VIA_NEIGH || v->action == AXO_VIA_IPIP;
+}
+
 /*
- * A packet no row speaks for. A row afterwards, or NULL and *verdict. Only clients that are nobody of the cluster: what others may
- * send here and what they get is for tc.
+ * A packet no row speaks for; `had` is one that does not, or NULL. A row that leaves here afterwards, or NULL and *verdict. Only clients that
+ * are nobody of the cluster: what others may send here and what they get is for tc.
  */
-call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, __u32 now, int *verdict)
+call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, const struct nat_value *had, __u32 now, int *verdict)
 {
 	const struct node_config *cfg = node();
 	__u32 zero = 0;
@@ -343,17 +348,18 @@ call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, __
 	if (m->src.kind != SIDE_REMOTE || m->src.tunnel_family || north_is_node(m->src.identity) || north_is_pod(m->src.identity))
 		return NULL;
 	n->identity = m->src.identity;
+	north_had(n, had);
 	r = north_decide();
-	if (r == NORTH_ROW)
-		return nat_find(&n->key, f->family);
+	if (r == NORTH_ROW) {
+		bool goes = leaves_here(&n->row) && find_hop(ctx, f, &n->row, cfg, now);
+
+		r = north_keep(n);
+		if (!r)
+			return goes ? &n->row : NULL;
+	}
 	if (r != NORTH_NONE && !n->reject)
 		*verdict = refuse_frame(ctx, f, m, r);
 	return NULL;
-}
-
-inline_always bool leaves_here(const struct nat_value *v)
-{
-	return v->action == AXO_VIA_NEIGH || v->action == AXO_VIA_IPIP;
 }
 
 inline_always int translate(struct xdp_md *ctx, const struct frame *f, const __u32 family)
@@ -374,11 +380,9 @@ inline_always int translate(struct xdp_md *ctx, const struct frame *f, const __u
 		return XDP_PASS;
 	now = ticks();
 	if (unlikely(!v) || unlikely(!nat_usable(v, revision, now, family, f->key.proto, f->tcp_flags))) {
-		v = decide(ctx, f, now, &verdict);
+		v = decide(ctx, f, v, now, &verdict);
 		if (!v)
 			return verdict;
-		if (!leaves_here(v))
-			return XDP_PASS;
 	}
 	return forward(ctx, f, v, cfg, family, now);
 }

@@ -5,11 +5,12 @@
  *
  * How a program uses it:
  *   1. nat_find(): the row of the tuple. nat_usable() says whether it speaks for this packet as it is, and moves its state.
- *   2. Otherwise: fill the first part of own_north() (cleared), call north_decide(). NORTH_NONE: no service.
- *      NORTH_ROW: n->row says what becomes of the packet, both rows are written. Else a drop reason; n->reject: the client
- *      is to be told (ICMP from key.daddr).
- *   3. AXO_VIA_NEIGH with ifindex_out 0: the next hop is not known yet; whoever has a context asks the routing table,
- *      puts hop, AXO_NAT_V6_HOP and ifindex_out into the row and writes it with nat_write().
+ *   2. Otherwise: fill the first part of own_north() (cleared), north_had() with what 1. found, call north_decide().
+ *      NORTH_NONE: no service. NORTH_ROW: n->row says what becomes of the packet, the row of the answers is written. Else a
+ *      drop reason; n->reject: the client is to be told (ICMP from key.daddr).
+ *   3. AXO_VIA_NEIGH with ifindex_out 0: the next hop is not known yet; whoever has a context asks the routing table and
+ *      puts hop, AXO_NAT_V6_HOP and ifindex_out into the row.
+ *   4. north_keep() writes n->row, in any case: once, whole, and not looked up again, which would pass for use of the row.
  *
  * All four of daddr, dport, saddr, sport of a row are always what the packet bears afterwards; AXO_NAT_DST and AXO_NAT_SRC
  * say which end differs from what it bears before. So nat_other() needs nothing but the row: the tuple of the answer.
@@ -194,7 +195,8 @@ proven_alone int north_create(void)
 			row->action = AXO_VIA_IPIP;
 		}
 		north_way(n, cfg);
-		return nat_write(&n->key, n->family, row, BPF_ANY) ? AXO_DROP_FLOW_INSERT : NORTH_ROW;
+		n->unwritten = 1;
+		return NORTH_ROW;
 	}
 	north_way(n, cfg);
 	/* the client's own port, unless it has the same one at another address of this backend */
@@ -216,7 +218,17 @@ proven_alone int north_create(void)
 	/* entries of a flow between the two without a service: they would answer without it */
 	if (row->action == AXO_VIA_LOCAL && !n->had)
 		flow_delete(&n->back_key, n->family);
-	return nat_write(&n->key, n->family, row, BPF_ANY) ? AXO_DROP_FLOW_INSERT : NORTH_ROW;
+	n->unwritten = 1;
+	return NORTH_ROW;
+}
+
+/* n->row into the table, if it is new. 0 or a drop reason. */
+call_only int north_keep(struct north *n)
+{
+	if (!n->unwritten)
+		return 0;
+	n->unwritten = 0;
+	return nat_write(&n->key, n->family, &n->row, BPF_ANY) ? AXO_DROP_FLOW_INSERT : 0;
 }
 
 /* The row is of another revision, or has expired: may its backend stay? n->row is a copy of it; then n->chosen is that. */
@@ -240,23 +252,26 @@ inline_always bool north_stays(struct north *n)
 	return tcp && !(n->tcp_flags & TCP_SYN);
 }
 
+/* The row of the tuple, which does not speak for the packet as it is, or NULL. */
+inline_always void north_had(struct north *n, const struct nat_value *row)
+{
+	if (!row || row->flags & AXO_NAT_REPLY)
+		return;
+	n->row = *row;
+	n->had = 1;
+}
+
 /*
  * What becomes of the packet with this tuple, of which no row speaks as it is. NORTH_NONE, NORTH_ROW or a drop reason.
  */
 proven_alone int north_decide(void)
 {
 	struct north *n = own_north();
-	struct nat_value *had;
 	int r;
 
 	if (!n)
 		return AXO_DROP_NO_CONFIG;
 	n->revision = nat_revision();
-	had = nat_find(&n->key, n->family);
-	if (had && !(had->flags & AXO_NAT_REPLY)) {
-		n->row = *had;
-		n->had = 1;
-	}
 	/* again only while a set is being replaced */
 	for (int i = 0; i < SLOT_TRIES; i++) {
 		r = north_frontend();

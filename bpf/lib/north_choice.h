@@ -35,7 +35,8 @@ struct north {
 	__u8 can;             /* NORTH_CAN_ */
 	/* answered */
 	__u8 reject;
-	__u8 pad[3];
+	__u8 unwritten;       /* `row` is not in the table yet: north_keep() */
+	__u8 pad[2];
 	struct nat_value row;
 	struct lb_frontend_value front; /* valid with NORTH_ROW and drop reasons */
 	/* our own */

@@ -42,8 +42,17 @@ call_only bool north_flow_has(struct north *n)
 /* Insert the row back at n->back_key: whoever inserts first owns the port. */
 call_only bool north_insert(struct north *n)
 {
-	struct nat_value *held = nat_find(&n->back_key, n->family);
+	bool shared = n->back.action != AXO_VIA_LOCAL;
+	struct nat_value *held;
 
+	/* towards this backend a new flow's port is free as a rule: taking it finds out */
+	if (!n->had) {
+		if (shared && north_flow_has(n))
+			return false;
+		if (!nat_write(&n->back_key, n->family, &n->back, BPF_NOEXIST))
+			return true;
+	}
+	held = nat_find(&n->back_key, n->family);
 	if (held) {
 		bool ours = held->flags & AXO_NAT_REPLY && same16(held->daddr, n->back.daddr) && held->dport == n->back.dport &&
 			    same16(held->saddr, n->back.saddr) && held->sport == n->back.sport;
@@ -55,7 +64,7 @@ call_only bool north_insert(struct north *n)
 			return false;
 		nat_delete(&n->back_key, n->family);
 	}
-	if (n->back.action != AXO_VIA_LOCAL && north_flow_has(n))
+	if (n->had && shared && north_flow_has(n))
 		return false;
 	return !nat_write(&n->back_key, n->family, &n->back, BPF_NOEXIST);
 }

@@ -208,6 +208,7 @@ inline_always int find_row(struct __sk_buff *skb, struct slow *s, struct north *
 	struct nat_value *row = nat_find(&s->p.key, s->p.family);
 	int scope;
 
+	n->unwritten = 0;
 	if (row && row->flags & AXO_NAT_REPLY) {
 		if (!nat_usable(row, 0, s->now, s->p.family, s->p.key.proto, s->p.tcp_flags))
 			return AXO_PASS;
@@ -235,23 +236,27 @@ inline_always int find_row(struct __sk_buff *skb, struct slow *s, struct north *
 	n->client = scope;
 	n->identity = travelling_identity(s->src.identity);
 	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
+	north_had(n, row);
 	return north_decide();
 }
 
-/* n->row has a next hop of this revision. 0 or a drop reason. */
+/* n->row has a next hop of this revision, and is in the table. 0 or a drop reason. */
 inline_always int find_way(struct __sk_buff *skb, struct slow *s, struct north *n)
 {
 	__u32 revision = nat_revision();
-	int r;
+	int r = 0, bad;
 
-	if (!leaves_plain(&n->row) || (n->row.ifindex_out && n->row.revision == revision && n->row.mtu != MTU_UNKNOWN))
-		return 0;
-	r = translate_route(skb, &n->row, s->p.family, s->p.key.proto);
-	if (r)
-		return r;
-	n->row.revision = revision;
-	nat_write(&s->p.key, s->p.family, &n->row, BPF_ANY);
-	return 0;
+	if (leaves_plain(&n->row) && (!n->row.ifindex_out || n->row.revision != revision || n->row.mtu == MTU_UNKNOWN)) {
+		r = translate_route(skb, &n->row, s->p.family, s->p.key.proto);
+		if (!r) {
+			n->row.revision = revision;
+			n->key = s->p.key;
+			n->family = s->p.family;
+			n->unwritten = 1;
+		}
+	}
+	bad = north_keep(n);
+	return r ? r : bad;
 }
 
 /*
@@ -272,8 +277,10 @@ inline_always int translate_parsed(struct __sk_buff *skb, struct slow *s, const 
 
 		return n->reject ? answer_back(skb, &s->p, ANSWER_UNREACHABLE, 0) : action;
 	}
-	if (s->p.ttl <= 1 && leaves_here(&n->row))
+	if (s->p.ttl <= 1 && leaves_here(&n->row)) {
+		north_keep(n);
 		return refuse_client(skb, s, AXO_DROP_TTL, hook);
+	}
 	r = find_way(skb, s, n);
 	if (r)
 		return refuse_client(skb, s, r, hook);
@@ -308,7 +315,7 @@ inline_always bool error_row(struct slow *s, struct north *n, const __u32 hook)
 	n->can = NORTH_CAN_DSR | NORTH_CAN_IPIP;
 	if (north_frontend() != NORTH_ROW || !(n->front.flags & AXO_LB_DSR) || !n->front.maglev_size)
 		return false;
-	if (north_decide() != NORTH_ROW || !(n->row.flags & AXO_NAT_DSR))
+	if (north_decide() != NORTH_ROW || north_keep(n) || !(n->row.flags & AXO_NAT_DSR))
 		return false;
 	r->row = n->row;
 	return true;
