@@ -152,6 +152,31 @@ describe.each([
       expect(lab.events().find((e) => e.reason === Drop.policy)).toMatchObject({ srcIdentity: 0x0100_0007, dport: PORT });
     });
 
+    test('one client port at two addresses of one backend: datagrams have their answers, a connection is told at once', async () => {
+      publish(world, { f });
+      publish(world, { f, address: ANY[f], port: NODE_PORT, flags: LbFlag.nodePort | LbFlag.dsr });
+      world.n2.lab.ipcache(`${EDGE[f]}/${f === 4 ? 32 : 128}`, 6, endOf(1));
+      const fronts = [
+        [VIP[f], 80],
+        [EDGE[f], NODE_PORT],
+      ] as const;
+      // the first one may teach the sender how long the path is
+      await Promise.all(fronts.map(([to, port]) => out.datagram(to, port, { size: 4000 })));
+      for (const size of [110, 1300, 4000])
+        for (let round = 0; round < 3; round++)
+          for (const [to, port] of fronts)
+            expect(await out.datagram(to, port, { from: 4711, size })).toEqual({ text: String(size), from: `${to} ${port}` });
+      const [[to, port], [other, otherPort]] = fronts;
+      expect(await out.dial('first', to, port, 4712)).toEqual({ text: 'connected' });
+      // to a socket that is still in connect() the kernel does not tell it: with the next SYN then
+      expect(await out.dial('second', other, otherPort, 4712)).toEqual({ error: 'ECONNREFUSED' });
+      expect(await out.say('first')).toEqual({ text: `c ${CLIENT[f]}` });
+      expect(await out.question(other, otherPort, 4713)).toMatchObject({ from: `${other} ${otherPort}` });
+      await out.hang('first');
+      await eventually(() => rows(world.n2.lab, f).some((r) => r.dport === 4712 && r.flags & dp.NatFlag.closing));
+      expect(await out.question(other, otherPort, 4712)).toMatchObject({ from: `${other} ${otherPort}` });
+    });
+
     // no kernel of these tests has VLAN devices: what a tag takes away is taken from the devices between the nodes
     test.each([
       ['no', 0],
