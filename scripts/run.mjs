@@ -18,6 +18,7 @@ const commands = {
   nightly: ['scripts/nightly.mjs'],
   check: ['scripts/check.mjs'],
   generate: ['scripts/generate.mjs'],
+  guest: ['scripts/guest.mjs'],
 };
 
 try {

@@ -34,7 +34,7 @@ export interface Node {
 }
 
 export function attach(node: string, lab: Lab, dev: string, program: string, direction: 'ingress' | 'egress'): void {
-  inNs(node, () => bpf.attachTcx(lab.program(program), link(node, dev).ifindex, direction));
+  inNs(node, () => bpf.attachTc(lab.program(program), link(node, dev).ifindex, direction));
 }
 
 /** Pod `p` of a node: 10.0.<node>.<n>, fd00:<node>::<n>. */

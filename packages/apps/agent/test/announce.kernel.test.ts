@@ -1,7 +1,7 @@
 // Two nodes and a client on one switch, as network namespaces: the announcers of the nodes, real programs on real devices, and what the client's
 // own kernel makes of it.
 import { execFileSync } from 'node:child_process';
-import { attachTcx } from '@axoneme/bpf';
+import { attachTc } from '@axoneme/bpf';
 import { inNetns, type Link, listLinks, NetlinkSocket, netnsPath, openFrameSender, openGroupMember } from '@axoneme/netlink';
 import { L2Leases } from '@axoneme/proto';
 import { silentLog, systemClock } from '@axoneme/std';
@@ -48,7 +48,7 @@ function createSite(name: string): Site {
     const socket = new NetlinkSocket();
     const device = listLinks(socket).find((l) => l.name === 'eth0')!;
     socket.close();
-    attachTcx(lab.program('from_netdev'), device.ifindex, 'ingress');
+    attachTc(lab.program('from_netdev'), device.ifindex, 'ingress');
     return { lab, device, name };
   });
 }

@@ -4,6 +4,7 @@ import { type ChildProcess, execFile, execFileSync, spawn } from 'node:child_pro
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { findCgroup2 } from '@axoneme/bpf';
 import {
   addAddress,
   createNetns,
@@ -229,7 +230,7 @@ export function createNode(): TestNode & { readonly gateway: string } {
   const address4 = `10.233.${third}.${n * 4 + 2}`;
   const address6 = `fd23:ff:${third}::${(n * 4 + 2).toString(16)}`;
   const dir = mkdtempSync(`${tmpdir()}/axa-node-`);
-  const cgroup = `/sys/fs/cgroup/unified/${unique}`;
+  const cgroup = `${findCgroup2()}/${unique}`;
   mkdirSync(cgroup);
   createNetns(netns);
   const fd = openNetns(netns);

@@ -1,4 +1,5 @@
 // Services of a node with a real agent: rows by commits, pods by CNI, sockets of pods and of the node.
+import { findCgroup2 } from '@axoneme/bpf';
 import { LbFlag, type LbFrontendValue, packRows, tables } from '@axoneme/datapath';
 import { HealthCheck } from '@axoneme/proto';
 import type { NodeName } from '@axoneme/std';
@@ -66,7 +67,7 @@ async function addPod(name: string): Promise<Man> {
   return newMan(p.id);
 }
 async function newMan(netns: string): Promise<Man> {
-  const man = await createMan(`/sys/fs/cgroup/unified/${node.name}`, netns);
+  const man = await createMan(`${findCgroup2()}/${node.name}`, netns);
   men.push(man);
   return man;
 }

@@ -92,13 +92,16 @@ export function attachClsact(program: BpfProgram, ifindex: number, direction: Tc
   check('attach-tc', r, `${program.name} to ifindex ${ifindex} ${direction}`);
 }
 
+/** No filter, no clsact qdisc (EINVAL), no device any more. */
+const nothingThere = (errno: number): boolean => errno === E.NOENT || errno === E.INVAL || errno === E.NODEV;
+
 /** Program id of our clsact filter, or undefined. */
 export function queryClsact(ifindex: number, direction: TcDirection): number | undefined {
   const opts = tcOpts(0, 0);
   const r = libbpfHandle().tc_query(tcHook(ifindex, POINT[direction]), opts);
   if (r === 0) return opts.readUInt32LE(16);
   const errno = errnoFrom(r);
-  if (errno === E.NOENT || errno === E.INVAL) return undefined; // EINVAL: no clsact qdisc
+  if (nothingThere(errno)) return undefined;
   throw bpfError('query', errno, `clsact of ifindex ${ifindex}`);
 }
 
@@ -106,7 +109,7 @@ export function detachClsact(ifindex: number, direction: TcDirection): boolean {
   const r = libbpfHandle().tc_detach(tcHook(ifindex, POINT[direction]), tcOpts(0, 0));
   if (r === 0) return true;
   const errno = errnoFrom(r);
-  if (errno === E.NOENT || errno === E.INVAL) return false;
+  if (nothingThere(errno)) return false;
   throw bpfError('detach', errno, `clsact of ifindex ${ifindex}`);
 }
 

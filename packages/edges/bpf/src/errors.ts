@@ -11,6 +11,7 @@ export const E = {
   INTR: 4,
   AGAIN: 11,
   EXIST: 17,
+  NODEV: 19,
   NOSPC: 28,
   INVAL: 22,
   TOOBIG: 7,

@@ -1,6 +1,6 @@
 // Keeps programs on their hooks. Every attachment has a pin whose name says where it belongs; a restarted agent compares pins with what
 // should be and touches only differences. A running attachment is never taken away to be put back. Called by the datapath and endpoints.
-import { statSync } from 'node:fs';
+import { mkdirSync, readlinkSync, statSync, symlinkSync } from 'node:fs';
 import {
   AttachType,
   attachCgroup,
@@ -9,6 +9,7 @@ import {
   attachXdp,
   type BpfLink,
   type BpfProgram,
+  detachClsact,
   hasTcx,
   type LinkInfo,
   LinkType,
@@ -66,6 +67,22 @@ function attachTo(p: BpfProgram, { hook, program }: Attachment): BpfLink {
   return hook.kind === 'xdp' ? attachXdp(p, hook.ifindex, hook.mode) : attachTcx(p, hook.ifindex, hook.direction);
 }
 
+type TcHook = Extract<Hook, { kind: 'tc' }>;
+
+// A filter of clsact is no object that could be pinned. A symbolic link in the pin's place says where it is; it leads nowhere.
+const clsactMark = (hook: TcHook): string => `clsact/${hook.ifindex}/${hook.direction}`;
+
+function clsactAt(path: string): TcHook | undefined {
+  let mark: string;
+  try {
+    mark = readlinkSync(path);
+  } catch {
+    return undefined; // a pin, or nothing
+  }
+  const [, ifindex, direction] = /^clsact\/(\d+)\/(ingress|egress)$/.exec(mark) ?? [];
+  return ifindex === undefined ? undefined : { kind: 'tc', ifindex: Number(ifindex), direction: direction as TcDirection };
+}
+
 /** The pin belongs to this hook and still works there. */
 function fits(info: LinkInfo, hook: Hook): boolean {
   if (hook.kind === 'cgroup') return info.cgroupId === statSync(hook.path, { bigint: true }).ino;
@@ -73,7 +90,8 @@ function fits(info: LinkInfo, hook: Hook): boolean {
   return hook.kind === 'tc' || (info.type === LinkType.xdp && queryXdp(hook.ifindex)?.mode === hook.mode);
 }
 
-export function createLinks(dir: string, program: (name: string) => BpfProgram): Links {
+/** `tcx`: whether this kernel has it (6.6); without it filters of clsact stand for links. */
+export function createLinks(dir: string, program: (name: string) => BpfProgram, tcx = hasTcx()): Links {
   const attach = (a: Attachment): void => {
     const link = attachTo(program(a.program), a);
     try {
@@ -106,17 +124,31 @@ export function createLinks(dir: string, program: (name: string) => BpfProgram):
     attach(a);
     return 'attached';
   };
-  const ensureClsact = (a: Attachment, hook: Extract<Hook, { kind: 'tc' }>): LinkOutcome => {
+  const remove = (pin: string): void => {
+    const path = `${dir}/${pin}`;
+    const filter = clsactAt(path);
+    if (filter) detachClsact(filter.ifindex, filter.direction);
+    unpin(path);
+  };
+  const ensureClsact = (a: Attachment, hook: TcHook): LinkOutcome => {
     const p = program(a.program);
+    const path = `${dir}/${a.pin}`;
+    const before = clsactAt(path);
+    // the device of this name is another one now
+    if (before && clsactMark(before) !== clsactMark(hook)) remove(a.pin);
     const now = queryClsact(hook.ifindex, hook.direction);
-    if (now === p.info().id) return 'kept';
-    attachClsact(p, hook.ifindex, hook.direction);
-    return now === undefined ? 'attached' : 'swapped';
+    if (now !== p.info().id) attachClsact(p, hook.ifindex, hook.direction);
+    if (!clsactAt(path)) {
+      mkdirSync(dir, { recursive: true });
+      symlinkSync(clsactMark(hook), path);
+    }
+    if (now === undefined) return 'attached';
+    return now === p.info().id ? 'kept' : 'swapped';
   };
 
   return {
-    ensure: (a) => (a.hook.kind === 'tc' && !hasTcx() ? ensureClsact(a, a.hook) : ensureLink(a)),
-    remove: (pin) => void unpin(`${dir}/${pin}`),
+    ensure: (a) => (a.hook.kind === 'tc' && !tcx ? ensureClsact(a, a.hook) : ensureLink(a)),
+    remove,
     pins: () => namesIn(dir),
   };
 }
