@@ -4,12 +4,14 @@ import type { HistogramMetric, Labels, Metrics } from '@axoneme/telemetry';
 import type { Apply } from './apply/apply.ts';
 import type { Datapath } from './datapath/datapath.ts';
 import type { EndpointManager } from './endpoints/manager.ts';
+import type { NodeProbes } from './probe/node-probes.ts';
 
 export interface MetricSources {
   readonly metrics: Metrics;
   readonly apply: Apply;
   readonly datapath: Datapath;
   readonly endpoints: EndpointManager;
+  readonly probes: Pick<NodeProbes, 'status'>;
   readonly connected: () => boolean;
 }
 
@@ -35,13 +37,21 @@ export interface AgentMetrics {
   readonly applySeconds: HistogramMetric;
 }
 
-export function createAgentMetrics({ metrics, apply, datapath, endpoints, connected }: MetricSources): AgentMetrics {
+export function createAgentMetrics({ metrics, apply, datapath, endpoints, probes, connected }: MetricSources): AgentMetrics {
   metrics.observed({ name: 'agent_revision', help: 'Revision of the commit in the kernel.' }, () => apply.revision);
   metrics.observed({ name: 'agent_operator_connected', help: 'Whether an operator is connected.' }, () => (connected() ? 1 : 0));
   metrics.observed({ name: 'agent_endpoints', help: 'Endpoints of this node by state.', labels: ['state'] }, () => {
     const byState = new Map<string, number>();
     for (const e of endpoints.list()) byState.set(e.state, (byState.get(e.state) ?? 0) + 1);
     return [...byState].map(([state, n]) => [{ state }, n] as const);
+  });
+  metrics.observed({ name: 'agent_probes', help: 'Backends of fleets that this node asks, by last answer.', labels: ['answer'] }, () => {
+    const { targets, answered, failing } = probes.status();
+    return [
+      [{ answer: 'good' }, answered - failing] as const,
+      [{ answer: 'bad' }, failing] as const,
+      [{ answer: 'none' }, targets - answered] as const,
+    ];
   });
   observeKernel({ metrics, apply, datapath });
   // close enough together that quantiles read from them mean something at the budget of 250 ms

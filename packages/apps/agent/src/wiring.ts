@@ -217,9 +217,9 @@ export function createAgent(config: AgentConfig, log: Log): Agent {
       identityWaitMs: config.identityWaitMs,
       log,
     });
-    const agentMetrics = createAgentMetrics({ metrics, apply, datapath, endpoints, connected });
     const probes = createNodeProbes({ clock, log });
     closers.push(() => probes.stop());
+    const agentMetrics = createAgentMetrics({ metrics, apply, datapath, endpoints, probes, connected });
     const reporter = createReporter({
       endpoints,
       flows,
