@@ -79,7 +79,7 @@ export function describeKills(stage: () => Stage): void {
     test.each(['agent', 'operator'])(
       'the %s',
       async (component) => {
-        const before = await dropsOf(fixture());
+        const before = await until('the agents tell', 20_000, () => dropsOf(fixture()));
         const results = await floods();
         await kill(component);
         const allowed = await results();
