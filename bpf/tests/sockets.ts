@@ -16,6 +16,8 @@ const MAN = `
 const net = require('node:net'), dgram = require('node:dgram'), fs = require('node:fs');
 if (process.argv[1]) fs.writeFileSync(process.argv[1] + '/cgroup.procs', String(process.pid));
 const kept = new Map();
+// of a machine that is emulated
+const patience = Number(process.env.AXONEME_PATIENCE ?? 1);
 const typeOf = (host) => (host.includes(':') ? 'udp6' : 'udp4');
 const udp = (type, host, port, connected) => new Promise((done) => {
   const s = dgram.createSocket(type);
@@ -91,7 +93,7 @@ const does = {
   // one datagram from a port of one's own, whole or in fragments: the length of what comes back
   datagram: ({ host, port, from, size }) => new Promise((done) => {
     const s = dgram.createSocket(typeOf(host));
-    const timer = setTimeout(() => { s.close(); done({ error: 'silence' }); }, 1000);
+    const timer = setTimeout(() => { s.close(); done({ error: 'silence' }); }, 1000 * patience);
     const finish = (r) => { clearTimeout(timer); s.close(); done(r); };
     s.on('error', (e) => finish({ error: e.code }));
     s.on('message', (m, who) => finish({ text: size ? String(m.length) : String(m), from: who.address + ' ' + who.port }));
@@ -100,7 +102,7 @@ const does = {
   // a datagram that is told when it is too long: the length of what comes back
   probe: ({ host, port, size }) => new Promise((done) => {
     const s = dgram.createSocket(typeOf(host));
-    const timer = setTimeout(() => { s.close(); done({ error: 'silence' }); }, 1000);
+    const timer = setTimeout(() => { s.close(); done({ error: 'silence' }); }, 1000 * patience);
     const finish = (r) => { clearTimeout(timer); s.close(); done(r); };
     s.on('error', (e) => finish({ error: e.code }));
     s.on('message', (m) => finish({ text: String(m.length) }));
@@ -109,7 +111,7 @@ const does = {
   // a connection, one line, its answer; 'silence' when nothing comes
   question: ({ host, port, from }) => new Promise((done) => {
     const s = net.connect({ host, port, localPort: from || undefined });
-    const timer = setTimeout(() => finish({ error: 'silence' }), 700);
+    const timer = setTimeout(() => finish({ error: 'silence' }), 700 * patience);
     const finish = (r) => { clearTimeout(timer); s.destroy(); done(r); };
     s.on('connect', () => { s.peer = s.remoteAddress + ' ' + s.remotePort; s.write('x'); });
     s.on('data', (d) => finish({ text: String(d), from: s.peer }));
