@@ -88,10 +88,11 @@ describe('the leader', () => {
     expect(r.down()).toEqual(['10.9.0.2']);
     const [reason] = r.state().down.values();
     expect(reason).toMatch(/^node lb-\d: refused$/);
-    const changes = r.lab.compiler.artifacts.takeChanges();
-    expect(changes.put.map((a) => a.name.split('/')[0])).toContain('backends');
+    const setsOf = (): string[] => r.lab.compiler.ownServices('lb-1').list.flatMap((a) => (a.table === 'lb_slot' ? [a.name] : []));
+    const without = setsOf();
     r.say(five, []);
-    expect(r.down()).toEqual([]);
+    expect([r.down(), without.length, setsOf().length]).toEqual([[], 1, 1]);
+    expect(setsOf()).not.toEqual(without);
   });
 
   test('L4-b: one node that says everything fails changes nothing; nor do old results', () => {

@@ -3,6 +3,7 @@ import { type Row, type TableName, unpackRows } from '@axoneme/datapath';
 import { ipFromBytes } from '@axoneme/model';
 import { Probes } from '@axoneme/proto';
 import { frontendFlags } from '@axoneme/service';
+import { createRandom, runSeed } from '@axoneme/testkit';
 import { describe, expect, test } from '@jest/globals';
 import { PROBES } from '../src/compile/fleets.ts';
 import { addNode, createLab, type Lab, labConfig } from './lab.ts';
@@ -82,7 +83,7 @@ describe('rows', () => {
     putFleet(lab, [web()]);
     lab.compile();
     for (const n of ['lb-1', 'lb-2']) expect(frontends(lab, n)).toEqual([`192.0.2.10:80 ${both}`]);
-    for (const table of ['lb_frontend'] as const) expect(rowsOn(lab, 'worker', table)).toEqual([]);
+    for (const table of ['lb_frontend', 'lb_slot', 'lb_maglev', 'lb_source'] as const) expect(rowsOn(lab, 'worker', table)).toEqual([]);
 
     const backends = [{ address: '10.9.0.3' }];
     putFleet(lab, [
@@ -304,4 +305,56 @@ describe('questions', () => {
       ...{ codes: [200, 200, 300, 399], intervalMs: 2000, timeoutMs: 500, rise: 3, fall: 2 },
     });
   });
+});
+
+test('any history of fleets and Services: each node has the sets, tables and ranges its own rows need, and in the end nothing', () => {
+  const seed = runSeed();
+  const random = createRandom(seed);
+  const lab = createCluster(2, { maglevTableSize: 251, loadBalancerAlgorithm: 'maglev' });
+  const setsOf = (node: string): Set<bigint> =>
+    new Set(rowsOn(lab, node, 'lb_frontend').flatMap(([, v]) => [v.setIn, v.setOut].filter((set) => set !== 0n)));
+  const some = (): { address: string }[] =>
+    ['10.9.0.1', '10.9.0.2', '10.9.0.3'].slice(random.int(0, 1), random.int(2, 3)).map((address) => ({ address }));
+  const step = (): void => {
+    const name = random.pick(['edge', 'other']);
+    const what = random.int(0, 5);
+    if (what === 0) lab.world.remove('fleets', name);
+    else if (what === 1) addNode(lab.world, 'worker', 9, random.bool() ? balancer : {});
+    else if (what === 2) lab.world.remove('slices', 'shop/web-1');
+    else if (what === 3) {
+      putService(lab, random.pick(['192.0.2.10', '192.0.2.20']), old);
+      lab.world.set('slices', 'shop/web-1', {
+        metadata: { namespace: 'shop', name: 'web-1', labels: { 'kubernetes.io/service-name': 'web' } },
+        ...{ addressType: 'IPv4', ports: [{ name: '', protocol: 'TCP', port: 80 }] },
+        endpoints: some().map(({ address }) => ({ addresses: [address] })),
+      });
+    } else {
+      const more = { backends: some(), ...(random.bool() ? { sourceRanges: ['198.51.100.0/24'] } : {}) };
+      putFleet(lab, [web(more), web({ ...more, name: 'b', vips: [{ address: '192.0.2.11', port: 80 }] })], { name });
+    }
+  };
+  for (let i = 0; i < 120; i++) {
+    step();
+    lab.compile();
+    const everywhere = new Set(rowsOn(lab, 'worker', 'lb_slot').map(([k]) => k.set));
+    for (const node of lab.given.keys()) {
+      const needed = setsOf(node);
+      const slots = new Set(rowsOn(lab, node, 'lb_slot').map(([k]) => k.set));
+      for (const set of needed) expect([seed, i, node, slots.has(set)]).toEqual([seed, i, node, true]);
+      for (const set of slots) expect([seed, i, node, needed.has(set) || everywhere.has(set)]).toEqual([seed, i, node, true]);
+      const tables = new Set(rowsOn(lab, node, 'lb_maglev').map(([k]) => k.set));
+      const ranged = new Set(rowsOn(lab, node, 'lb_source').map(([k]) => k.serviceId));
+      for (const [, v] of rowsOn(lab, node, 'lb_frontend')) {
+        if (v.maglevSize > 0) expect([seed, i, node, tables.has(v.setOut)]).toEqual([seed, i, node, true]);
+        expect([seed, i, node, (v.flags & frontendFlags.sourceRanges) === 0 || ranged.has(v.serviceId)]).toEqual([seed, i, node, true]);
+      }
+    }
+  }
+  for (const f of ['edge', 'other']) lab.world.remove('fleets', f);
+  lab.world.remove('services', 'shop/web');
+  lab.world.remove('slices', 'shop/web-1');
+  lab.compile();
+  for (const node of lab.given.keys())
+    for (const table of ['lb_frontend', 'lb_slot', 'lb_maglev', 'lb_source'] as const)
+      expect([node, rowsOn(lab, node, table)]).toEqual([node, []]);
 });

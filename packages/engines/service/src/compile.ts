@@ -34,6 +34,8 @@ export interface Watch {
 export interface CompiledService extends ServiceContent {
   readonly key: ObjectKey;
   readonly watch: Watch;
+  /** It is on some nodes only: its sets and tables are theirs, not everybody's. */
+  readonly restricted: boolean;
   /** Equal nodes share one object. */
   contentOf(node: Pick<NodeInput, 'name' | 'zone' | 'labels'>): ServiceContent;
   /** Sets that some node may have. */
@@ -83,6 +85,7 @@ export function compileService(service: ServiceInput, slices: readonly SliceInpu
     ...general,
     key: service.key,
     watch: { everyNode: plans.length > 0 && (isRestricted(service) || recipe.zones), nodes: recipe.nodes },
+    restricted: isRestricted(service),
     contentOf: (node) => (runsOn(service, node) ? recipe.at(recipe.place(node)) : nothing),
     allSets: sets,
     sources,

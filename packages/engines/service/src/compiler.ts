@@ -37,10 +37,15 @@ export interface ServiceTable {
   readonly services: ReadonlyMap<ObjectKey, CompiledService>;
   readonly hostPorts: ReadonlyMap<ObjectKey, CompiledHostPorts>;
   readonly redirects: ReadonlyMap<ObjectKey, CompiledRedirect>;
+  /** Of services that are on all nodes, as `tables`. */
   readonly sets: ReadonlyMap<bigint, BackendSet>;
   /** Sets that need a Maglev table. */
   readonly tables: ReadonlyMap<bigint, BackendSet>;
 }
+
+/** Sets and tables that all nodes have; those of a restricted service are in what it is on a node. */
+const sharedSets = (s: CompiledService | undefined): readonly BackendSet[] => (s === undefined || s.restricted ? [] : s.allSets);
+const sharedTables = (s: CompiledService | undefined): readonly BackendSet[] => (s === undefined || s.restricted ? [] : s.tables);
 
 /** Services without frontends on any node (headless, ExternalName) are not in the result, unless there is something to say about them. */
 const exists = (s: CompiledService): boolean =>
@@ -68,8 +73,8 @@ export function compileAll(snapshot: ServiceSnapshot, config: ServiceConfig = se
     const compiled = compileService(s, own, ctx);
     if (!exists(compiled)) continue;
     services.set(s.key, compiled);
-    for (const set of compiled.allSets) sets.set(set.id, set);
-    for (const set of compiled.tables) tables.set(set.id, set);
+    for (const set of sharedSets(compiled)) sets.set(set.id, set);
+    for (const set of sharedTables(compiled)) tables.set(set.id, set);
   }
   const pods = createHostPorts();
   const hostPorts = new Map<ObjectKey, CompiledHostPorts>();
@@ -162,8 +167,8 @@ export function createServiceCompiler(config: ServiceConfig = serviceDefaults): 
 
   const replace = (key: ObjectKey, next: CompiledService | undefined): void => {
     const old = services.get(key);
-    sets.change(old?.allSets ?? [], next?.allSets ?? []);
-    tables.change(old?.tables ?? [], next?.tables ?? []);
+    sets.change(sharedSets(old), sharedSets(next));
+    tables.change(sharedTables(old), sharedTables(next));
     if (next === undefined) services.delete(key);
     else services.set(key, next);
     variants.replaced(key, old, next);

@@ -28,6 +28,7 @@ import type { NodeAddresses } from './addresses.ts';
 import type { Artifact, ArtifactStore } from './artifacts.ts';
 import { healthArtifact, healthArtifactName } from './health-checks.ts';
 import { createNodeArtifacts, type NodeArtifacts } from './node-artifacts.ts';
+import { createNeeds, createNodeSets } from './node-sets.ts';
 import { createRedirectFeed } from './redirect-feed.ts';
 import { backendsArtifact, frontendsArtifact, maglevArtifact, sourceArtifact } from './service-rows.ts';
 
@@ -150,12 +151,14 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
     return artifact;
   };
 
+  const sets = createNodeSets(own);
+  const needsOf = createNeeds({ backends: backendsArtifact, maglev: (set) => maglevArtifact(set, size, maglev), source: sourceArtifact });
   const putShared = (delta: ServiceDelta): void => {
     for (const set of delta.addedSets) store.put(backendsArtifact(set));
     for (const set of delta.addedTables) store.put(maglevArtifact(set, size, maglev));
     for (const s of delta.changed) {
       const name = serviceArtifactName(s.key);
-      const source = sourceArtifact(s);
+      const source = s.restricted ? undefined : sourceArtifact(s);
       if (source !== undefined) store.put(source);
       else if (store.has(sourceArtifactName(s.key))) store.remove(sourceArtifactName(s.key));
       if (s.frontends.length > 0) store.put(artifactOf(name, s));
@@ -171,12 +174,17 @@ export function createServicePart(store: ArtifactStore, operatorConfig: Operator
     for (const id of delta.removedSets) store.remove(backendsArtifactName(id));
   };
   const putOwn = (delta: ServiceDelta, gone: readonly string[]): void => {
-    for (const node of gone) own.clear(node);
+    for (const node of gone) {
+      own.clear(node);
+      sets.clear(node);
+    }
     for (const [node, contents] of delta.variants)
       for (const [key, content] of contents) {
         const name = serviceArtifactName(key);
         own.set(node, name, content === undefined ? undefined : artifactOf(name, content));
         own.set(node, healthArtifactName(key), content === undefined ? undefined : healthArtifact(key, content));
+        const s = compiler.services.get(key);
+        sets.set(node, key, content !== undefined && s?.restricted ? needsOf(s, content) : undefined);
       }
     for (const [node, contents] of delta.redirects)
       for (const [key, content] of contents) {

@@ -31,6 +31,8 @@ export interface L2Duty {
 
 /** Two clocks differ by less within a validity. */
 const MARGIN_MS = 100;
+/** Other replicas look at the Lease every 2 s, tell it within a quarter of a second, and nodes ask a second later (leader-seeker.ts). */
+const FIND_MS = 6000;
 const WRITES_AT_ONCE = 16;
 /** A node that has not stopped by then takes no commits: it gets no more leave. */
 const STUBBORN_MS = 10_000;
@@ -50,7 +52,7 @@ const same = (a: L2Record | undefined, b: L2Record | undefined): boolean =>
 const orphan = (r: L2Record): L2Record => ({ ...r, node: '', former: [...new Set([...r.former, r.node])].filter(Boolean) });
 
 export function createL2Duty(d: L2DutyDeps, validMs: number): L2Duty {
-  const fence = createL2Fence({ validMs, marginMs: MARGIN_MS }, d.clock.monotonicMs());
+  const fence = createL2Fence({ validMs, marginMs: MARGIN_MS, findMs: FIND_MS }, d.clock.monotonicMs());
   const pending = new Map<IpAddr, Pending>();
   /** As of the last look, with those whose object is gone. */
   let known = new Map<IpAddr, L2Record>();
