@@ -22,7 +22,7 @@ import { ALL_FLOWS, askFrom, everyFlow, flowText, freshPorts, rowsWith, serverOf
 import { openServers, PORTS, type Server, type Servers } from './fleet/servers.ts';
 import { judgeLoad, type Load, loadOutside } from './north/load.ts';
 import { list } from './north/stage.ts';
-import { type Client, clientOutside } from './north/who.ts';
+import { type Client, clientOnNode, clientOutside } from './north/who.ts';
 import { useStage } from './suite.ts';
 
 const NS = 'axoneme-system';
@@ -141,6 +141,35 @@ describe('a fleet of load balancers', () => {
       expect(said.ways).toMatchObject([{ backend: `${expected.ipv4}:${PORTS.who}`, mode: 'ipip' }]);
     }
   }, 60_000);
+
+  test('programs of nodes reach it: those of a balancer at their socket, others by its address', async () => {
+    const { bystander, balancers, fixture } = get();
+    const [first] = balancers as [string];
+    await routeBy(first);
+    const own = fixture.sandbox.nodes.find((n) => n.name === first)!;
+    for (const node of [bystander, first]) {
+      const client = clientOnNode(fixture, node);
+      try {
+        for (const w of ALL_FLOWS) {
+          const answers = await askFrom(
+            client,
+            w,
+            Array.from({ length: 24 }, () => 0),
+          );
+          const seen = new Set(answers.map((a) => (typeof a === 'string' ? a : a.source)));
+          const servers = [...new Set(answers.map(serverOf))].sort();
+          const source = w.family === 4 ? own.ipv4 : own.ipv6;
+          expect({ node, flow: flowText(w), seen: [...seen], servers }).toEqual({
+            ...{ node, flow: flowText(w), seen: [source] },
+            servers: ['s1', 's2', 's3'],
+          });
+        }
+      } finally {
+        client.close();
+      }
+    }
+    await routeBy(...balancers);
+  }, 30_000);
 
   test('a node that is not selected serves nobody', async () => {
     const { bystander, client, balancers } = get();
