@@ -78,6 +78,33 @@ inline_always long flow_write(const struct flow6_key *key, __u8 family, const st
 	return bpf_map_update_elem(&flow4, &k, v, how);
 }
 
+/*
+ * Who lends ports of the node's addresses must not lend one that speaks for the node itself: noted before the entry is written, and never
+ * taken back. A port that has not been noted has no entry; of the others the cache is asked.
+ */
+inline_always __u8 *own_port(__be16 port)
+{
+	__u32 at = bpf_ntohs(port) / AXO_OWN_PORTS;
+	struct own_ports *block = bpf_map_lookup_elem(&own_ports, &at);
+
+	return block ? &block->had[bpf_ntohs(port) % AXO_OWN_PORTS] : NULL;
+}
+
+inline_always void note_own_port(__be16 port)
+{
+	__u8 *had = own_port(port);
+
+	if (had && !*had)
+		*had = 1;
+}
+
+inline_always bool own_port_had(__be16 port)
+{
+	__u8 *had = own_port(port);
+
+	return !had || *had;
+}
+
 inline_always void flow_delete(const struct flow6_key *key, __u8 family)
 {
 	struct flow4_key k;

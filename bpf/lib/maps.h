@@ -3,7 +3,7 @@
  * The one registry of maps. Every map is pinned by its name, so all objects of a node share it. The sizes below are
  * defaults: the loader sets max_entries before it loads. Kernel memory of the defaults that are preallocated, on two
  * CPUs: flow4 262144 x 128 B = 32 MiB, flow6 131072 x 152 B = 19 MiB, counters 16384 x 80 B = 1.3 MiB, events 4 MiB,
- * nat4 131072 x 168 B = 21 MiB, nat6 131072 x 192 B = 24 MiB, lb_sock 65536 x 104 B = 6.5 MiB, lb_affinity 65536 x 112 B = 7 MiB, frag 8192 x 96 B. Everything else grows with use. A sandbox node is happy with
+ * nat4 131072 x 168 B = 21 MiB, nat6 131072 x 192 B = 24 MiB, lb_sock 65536 x 104 B = 6.5 MiB, lb_affinity 65536 x 112 B = 7 MiB, frag 8192 x 96 B, own_ports 64 KiB. Everything else grows with use. A sandbox node is happy with
  * flow4 = flow6 = 16384, nat4 = nat6 = 8192, lb_sock = lb_affinity = 8192, events = 1 MiB: 8 MiB.
  */
 #ifndef AXO_MAPS_H
@@ -48,6 +48,7 @@ AXO_MAP_TABLE(flow4, BPF_MAP_TYPE_LRU_HASH, struct flow4_key, struct flow_value,
 AXO_MAP_TABLE(flow6, BPF_MAP_TYPE_LRU_HASH, struct flow6_key, struct flow_value, 131072, 0);
 AXO_MAP_TABLE(nat4, BPF_MAP_TYPE_LRU_HASH, struct flow4_key, struct nat_value, 131072, 0);
 AXO_MAP_TABLE(nat6, BPF_MAP_TYPE_LRU_HASH, struct flow6_key, struct nat_value, 131072, 0);
+AXO_MAP_TABLE(own_ports, BPF_MAP_TYPE_ARRAY, __u32, struct own_ports, 65536 / AXO_OWN_PORTS, 0);
 AXO_MAP_TABLE(frag, BPF_MAP_TYPE_LRU_HASH, struct frag_key, struct frag_value, 8192, 0);
 AXO_MAP_TABLE(lb_sock, BPF_MAP_TYPE_LRU_HASH, struct lb_sock_key, struct lb_sock_value, 65536, 0);
 AXO_MAP_TABLE(lb_affinity, BPF_MAP_TYPE_LRU_HASH, struct lb_affinity_key, struct lb_affinity_value, 65536, 0);

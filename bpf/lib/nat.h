@@ -236,6 +236,7 @@ call_only bool take_port(struct masquerading *m, __be16 port)
 	m->port = port;
 	m->key.dport = port;
 	m->key.sport = m->key.kind ? port : m->remote_port;
+	note_own_port(port);
 	held = flow_find(&m->key, m->family);
 	if (held && same16(held->addr, m->back.addr) && held->port == m->back.port && held->flags & AXO_FLOW_DNAT) {
 		flow_write(&m->key, m->family, &m->back, BPF_ANY); /* ours from before */

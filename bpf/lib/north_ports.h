@@ -30,6 +30,8 @@ call_only bool north_flow_has(struct north *n)
 {
 	struct flow6_key k = n->back_key;
 
+	if (!own_port_had(k.dport))
+		return false;
 	if (!entry_dead(flow_find(&k, n->family), n->now))
 		return true;
 	copy16(k.saddr, n->back_key.daddr);

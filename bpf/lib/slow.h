@@ -467,6 +467,10 @@ inline_always int slow_flow(struct __sk_buff *skb, struct slow *s, const __u32 h
 				return refuse(s, r, hook == AXO_HOOK_FROM_POD);
 		}
 	}
+	if (s->src.kind == SIDE_HOST)
+		note_own_port(s->p.key.sport);
+	if (s->dst.kind == SIDE_HOST)
+		note_own_port(s->p.key.dport);
 	flow_write(&s->p.key, s->p.family, v, BPF_ANY);
 	if ((!s->rejudged && !s->reply) || s->story.flags & AXO_EVENT_F_SHADOW) {
 		s->story.type = AXO_EVENT_VERDICT;

@@ -404,6 +404,13 @@ struct flow_value {
 	__u64 bytes;
 };
 
+/* `own_ports`: ports of the node's addresses that an entry of the flow cache has had at the node's end, a byte each; index port / 64. */
+#define AXO_OWN_PORTS 64
+
+struct own_ports {
+	__u8 had[AXO_OWN_PORTS];
+};
+
 /* Ports of a datagram whose first fragment was seen. ICMP: id and flow key kind. */
 struct frag_key {
 	__u8 saddr[16];

@@ -185,6 +185,7 @@ export const AffinityScope = {
 export const Axo = {
   maskAnyProto: 2147483648,
   maglevChunk: 512,
+  ownPorts: 64,
 } as const;
 
 /** Reasons the datapath gives; numbers are Hubble's. */

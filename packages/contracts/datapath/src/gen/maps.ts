@@ -25,6 +25,7 @@ export const maps = {
   nat4: { name: 'nat4', type: 'lruHash', key: 'flow4_key', value: 'nat_value', maxEntries: 131072, flags: 0 },
   nat6: { name: 'nat6', type: 'lruHash', key: 'flow6_key', value: 'nat_value', maxEntries: 131072, flags: 0 },
   node_config: { name: 'node_config', type: 'array', key: 'u32', value: 'node_config', maxEntries: 1, flags: 128 },
+  own_ports: { name: 'own_ports', type: 'array', key: 'u32', value: 'own_ports', maxEntries: 1024, flags: 0 },
   policy: { name: 'policy', type: 'hash', key: 'policy_key', value: 'policy_value', maxEntries: 262144, flags: 129 },
   subject: { name: 'subject', type: 'hash', key: 'subject_key', value: 'subject_value', maxEntries: 65536, flags: 129 },
 } as const;
