@@ -1,5 +1,7 @@
-import { systemClock } from '@axoneme/std';
+import type { OperatorHeartbeat } from '@axoneme/proto';
+import { AppError, silentLog, systemClock } from '@axoneme/std';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createLeaderWatch, type SeekDeps } from '../src/client/leader-seeker.ts';
 import { createPicker } from '../src/client/picker.ts';
 import type { NodeServer } from '../src/index.ts';
 import { Agent, createWorld, name, Store, startAgent, until, type World } from './fixture.ts';
@@ -19,14 +21,14 @@ interface Replica {
   readonly stop: AbortController;
 }
 
-async function replica(id: string, node: string, leader: boolean): Promise<Replica> {
+async function replica(id: string, node: string, leader: boolean, heartbeatMs = 20): Promise<Replica> {
   const store = new Store();
   store.put('a', 'a1');
   const stop = new AbortController();
   const r = { leader, epoch: 1, inputAgeMs: 0, stop } as { -readonly [K in keyof Replica]: Replica[K] };
   r.server = await world.operator(store, {
     freshness: () => ({ epoch: r.epoch, leader: r.leader, inputAgeMs: { pods: r.inputAgeMs } }),
-    config: { operatorId: id, hub: { heartbeatMs: 20 } },
+    config: { operatorId: id, hub: { heartbeatMs } },
     signal: stop.signal,
   });
   world.stop.signal.addEventListener('abort', () => stop.abort());
@@ -95,6 +97,16 @@ describe('the leader is preferred', () => {
     await until(() => agent.client.link().operatorId === 'other', 'the real leader');
   });
 
+  test('a change of leader is told at once, long before the next heartbeat', async () => {
+    const one = await replica('one', 'l4', true, 3_600_000);
+    const agent = await served('l4', one, []);
+    expect(agent.client.link()).toMatchObject({ leader: true, epoch: 1 });
+    one.epoch = 2;
+    await until(() => agent.client.link().epoch === 2, 'another term');
+    one.leader = false;
+    await until(() => !agent.client.link().leader, 'it leads no more');
+  });
+
   test('when the leader dies the other replica serves at once, whatever its epoch, and is kept when it leads', async () => {
     const leader = await replica('leader', 'l3', true);
     leader.epoch = 7;
@@ -109,6 +121,46 @@ describe('the leader is preferred', () => {
     await until(() => agent.client.link().leader, 'leads');
     expect(agent.client.link()).toMatchObject({ operatorId: 'follower', epoch: 8 });
   });
+});
+
+test('who leads is asked at once when another term has begun, however long the pause had become', async () => {
+  const asked: string[] = [];
+  let rounds = 0;
+  const deps: SeekDeps = {
+    open: async (endpoint) => {
+      asked.push(endpoint);
+      throw new AppError({ code: 'test/away', message: 'nobody there' });
+    },
+    wanted: () => true,
+    pause: {
+      nextMs: () => (rounds++ === 0 ? 1 : 3_600_000),
+      reset() {
+        rounds = 0;
+      },
+    },
+    timeoutMs: 1000,
+    clock: systemClock,
+    log: silentLog,
+  };
+  const over = new AbortController();
+  const watch = createLeaderWatch(
+    deps,
+    () => ['other'],
+    () => undefined,
+    over.signal,
+  );
+  const beat = (epoch: number): void => watch({ epoch, leader: false, inputAgeMs: {} } as OperatorHeartbeat);
+  for (const [epoch, times] of [
+    [1, 1],
+    [1, 1],
+    [2, 2],
+    [2, 2],
+    [5, 3],
+  ] as const) {
+    beat(epoch);
+    await until(() => asked.length === times && rounds === 2, `asked ${times} times`);
+  }
+  over.abort();
 });
 
 test('replicas that disappointed are tried last, the preferred one first', () => {

@@ -8,6 +8,8 @@ export interface L2FenceConfig {
   readonly validMs: number;
   /** For clocks that do not run alike. */
   readonly marginMs: number;
+  /** What a node may need to find a leader who has just begun. */
+  readonly findMs: number;
 }
 
 export interface L2Fence {
@@ -43,8 +45,12 @@ export function createL2Fence(config: L2FenceConfig, since: number): L2Fence {
     return s;
   };
   const certain = (now: number): boolean => now - since > span;
-  const lapsed = (node: string, now: number): boolean =>
-    certain(now) && now - (nodes.get(node)?.granted ?? Number.NEGATIVE_INFINITY) > span;
+  const lapsed = (node: string, now: number): boolean => {
+    const s = nodes.get(node);
+    // not heard yet: it may be on its way, and it has what nobody else has
+    if (s === undefined) return now - since > Math.max(span, config.findMs);
+    return certain(now) && now - (s.granted ?? Number.NEGATIVE_INFINITY) > span;
+  };
   /** Streams that ended while it was allowed: the next answer needs proof. */
   const broken = new Set<string>();
   return {

@@ -177,7 +177,7 @@ describe('who announces it', () => {
 });
 
 describe('leave to announce', () => {
-  const config = { validMs: 3000, marginMs: 100 };
+  const config = { validMs: 3000, marginMs: 100, findMs: 6000 };
 
   test('a chain of answers goes on without proof, a broken one needs it', () => {
     const f = createL2Fence(config, 0);
@@ -197,7 +197,12 @@ describe('leave to announce', () => {
 
   test('nothing has lapsed for a leader that has just begun', () => {
     const f = createL2Fence(config, 1000);
+    f.sign('n', 1500);
     expect([f.certain(4100), f.lapsed('n', 4100), f.certain(4101), f.lapsed('n', 4101)]).toEqual([false, false, true, true]);
+    // who was not heard has time to find out who leads
+    expect([f.lapsed('m', 7000), f.lapsed('m', 7001)]).toEqual([false, true]);
+    f.connected('m', 4200);
+    expect(f.lapsed('m', 4201)).toBe(true);
   });
 
   test('who should ask and does not is given up until it says something', () => {

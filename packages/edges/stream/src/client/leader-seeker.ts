@@ -65,7 +65,7 @@ export async function seekLeader(d: SeekDeps, others: () => readonly string[], s
   return undefined;
 }
 
-/** Starts seeking when the operator that serves us does not lead, stops when it does. */
+/** Starts seeking when the operator that serves us does not lead, stops when it does. When another term has begun, at once and not after a long pause. */
 export function createLeaderWatch(
   d: SeekDeps,
   others: () => readonly string[],
@@ -74,7 +74,10 @@ export function createLeaderWatch(
 ): (beat: OperatorHeartbeat) => void {
   let seeking: AbortController | undefined;
   let leads = 0;
+  let epoch: number | undefined;
   return (beat) => {
+    const begun = epoch !== undefined && beat.epoch > epoch;
+    epoch = beat.epoch;
     if (beat.leader) {
       seeking?.abort();
       seeking = undefined;
@@ -83,6 +86,11 @@ export function createLeaderWatch(
       return;
     }
     leads = 0;
+    if (begun) {
+      seeking?.abort();
+      seeking = undefined;
+      d.pause.reset();
+    }
     if (seeking !== undefined || signal.aborted) return;
     const own = new AbortController();
     seeking = own;

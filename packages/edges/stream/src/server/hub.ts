@@ -30,6 +30,9 @@ export const hubDefaults: Omit<HubConfig, 'operatorId'> = {
   nodesMax: 20_000,
 };
 
+/** How late a change of leader is seen here. */
+const WHO_LEADS_MS = 250;
+
 /** How fresh the operator's own view is. */
 export interface Freshness {
   readonly epoch: number;
@@ -273,9 +276,13 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
     const value = { epoch, leader, inputAgeMs: { ...inputAgeMs } };
     return encodeMessage(SyncResponse, { message: { $case: 'heartbeat', value } });
   };
-  const beat = (): void => {
+  const beat = (inTurn: boolean): void => {
     const message = heartbeat();
-    for (const r of records.values()) r.session?.beat(message);
+    for (const r of records.values()) r.session?.beat(message, inTurn);
+  };
+  const whoLeads = (): string => {
+    const { epoch, leader } = d.freshness();
+    return `${epoch} ${leader}`;
   };
 
   return {
@@ -316,7 +323,18 @@ export function createHub(d: HubDeps, config: HubConfig): HubCore {
       void (async () => {
         while (!signal.aborted) {
           await d.clock.sleep(config.heartbeatMs, signal);
-          if (!signal.aborted) beat();
+          if (!signal.aborted) beat(true);
+        }
+      })();
+      // who has to find another leader learns it at once
+      void (async () => {
+        let told = whoLeads();
+        while (!signal.aborted) {
+          await d.clock.sleep(Math.min(config.heartbeatMs, WHO_LEADS_MS), signal);
+          const now = whoLeads();
+          if (signal.aborted || now === told) continue;
+          told = now;
+          beat(false);
         }
       })();
     },

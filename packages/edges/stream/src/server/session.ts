@@ -49,8 +49,8 @@ export interface SessionDeps {
 export interface Session {
   /** Desired state may have changed. */
   pump(): void;
-  /** Sends one encoded heartbeat and counts silence. */
-  beat(message: Buffer): void;
+  /** Sends one encoded heartbeat and counts silence, if this one is one of those that come in turn. */
+  beat(message: Buffer, inTurn?: boolean): void;
   close(error: AppError): void;
   /** A commit the node has not answered yet. */
   outstanding(): Position | undefined;
@@ -289,9 +289,9 @@ export function createSession(d: SessionDeps, config: SessionConfig): Session {
 
   return {
     pump,
-    beat(message) {
+    beat(message, inTurn = true) {
       if (p.closed) return;
-      if (++p.quietBeats > config.quietBeatsMax)
+      if (inTurn && ++p.quietBeats > config.quietBeatsMax)
         return end(new AppError({ code: 'stream/timeout', message: 'no sign of life from the agent', retry: 'later' }));
       // A blocked stream has enough to read.
       if (!p.blocked) write(message)?.catch(() => undefined);
