@@ -9,7 +9,7 @@ import { createReport, type Report, type Row, rowOf, type Series } from '../repo
 import { openWorld, type World } from '../world.ts';
 import { type Case, casesOf, FLOWS } from './cases.ts';
 import { createScene, type Scene } from './scene.ts';
-import { createXdpBench, TX, XDP_PASS, type XdpBench, type XdpCase } from './xdp.ts';
+import { createXdpBench, ROWS, TX, XDP_PASS, type XdpBench, type XdpCase } from './xdp.ts';
 
 export interface PacketOptions {
   readonly rounds: number;
@@ -179,7 +179,7 @@ function lruRandom(b: Bench, c: Case): number {
 
 function rowsOf(samples: ReadonlyMap<string, readonly number[]>, cases: readonly (Case | XdpCase)[]): readonly Row[] {
   const [ok, lru, pass] = [samples.get(OK)!, samples.get(LRU)!, samples.get(XDP_PASS)!];
-  const atDriver = new Set([TX, XDP_PASS, ...cases.filter((c) => !('program' in c)).map((c) => c.name)]);
+  const atDriver = new Set([TX, XDP_PASS, ROWS, ...cases.filter((c) => !('program' in c)).map((c) => c.name)]);
   return [...samples].map(([name, values]) => {
     const c = cases.find((x) => x.name === name);
     const referenceName = c?.reference ?? (atDriver.has(name) ? TX : FLOOR);

@@ -12,6 +12,8 @@ import type { World } from '../world.ts';
 
 export const TX = 'XDP_TX';
 export const XDP_PASS = 'XDP_PASS';
+/** What the table alone costs a new flow: one look-up that misses, two rows. */
+export const ROWS = 'XDP, two new rows, 60k flows';
 const FLOOR_REPEAT = 300_000;
 const FLOWS = 60_000;
 const HEAD = 96;
@@ -208,6 +210,8 @@ export function createXdpBench(world: World): XdpBench {
       };
       note(TX, floor);
       note(XDP_PASS, direct('floor_xdp_pass'));
+      world.flush('floor_nat');
+      note(ROWS, run(world.program('floor_xdp_rows'), { ...bare, walk: FLOWS, repeat: FLOWS }).durationNs - wrapper.walking);
       for (const c of cases) {
         const r = run(ours, prepared(c));
         if (r.verdict !== c.verdict)
