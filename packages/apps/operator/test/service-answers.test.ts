@@ -83,3 +83,44 @@ test('what is not there is said', async () => {
   await expect(list({ namespace: 'shop', name: 'no' })).rejects.toThrow('there is no Service shop/no');
   await expect(list({ namespace: 'shop', name: 'web', node: 'n9' })).rejects.toThrow('there is no node "n9"');
 });
+
+test('what a fleet has for Services is there under its name, as its nodes have it', async () => {
+  const lab = createLab(labConfig());
+  addNode(lab.world, 'node-1', 1);
+  addNode(lab.world, 'node-2', 2, { role: 'lb' });
+  const services = [
+    {
+      name: 'web',
+      vips: [{ address: '192.0.2.10', port: 80 }],
+      backends: [{ address: '10.9.0.1' }, { address: '10.9.0.2', state: 'maintenance' }],
+    },
+  ];
+  const metadata = { name: 'edge', uid: 'u', creationTimestamp: '2026-01-01T00:00:00Z' };
+  lab.world.set('fleets', 'edge', { metadata, spec: { nodeSelector: { matchLabels: { role: 'lb' } }, services } });
+  const compiled = lab.compile();
+  const list = async (q: Partial<ListServicesRequest> = {}): Promise<ServiceState[]> => {
+    const out: ServiceState[] = [];
+    const request = { namespace: '', name: '', node: '', serviceId: 0, ...q };
+    for await (const a of listServices({ world: lab.world, compiled: () => compiled, problems: () => new Map() }, request))
+      out.push(a.service!);
+    return out;
+  };
+  const [web, ...more] = await list();
+  expect(more).toEqual([]);
+  expect(web).toMatchObject({
+    namespace: 'fleet',
+    name: 'edge.web-80-tcp',
+    type: 'Fleet',
+    states: { active: 1, maintenance: 1 },
+    differs: true,
+  });
+  expect(web!.frontends.map((f) => `${f.address} ${f.port} ${f.countOut}`)).toEqual(['192.0.2.10 80 1', '192.0.2.10 0 0']);
+  expect(await list({ serviceId: web!.frontends[0]!.serviceId })).toHaveLength(1);
+  const one = { namespace: 'fleet', name: 'edge.web-80-tcp' };
+  expect((await list(one))[0]!.backends.map((b) => [b.address, b.state])).toEqual([
+    ['10.9.0.1', 'active'],
+    ['10.9.0.2', 'maintenance'],
+  ]);
+  expect((await list({ ...one, node: 'node-1' }))[0]!.frontends).toEqual([]);
+  await expect(list({ namespace: 'fleet', name: 'edge.nothing' })).rejects.toThrow('there is no Service fleet/edge.nothing');
+});

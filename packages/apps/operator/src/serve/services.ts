@@ -83,9 +83,18 @@ function statesOf(slices: readonly SliceInput[]): Record<string, number> {
   return counts;
 }
 
-function contentFor(s: CompiledService | undefined, node: NodeRow | undefined): ServiceContent | undefined {
-  if (s === undefined || node === undefined) return s;
-  return s.contentOf({ name: node.name as NodeName, zone: zoneOf(node), labels: node.labels });
+const contentOn = (s: CompiledService, node: NodeRow): ServiceContent =>
+  s.contentOf({ name: node.name as NodeName, zone: zoneOf(node), labels: node.labels });
+
+/** Without a node that of nodes where nothing is special; of what is on some nodes only, that of the first of them. */
+function contentFor(d: ServiceAnswerDeps, s: CompiledService | undefined, node: NodeRow | undefined): ServiceContent | undefined {
+  if (s === undefined || node !== undefined) return s && contentOn(s, node!);
+  if (s.restricted)
+    for (const n of d.world.tables.nodes.values()) {
+      const content = contentOn(s, n);
+      if (content.frontends.length > 0) return content;
+    }
+  return s;
 }
 
 /** Raw slices by Service; of one, only its own. */
@@ -112,25 +121,52 @@ function nodeOf(d: ServiceAnswerDeps, name: string): NodeRow | undefined {
   });
 }
 
-export async function* listServices(d: ServiceAnswerDeps, q: ListServicesRequest): AsyncGenerator<ListServicesResponse> {
+/** What the list has instead of a namespace for what fleets have for Services. */
+const FLEET = 'fleet';
+
+interface Entry {
+  /** As people know it. */
+  readonly name: string;
+  /** As the compiler knows it. */
+  readonly key: ObjectKey;
+  readonly type?: string;
+  read(): { readonly input: ServiceInput; readonly own: readonly SliceInput[] };
+}
+
+function* entriesOf(d: ServiceAnswerDeps, only: string | undefined): Generator<Entry> {
   const { services } = d.world.tables;
-  const node = nodeOf(d, q.node);
-  const single = q.name === '' ? undefined : `${q.namespace}/${q.name}`;
-  if (single !== undefined && !services.has(single))
-    throw new AppError({ code: 'stream/not-found', message: `there is no Service ${single}` });
-  const slices = slicesBy(d.world, single);
-  const pause = createYielder();
-  const keys = single === undefined ? [...services.keys()].sort() : [single];
+  const slices = slicesBy(d.world, only);
+  const keys = only === undefined ? [...services.keys()].sort() : services.has(only) ? [only] : [];
   for (const key of keys) {
     const raw = services.get(key);
-    if (raw === undefined || (q.namespace !== '' && !key.startsWith(`${q.namespace}/`))) continue;
-    const compiled = d.compiled()?.services.get(key as ObjectKey);
-    if (q.serviceId !== 0 && !compiled?.frontends.some((f) => f.serviceId === q.serviceId)) continue;
-    const input = readService(raw);
-    const own = (slices.get(key) ?? []).flatMap((s) => readEndpointSlice(s) ?? []);
-    yield { service: stateOf(d, key, { input, own, compiled, node, backends: single !== undefined }) };
+    if (raw === undefined) continue;
+    const read = () => ({ input: readService(raw), own: (slices.get(key) ?? []).flatMap((s) => readEndpointSlice(s) ?? []) });
+    yield { name: key, key: key as ObjectKey, read };
+  }
+  const compiled = d.compiled();
+  for (const fleet of [...(compiled?.fleets.keys() ?? [])].sort())
+    for (const given of compiled!.fleetInputs(fleet))
+      for (const input of given.services) {
+        const name = `${FLEET}/${input.key.slice(input.key.indexOf('/') + 1)}`;
+        const own = given.slices.filter((s) => s.service === input.key);
+        if (only === undefined || only === name) yield { name, key: input.key, type: 'Fleet', read: () => ({ input, own }) };
+      }
+}
+
+export async function* listServices(d: ServiceAnswerDeps, q: ListServicesRequest): AsyncGenerator<ListServicesResponse> {
+  const node = nodeOf(d, q.node);
+  const single = q.name === '' ? undefined : `${q.namespace}/${q.name}`;
+  const pause = createYielder();
+  let found = false;
+  for (const entry of entriesOf(d, single)) {
+    if (q.namespace !== '' && !entry.name.startsWith(`${q.namespace}/`)) continue;
+    const compiled = d.compiled()?.services.get(entry.key);
+    if (q.serviceId !== 0 && !contentFor(d, compiled, undefined)?.frontends.some((f) => f.serviceId === q.serviceId)) continue;
+    found = true;
+    yield { service: stateOf(d, entry, { ...entry.read(), compiled, node, backends: single !== undefined }) };
     await pause();
   }
+  if (single !== undefined && !found) throw new AppError({ code: 'stream/not-found', message: `there is no Service ${single}` });
 }
 
 interface Found {
@@ -141,13 +177,13 @@ interface Found {
   readonly backends: boolean;
 }
 
-function stateOf(d: ServiceAnswerDeps, key: string, { input, own, compiled, node, backends }: Found): ServiceState {
-  const [namespace = '', name = ''] = key.split('/');
-  const content = contentFor(compiled, node);
+function stateOf(d: ServiceAnswerDeps, { name: shown, key, type }: Entry, { input, own, compiled, node, backends }: Found): ServiceState {
+  const [namespace = '', name = ''] = shown.split('/');
+  const content = contentFor(d, compiled, node);
   return {
     namespace,
     name,
-    type: input.type,
+    type: type ?? input.type,
     frontends: (content?.frontends ?? []).map((f) => frontendOf(f, content!)),
     backends: backends ? backendsOf(d, input, own) : [],
     states: statesOf(own),
