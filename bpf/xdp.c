@@ -321,6 +321,16 @@ inline_always bool leaves_here(const struct nat_value *v)
 	return v->action == AXO_VIA_NEIGH || v->action == AXO_VIA_IPIP;
 }
 
+/* A new row with its next hop, into the table. 1: the packet goes by it from here; 0: for tc to carry out; -reason. A frame of its own: stack. */
+call_only int settle(struct xdp_md *ctx, const struct frame *f, struct north *n)
+{
+	const struct node_config *cfg = node();
+	bool goes = cfg && leaves_here(&n->row) && find_hop(ctx, f, &n->row, cfg, n->now);
+	int r = north_keep(n);
+
+	return r ? -r : goes;
+}
+
 /*
  * A packet no row speaks for; `had` is one that does not, or NULL. A row that leaves here afterwards, or NULL and *verdict. Only clients that
  * are nobody of the cluster: what others may send here and what they get is for tc.
@@ -351,11 +361,10 @@ call_only struct nat_value *decide(struct xdp_md *ctx, const struct frame *f, co
 	north_had(n, had);
 	r = north_decide();
 	if (r == NORTH_ROW) {
-		bool goes = leaves_here(&n->row) && find_hop(ctx, f, &n->row, cfg, now);
-
-		r = north_keep(n);
-		if (!r)
-			return goes ? &n->row : NULL;
+		r = settle(ctx, f, n);
+		if (r >= 0)
+			return r ? &n->row : NULL;
+		r = -r;
 	}
 	if (r != NORTH_NONE && !n->reject)
 		*verdict = refuse_frame(ctx, f, m, r);

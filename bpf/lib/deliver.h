@@ -65,10 +65,13 @@ proven_alone int rewrite_flow(struct __sk_buff *skb, const struct flow_value *v,
 	return rewrite(skb, &w);
 }
 
-/* An answer of a service's backend, of a plain packet. AXO_OK, a drop reason, or AXO_NEED_SLOW: there is no such service any more. */
-proven_alone int rewrite_answer(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 proto)
+/*
+ * The row for an answer of a service's backend, of a plain packet. NULL: there is no such service any more. What rewrites by it is called from where
+ * this was: the stack is counted here.
+ */
+call_only const struct nat_value *answer_row(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 proto)
 {
-	/* one place for both: the stack is counted here */
+	/* one place for both */
 	union {
 		struct flow4_key v4;
 		struct flow6_key v6;
@@ -77,23 +80,21 @@ proven_alone int rewrite_answer(struct __sk_buff *skb, __u32 family, __u32 l4_of
 	__u8 tcp_flags = 0;
 
 	if ((__u8)proto == IPPROTO_TCP && bpf_skb_load_bytes(skb, l4_off + 13, &tcp_flags, 1))
-		return AXO_DROP_TRUNCATED;
+		return NULL;
 	if (family == 6) {
 		key.v6.proto = proto;
 		if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct ipv6hdr, saddr), key.v6.saddr, 32) ||
 		    bpf_skb_load_bytes(skb, l4_off, &key.v6.sport, 4))
-			return AXO_DROP_TRUNCATED;
+			return NULL;
 		row = bpf_map_lookup_elem(&nat6, &key.v6);
 	} else {
 		key.v4.proto = proto;
 		if (bpf_skb_load_bytes(skb, ETH_HEADER + offsetof(struct iphdr, saddr), &key.v4.saddr, 8) ||
 		    bpf_skb_load_bytes(skb, l4_off, &key.v4.sport, 4))
-			return AXO_DROP_TRUNCATED;
+			return NULL;
 		row = bpf_map_lookup_elem(&nat4, &key.v4);
 	}
-	if (!row || !(row->flags & AXO_NAT_REPLY) || !nat_usable(row, 0, ticks(), family, proto, tcp_flags))
-		return AXO_NEED_SLOW;
-	return nat_rewrite(skb, row, family, l4_off, proto);
+	return row && row->flags & AXO_NAT_REPLY && nat_usable(row, 0, ticks(), family, proto, tcp_flags) ? row : NULL;
 }
 
 /* Ethernet and hop limit, by direct access. */
@@ -144,10 +145,12 @@ inline_always int deliver(struct __sk_buff *skb, const struct flow_value *v, con
 	if (hook == AXO_HOOK_TO_NETDEV) /* two conditions: of one, clang makes a frame three times as large */
 		return TC_ACT_OK;
 	if (unlikely(v->flags & AXO_FLOW_NAT) && (v->flags & AXO_FLOW_REPLY || hook == AXO_HOOK_FROM_HOST)) {
-		int r = rewrite_answer(skb, family, l4_off, proto);
+		const struct nat_value *row = answer_row(skb, family, l4_off, proto);
 
-		if (r)
-			return r == AXO_NEED_SLOW ? r : TC_ACT_SHOT;
+		if (!row)
+			return AXO_NEED_SLOW;
+		if (nat_rewrite(skb, row, family, l4_off, proto))
+			return TC_ACT_SHOT;
 	}
 	if (unlikely(action == AXO_ACT_STACK)) {
 		if (hook == AXO_HOOK_FROM_OVERLAY && skb->pkt_type)

@@ -139,10 +139,8 @@ proven_alone int nat_rewrite(struct __sk_buff *skb, const struct nat_value *v, _
 		((__be16 *)&now.ports)[0] = v->sport;
 	if (v->flags & AXO_NAT_DST)
 		((__be16 *)&now.ports)[1] = v->dport;
-	if ((proto & 0xff) == IPPROTO_SCTP) {
-		r = sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[0], 1);
-		return r ? r : sctp_port(skb, family, l4_off, ((__be16 *)&now.ports)[1], 0);
-	}
+	if ((proto & 0xff) == IPPROTO_SCTP)
+		return sctp_ports(skb, family, l4_off, now.ports);
 	zero_udp = (proto & 0xff) == IPPROTO_UDP ? BPF_F_MARK_MANGLED_0 : 0;
 	sum_at = l4_off + checksum_offset(proto & 0xff);
 	if (zero_udp && family != 6 && bpf_skb_load_bytes(skb, sum_at, &sum, 2))

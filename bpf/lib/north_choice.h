@@ -45,6 +45,7 @@ struct north {
 	struct lb_affinity_value chosen; /* the backend */
 	struct side backend;
 	struct flow6_key back_key;
+	struct flow6_key flow_key; /* of north_flow_has(), at the bottom of the stack */
 	struct nat_value back;
 	__u64 set;
 	__u32 count;

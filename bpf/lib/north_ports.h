@@ -28,17 +28,18 @@ proven_alone int port_serves(const struct addr16 *addr, __u32 port, __u32 proto,
 /* Programs of the node and masquerade have their flows in the flow cache, in either direction. */
 call_only bool north_flow_has(struct north *n)
 {
-	struct flow6_key k = n->back_key;
+	struct flow6_key *k = &n->flow_key;
 
-	if (!own_port_had(k.dport))
+	if (!own_port_had(n->back_key.dport))
 		return false;
-	if (!entry_dead(flow_find(&k, n->family), n->now))
+	*k = n->back_key;
+	if (!entry_dead(flow_find(k, n->family), n->now))
 		return true;
-	copy16(k.saddr, n->back_key.daddr);
-	copy16(k.daddr, n->back_key.saddr);
-	k.sport = n->back_key.dport;
-	k.dport = n->back_key.sport;
-	return !entry_dead(flow_find(&k, n->family), n->now);
+	copy16(k->saddr, n->back_key.daddr);
+	copy16(k->daddr, n->back_key.saddr);
+	k->sport = n->back_key.dport;
+	k->dport = n->back_key.sport;
+	return !entry_dead(flow_find(k, n->family), n->now);
 }
 
 /* Insert the row back at n->back_key: whoever inserts first owns the port. */

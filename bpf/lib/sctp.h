@@ -12,7 +12,6 @@
 #define CRC32C_POLY 0x82f63b78u
 #define SCTP_CHECKSUM_AT 8
 
-
 /* Product of two polynomials, modulo CRC-32C's, lowest power in the highest bit. */
 proven_alone __u32 crc_multiply(__u32 a, __u32 b)
 {
@@ -56,28 +55,41 @@ inline_always __u32 sctp_length(struct __sk_buff *skb, __u32 family, __u32 l4_of
 }
 
 /*
- * One port, and the checksum. A sum of zero has yet to be made by a device, or is none (RFC 9653): it stays. In the first of several
- * fragments the rest of the packet has no known length. AXO_OK or a drop reason.
+ * Both ports, as they shall lie in the packet, and the checksum. A sum of zero has yet to be made by a device, or is none (RFC 9653): it stays. In the
+ * first of several fragments the rest of the packet has no known length. AXO_OK or a drop reason.
  */
-proven_alone int sctp_port(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 port, __u32 source)
+proven_alone int sctp_ports(struct __sk_buff *skb, __u32 family, __u32 l4_off, __u32 ports)
 {
-	__u32 at = l4_off + (source ? 0 : 2), length, sum;
-	__be16 fresh = port, old;
+	__u32 was, sum, length;
 
-	if (bpf_skb_load_bytes(skb, at, &old, 2) || bpf_skb_load_bytes(skb, l4_off + SCTP_CHECKSUM_AT, &sum, 4))
+	if (bpf_skb_load_bytes(skb, l4_off, &was, 4) || bpf_skb_load_bytes(skb, l4_off + SCTP_CHECKSUM_AT, &sum, 4))
 		return AXO_DROP_TRUNCATED;
-	if (old == fresh)
+	if (was == ports)
 		return AXO_OK;
 	if (sum) {
 		length = sctp_length(skb, family, l4_off);
 		if (length < 12)
 			return AXO_DROP_FRAG_UNSUPPORTED;
-		/* as the register has it, the packet's first byte lowest: the source's port comes first */
-		sum ^= crc_shift((__u32)(__u16)(old ^ fresh) << (source ? 0 : 16), length);
+		/* as the register has it, the packet's first byte lowest */
+		sum ^= crc_shift(was ^ ports, length);
 		if (bpf_skb_store_bytes(skb, l4_off + SCTP_CHECKSUM_AT, &sum, 4, BPF_F_RECOMPUTE_CSUM))
 			return AXO_DROP_WRITE_ERROR;
 	}
-	return bpf_skb_store_bytes(skb, at, &fresh, 2, BPF_F_RECOMPUTE_CSUM) ? AXO_DROP_WRITE_ERROR : AXO_OK;
+	return bpf_skb_store_bytes(skb, l4_off, &ports, 4, BPF_F_RECOMPUTE_CSUM) ? AXO_DROP_WRITE_ERROR : AXO_OK;
+}
+
+/* As sctp_ports(), one of them. */
+inline_always int sctp_port(struct __sk_buff *skb, __u32 family, __u32 l4_off, __be16 port, bool source)
+{
+	__be16 ports[2];
+
+	if (bpf_skb_load_bytes(skb, l4_off, ports, 4))
+		return AXO_DROP_TRUNCATED;
+	if (source)
+		ports[0] = port;
+	else
+		ports[1] = port;
+	return sctp_ports(skb, family, l4_off, *(__u32 *)ports);
 }
 
 #endif
