@@ -70,6 +70,7 @@ export interface Fixture {
   runs(namespace: string, selector: string, node: string): Promise<true | undefined>;
   /** SIGKILL to every process of a pod's containers. */
   killPod(namespace: string, name: string): Promise<void>;
+  signalPod(namespace: string, name: string, signal: NodeJS.Signals): Promise<void>;
 }
 
 interface PodJson {
@@ -99,6 +100,12 @@ export function createFixture(sandbox: Sandbox): Fixture {
     (await json<{ items: PodJson[] }>('get', 'pods', '-n', namespace, '-l', selector)).items.filter(
       (p) => p.metadata.deletionTimestamp === undefined,
     );
+  const signalPod = async (namespace: string, name: string, signal: NodeJS.Signals): Promise<void> => {
+    const { metadata } = await json<{ metadata: { uid: string } }>('get', 'pod', '-n', namespace, name);
+    const pids = processesOf(sandbox.id, metadata.uid);
+    if (pids.length === 0) throw new AppError({ code: 'e2e/no-process', message: `${namespace}/${name} has no process` });
+    for (const pid of pids) process.kill(pid, signal);
+  };
   return {
     sandbox,
     kubectl,
@@ -167,12 +174,8 @@ export function createFixture(sandbox: Sandbox): Fixture {
       const pod = items.find((p) => p.spec.nodeName === node);
       return pod !== undefined && processesOf(sandbox.id, pod.metadata.uid).length > 0 ? true : undefined;
     },
-    async killPod(namespace, name) {
-      const { metadata } = await json<{ metadata: { uid: string } }>('get', 'pod', '-n', namespace, name);
-      const pids = processesOf(sandbox.id, metadata.uid);
-      if (pids.length === 0) throw new AppError({ code: 'e2e/no-process', message: `${namespace}/${name} has no process` });
-      for (const pid of pids) process.kill(pid, 'SIGKILL');
-    },
+    killPod: (namespace, name) => signalPod(namespace, name, 'SIGKILL'),
+    signalPod,
     async cli(...args) {
       const argv = [path.join(root, 'packages/apps/cli/src/main.ts'), '--kubeconfig', sandbox.kubeconfigPath, ...args];
       return (await run(process.execPath, argv, { timeout: 30_000, maxBuffer: 16 << 20 })).stdout;

@@ -1,6 +1,8 @@
 // Two operators: both serve, one leads, the other takes over. One sandbox of two nodes.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describeAnnounced } from './announced.ts';
 import { echoApp, type Fixture, type FloodResult, type PodInfo, until, upFixture } from './fixture.ts';
+import { describeNodeAddresses } from './node-addresses.ts';
 import { judgeFloods } from './verdicts.ts';
 
 const NS = 'axoneme-system';
@@ -89,7 +91,12 @@ describe('Axoneme with two operators', () => {
   };
 
   beforeAll(async () => {
-    fixture = await upFixture('ha', 2, ['--set', 'operator.replicas=2']);
+    const values = ['operator.replicas=2', 'l2announcements.enabled=true', 'nodeIPAM.enabled=true'];
+    fixture = await upFixture(
+      'ha',
+      2,
+      values.flatMap((v) => ['--set', v]),
+    );
     for (const app of ['web', 'client', 'stranger']) await fixture.apply(echoApp(app, app === 'web' ? 2 : 1));
     servers = await fixture.ready('app=web', 2);
     client = (await fixture.ready('app=client', 1))[0]!;
@@ -159,4 +166,7 @@ describe('Axoneme with two operators', () => {
     });
     expect({ leader: await leader(), epoch: await epoch() }).toEqual(first);
   }, 120_000);
+
+  describeNodeAddresses(get);
+  describeAnnounced(get, { leader, gathered });
 });
