@@ -3,6 +3,7 @@
 import { describe } from '@jest/globals';
 import { describeGuard } from './north/guard.ts';
 import { describeMatrix } from './north/matrix.ts';
+import { describeOnePort } from './north/one-port.ts';
 import { describeSizes } from './north/sizes.ts';
 import { openStage, shapes } from './north/stage.ts';
 import { useStage } from './suite.ts';
@@ -24,5 +25,6 @@ describe('Services from everywhere, with native routing', () => {
 
   describeMatrix(get, services);
   describeSizes(get, ['snat', 'dsr']);
+  describeOnePort(get, services, ['snat', 'dsr']);
   describeGuard(get);
 });

@@ -5,6 +5,7 @@ import { describeGuard } from './north/guard.ts';
 import { describeKills } from './north/kills.ts';
 import { describeMaglev, maglevService } from './north/maglev.ts';
 import { describeMatrix } from './north/matrix.ts';
+import { describeOnePort } from './north/one-port.ts';
 import { describeSizes } from './north/sizes.ts';
 import { openStage, shapes } from './north/stage.ts';
 import { describeTold } from './north/told.ts';
@@ -31,6 +32,7 @@ describe('Services from everywhere, in a tunnel', () => {
   describeMaglev(get);
   describeGuard(get);
   describeSizes(get, ['snat', 'dsr']);
+  describeOnePort(get, services, ['snat', 'dsr']);
   describeTold(get);
   describeUpdates(get);
   describeKills(get);

@@ -26,8 +26,8 @@ const PORTS = 50_000;
 const nextPorts = new Map<string, number>();
 
 /**
- * A client outside uses a port once. A backend that it reaches by two addresses sees one flow if the ports are the same, and its answers can bear
- * one address only.
+ * A client outside uses a port once: the second of two connections with the same port at two addresses of a backend may be refused
+ * (docs/critiques.md). Datagrams need not care (one-port.ts).
  */
 function portOf(c: Cell): number {
   if (c.asker.kind !== 'outside') return 0;
