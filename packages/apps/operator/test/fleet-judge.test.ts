@@ -1,7 +1,7 @@
 // What nodes report becomes which backends of a fleet fail, on whatever replica leads.
 import type { ProbeReport } from '@axoneme/proto';
 import { silentLog } from '@axoneme/std';
-import { createFakeClock } from '@axoneme/testkit';
+import { createFakeClock, createRandom, runSeed } from '@axoneme/testkit';
 import { beforeEach, describe, expect, test } from '@jest/globals';
 import { createFleetJudge, type FleetJudge } from '../src/leader/fleet-judge.ts';
 import { addNode, createLab, type Lab } from './lab.ts';
@@ -162,6 +162,32 @@ describe('the leader', () => {
     expect(r.lab.world.tables.downTargets.size).toBe(0);
     r.put(spec());
     expect(r.down()).toEqual([]);
+  });
+
+  test('what is judged as reports come is what would be judged of all at once', () => {
+    const seed = runSeed();
+    const random = createRandom(seed);
+    const all = createReplica(5);
+    all.put(spec());
+    all.judge.lead(true);
+    all.connect(...five);
+    for (let i = 0; i < 300; i++) {
+      const node = random.pick(five);
+      const reports = r
+        .state()
+        .plan.get(node)!
+        .flatMap((t) => {
+          if (random.bool()) return [];
+          const streak = random.int(1, 4);
+          return [r.reportOf(t.address, random.bool(0.6), { streak, seen: random.int(0, streak), ageMs: random.int(0, 6000) })];
+        });
+      for (const replica of [r, all]) replica.judge.report(node, reports, false);
+      // the other one looks at everything
+      all.judge.compiled(new Map([['probers', new Set(five)]]));
+      r.settle();
+      all.settle();
+      expect([seed, i, r.down().sort()]).toEqual([seed, i, all.down().sort()]);
+    }
   });
 
   test('results that change nothing cost no judgement', () => {

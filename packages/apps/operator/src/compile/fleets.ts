@@ -148,9 +148,13 @@ function probeOf({ id, address, port, check }: ProbeTarget): Probe {
 function createQuestions() {
   const own = createNodeArtifacts();
   let told: ReadonlySet<string> = new Set();
+  let plans: readonly FleetState['plan'][] = [];
   return {
     own,
-    tell(fleets: Iterable<FleetState>): void {
+    tell(fleets: readonly FleetState[]): void {
+      const next = fleets.map((f) => f.plan);
+      if (next.length === plans.length && next.every((p, i) => p === plans[i])) return;
+      plans = next;
       const byNode = new Map<string, Map<TargetId, ProbeTarget>>();
       for (const f of fleets)
         for (const [node, targets] of f.plan) {
@@ -221,7 +225,7 @@ export function createFleetPart(): FleetPart {
       if (changed.length === 0) return undefined;
       const out: BalancedChanges = { services: [], slices: [], removedServices: [], removedSlices: [] };
       for (const name of changed) feed.put(name, fleets.get(name)?.fleet, fleets.get(name)?.down ?? none, out);
-      questions.tell(fleets.values());
+      questions.tell([...fleets.values()]);
       return Object.values(out).every((list) => list.length === 0) ? undefined : out;
     },
   };

@@ -35,6 +35,17 @@ interface Heard extends Observation {
   readonly atMs: number;
 }
 
+/** `part` is about `targets` alone. */
+function merged(before: HealthState, part: HealthState, targets: readonly ProbeTarget[]): HealthState {
+  const down = new Set(before.down);
+  for (const { id } of targets) if (!part.down.has(id)) down.delete(id);
+  for (const id of part.down) down.add(id);
+  // votes of others are as they were; those of nodes that ask no more are left out when the whole is judged
+  const votes = before.votes as Map<string, boolean>;
+  for (const [key, vote] of part.votes) votes.set(key, vote);
+  return { votes, down };
+}
+
 const INPUTS = ['fleets', 'nodes', 'probers'] as const;
 
 type Results = ReadonlyMap<string, ReadonlyMap<TargetId, Heard>>;
@@ -42,33 +53,52 @@ type Results = ReadonlyMap<string, ReadonlyMap<TargetId, Heard>>;
 /** A result from before this does not say how it is now. */
 const staleMs = ({ check }: ProbeTarget): number => 3 * (check.intervalMs + check.timeoutMs);
 
-/** What counts of what was heard: fresh results of those who are to ask. */
-function freshOf(f: FleetState, results: Results, now: number): Map<string, Map<TargetId, Heard>> {
-  const out = new Map<string, Map<TargetId, Heard>>();
-  for (const [node, targets] of f.plan) {
-    const heard = results.get(node);
-    if (heard === undefined) continue;
-    const fresh = new Map<TargetId, Heard>();
-    for (const t of targets) {
-      const o = heard.get(t.id);
-      if (o !== undefined && now - o.atMs < staleMs(t)) fresh.set(t.id, o);
-    }
-    out.set(node, fresh);
-  }
-  return out;
+/** Who asks a target. */
+type Askers = ReadonlyMap<TargetId, readonly string[]>;
+
+/** Of a plan: made once. */
+function createAskers(): (plan: FleetState['plan']) => Askers {
+  const memo = new WeakMap<FleetState['plan'], Askers>();
+  return (plan) => {
+    const known = memo.get(plan);
+    if (known !== undefined) return known;
+    const askers = new Map<TargetId, string[]>();
+    for (const [node, targets] of plan)
+      for (const { id } of targets) {
+        const list = askers.get(id);
+        if (list === undefined) askers.set(id, [node]);
+        else list.push(node);
+      }
+    memo.set(plan, askers);
+    return askers;
+  };
 }
 
-/** With the reason of the first node by name; what failed before keeps its own. */
-function downOf(state: HealthState, before: DownRow, fresh: Results): DownRow {
-  const nodes = [...fresh.keys()].sort();
-  const reason = (id: TargetId): string => {
-    const told = nodes.flatMap((n) => {
-      const o = fresh.get(n)?.get(id);
-      return o === undefined || o.ok || o.reason === '' ? [] : [`node ${n}: ${o.reason}`];
-    });
-    return told[0] ?? '';
-  };
-  return new Map([...state.down].sort().map((id) => [id, before.get(id) ?? reason(id)]));
+/** The part of a plan that is about some targets, and what counts of what was heard of them: fresh results of those who are to ask. */
+function partOf(targets: readonly ProbeTarget[], askers: Askers, results: Results, now: number) {
+  const plan = new Map<string, ProbeTarget[]>();
+  const fresh = new Map<string, Map<TargetId, Heard>>();
+  for (const t of targets)
+    for (const node of askers.get(t.id) ?? []) {
+      const list = plan.get(node) ?? [];
+      plan.set(node, list);
+      list.push(t);
+      const heard = results.get(node)?.get(t.id);
+      if (heard === undefined || now - heard.atMs >= staleMs(t)) continue;
+      const mine = fresh.get(node) ?? new Map<TargetId, Heard>();
+      fresh.set(node, mine);
+      mine.set(t.id, heard);
+    }
+  return { plan, fresh };
+}
+
+/** Of the first node by name that says why. */
+function reasonOf(id: TargetId, fresh: Results): string {
+  for (const node of [...fresh.keys()].sort()) {
+    const heard = fresh.get(node)?.get(id);
+    if (heard?.ok === false && heard.reason !== '') return `node ${node}: ${heard.reason}`;
+  }
+  return '';
 }
 
 const sameKeys = (a: DownRow | undefined, b: DownRow): boolean => a?.size === b.size && [...b.keys()].every((id) => a.has(id));
@@ -76,23 +106,33 @@ const sameKeys = (a: DownRow | undefined, b: DownRow): boolean => a?.size === b.
 export function createFleetJudge({ world, clock, log, fleets }: FleetJudgeDeps): FleetJudge {
   const results = new Map<string, Map<TargetId, Heard>>();
   const held = new Map<string, { readonly uid: string; readonly state: HealthState }>();
-  const due = new Set<string>();
+  /** Targets that news are of; undefined: all of the fleet. */
+  const due = new Map<string, Set<TargetId> | undefined>();
+  const askersOf = createAskers();
   let leads = false;
   let planned = false;
 
-  const judge = (f: FleetState): void => {
+  /** Only what news are of: a fleet may have very many backends. */
+  const judge = (f: FleetState, some: ReadonlySet<TargetId> | undefined): void => {
     const mine = held.get(f.name);
-    const before: HealthState = mine?.uid === f.uid ? mine.state : { votes: new Map(), down: new Set(f.down.keys()) };
-    const fresh = freshOf(f, results, clock.monotonicMs());
+    const known = mine?.uid === f.uid;
+    const before: HealthState = known ? mine.state : { votes: new Map(), down: new Set(f.down.keys()) };
+    const whole = some === undefined || !known;
+    const targets = whole ? [...f.targets.values()] : [...some].flatMap((id) => f.targets.get(id) ?? []);
+    const { plan, fresh } = partOf(targets, askersOf(f.plan), results, clock.monotonicMs());
     const alive = new Set(f.alive);
     const nodes = f.selected.map((name) => ({ name, alive: alive.has(name) }));
-    const state = judgeHealth(before, { targets: [...f.targets.values()], nodes, observations: fresh, plan: f.plan });
+    const part = judgeHealth(before, { targets, nodes, observations: fresh, plan });
+    const state = whole ? part : merged(before, part, targets);
     held.set(f.name, { uid: f.uid, state });
-    const row = downOf(state, f.down, fresh);
-    for (const [id, reason] of row)
-      if (!before.down.has(id)) log.warn('backend of a fleet fails its checks', { fleet: f.name, target: id, reason });
-    for (const id of before.down)
-      if (!row.has(id) && f.targets.has(id)) log.info('backend of a fleet passes its checks again', { fleet: f.name, target: id });
+    follow(f, before.down, state.down, fresh);
+  };
+  const follow = (f: FleetState, before: ReadonlySet<TargetId>, now: ReadonlySet<TargetId>, fresh: Results): void => {
+    const row = new Map([...now].sort().map((id) => [id, f.down.get(id) ?? reasonOf(id, fresh)]));
+    for (const [target, reason] of row)
+      if (!before.has(target)) log.warn('backend of a fleet fails its checks', { fleet: f.name, target, reason });
+    for (const target of before)
+      if (!row.has(target) && f.targets.has(target)) log.info('backend of a fleet passes its checks again', { fleet: f.name, target });
     if (!sameKeys(world.tables.downTargets.get(f.name), row)) world.set('downTargets', f.name, row);
   };
   const run = (): void => {
@@ -100,21 +140,30 @@ export function createFleetJudge({ world, clock, log, fleets }: FleetJudgeDeps):
     const names = [...due];
     due.clear();
     if (!leads) return;
-    for (const name of names) {
+    for (const [name, some] of names) {
       const f = fleets().get(name);
-      if (f !== undefined) judge(f);
+      if (f !== undefined) judge(f, some);
       else {
         held.delete(name);
         world.remove('downTargets', name);
       }
     }
   };
-  const mark = (names: Iterable<string>): void => {
-    if (!leads) return;
-    for (const name of names) due.add(name);
+  const wake = (): void => {
     if (planned || due.size === 0) return;
     planned = true;
     clock.after(QUIET_MS, run);
+  };
+  const markAll = (names: Iterable<string>): void => {
+    if (!leads) return;
+    for (const name of names) due.set(name, undefined);
+    wake();
+  };
+  const mark = (fleet: string, id: TargetId): void => {
+    if (!leads || (due.has(fleet) && due.get(fleet) === undefined)) return;
+    const some = due.get(fleet) ?? new Set<TargetId>();
+    due.set(fleet, some.add(id));
+    wake();
   };
   const forget = (): void => {
     for (const [node, heard] of results) {
@@ -122,11 +171,11 @@ export function createFleetJudge({ world, clock, log, fleets }: FleetJudgeDeps):
       for (const id of heard.keys()) if (![...fleets().values()].some((f) => f.targets.has(id))) heard.delete(id);
     }
   };
-  /** What changes no vote is nobody's business: most results are of backends that go on serving. */
-  const matters = (f: FleetState, before: Heard | undefined, p: ProbeReport): boolean => {
-    const target = f.targets.get(p.id);
-    if (target === undefined) return false;
-    return !p.ok || before?.ok !== true || f.down.has(p.id) || p.streak <= target.check.rise;
+  /** What says what is believed already is nobody's business: most results are of backends that go on serving. */
+  const matters = (f: FleetState, node: string, p: ProbeReport): boolean => {
+    if (!f.targets.has(p.id)) return false;
+    const state = held.get(f.name)?.state;
+    return state === undefined || state.votes.get(`${node}\n${p.id}`) !== p.ok || state.down.has(p.id) === p.ok;
   };
 
   return {
@@ -136,19 +185,16 @@ export function createFleetJudge({ world, clock, log, fleets }: FleetJudgeDeps):
       const before = results.get(node);
       const next = full || before === undefined ? new Map<TargetId, Heard>() : before;
       const asked = [...fleets().values()].filter((f) => f.plan.has(node));
-      const news = new Set<string>();
       for (const p of probes) {
-        const old = before?.get(p.id);
-        for (const f of asked) if (matters(f, old, p)) news.add(f.name);
+        for (const f of asked) if (matters(f, node, p)) mark(f.name, p.id);
         next.set(p.id, { ok: p.ok, streak: p.streak, seen: p.seen, reason: p.reason, atMs: now - p.ageMs });
       }
       results.set(node, next);
-      mark(news);
     },
     compiled(dirty) {
       if (!INPUTS.some((t) => dirty.has(t))) return;
       forget();
-      mark([...fleets().keys(), ...held.keys()]);
+      markAll([...fleets().keys(), ...held.keys()]);
     },
     lead(now) {
       if (leads === now) return;
@@ -156,7 +202,7 @@ export function createFleetJudge({ world, clock, log, fleets }: FleetJudgeDeps):
       held.clear();
       // who does not judge keeps to what the status says
       for (const name of [...world.tables.downTargets.keys()]) world.remove('downTargets', name);
-      mark(fleets().keys());
+      markAll(fleets().keys());
     },
   };
 }

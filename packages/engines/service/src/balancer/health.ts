@@ -12,6 +12,23 @@ export interface Prober {
   readonly alive: boolean;
 }
 
+/** Made once of each pair: fleets plan again whenever a node comes or goes. */
+const ranks = new WeakMap<ProbeTarget, Map<string, bigint>>();
+
+function rankOf(t: ProbeTarget, node: string): bigint {
+  let mine = ranks.get(t);
+  if (mine === undefined) {
+    mine = new Map();
+    ranks.set(t, mine);
+  }
+  let rank = mine.get(node);
+  if (rank === undefined) {
+    rank = hash64(`${t.id}\n${node}`);
+    mine.set(node, rank);
+  }
+  return rank;
+}
+
 /** By node: what it asks. The nodes with the highest hash of backend and node: when one leaves only its own questions move. */
 export function planProbes(
   targets: readonly ProbeTarget[],
@@ -24,7 +41,7 @@ export function planProbes(
       for (const list of plan.values()) list.push(t);
       continue;
     }
-    const ranked = nodes.map((name) => ({ name, rank: hash64(`${t.id}\n${name}`) }));
+    const ranked = nodes.map((name) => ({ name, rank: rankOf(t, name) }));
     ranked.sort((a, b) => (a.rank < b.rank ? 1 : a.rank > b.rank ? -1 : 0));
     for (const { name } of ranked.slice(0, probers)) plan.get(name)!.push(t);
   }
