@@ -56,6 +56,7 @@ struct north {
 	__u16 port_first;
 	__u8 found;
 	__u8 had; /* the tuple had a row */
+	__u8 tried; /* a port was asked for */
 };
 
 /* Working memory, as `query_memory`: what is proven alone looks it up. */

@@ -48,8 +48,9 @@ call_only bool north_insert(struct north *n)
 	bool shared = n->back.action != AXO_VIA_LOCAL;
 	struct nat_value *held;
 
-	/* towards this backend a new flow's port is free as a rule: taking it finds out */
-	if (!n->had) {
+	/* towards this backend a new flow's port is free as a rule: taking it finds out. Once: in vain it costs a full table another row */
+	if (!n->had && !n->tried) {
+		n->tried = 1;
 		if (shared && north_flow_has(n))
 			return false;
 		if (!nat_write(&n->back_key, n->family, &n->back, BPF_NOEXIST))
@@ -67,7 +68,7 @@ call_only bool north_insert(struct north *n)
 			return false;
 		nat_delete(&n->back_key, n->family);
 	}
-	if (n->had && shared && north_flow_has(n))
+	if (shared && north_flow_has(n))
 		return false;
 	return !nat_write(&n->back_key, n->family, &n->back, BPF_NOEXIST);
 }
