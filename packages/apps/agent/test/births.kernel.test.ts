@@ -9,6 +9,7 @@ import { client, server, serverPort, workload, world } from './scenario.ts';
 const tools = fileURLToPath(new URL('../../../../e2e/native/build/', import.meta.url));
 const STARTS = Number(process.env.AXONEME_STARTS ?? 300);
 const AT_ONCE = 20;
+const GC_ROUNDS = 60;
 /** Known before they start, as the operator makes them when pods are scheduled. */
 const NAMES = AT_ONCE * 4;
 /** An identity whose subject admits nobody. */
@@ -102,4 +103,29 @@ describe('the first packets of a pod', () => {
     },
     60_000 + STARTS * 200,
   );
+
+  // kubelets ask what is alive and say it a moment later, while pods come
+  test('a pod that is being added is not taken away by a GC that does not know of it', async () => {
+    const alive = servers.map((s) => ({ containerID: s.id, ifname: 'eth0' }));
+    const dead: string[] = [];
+    let next = 0;
+    const worker = async (): Promise<void> => {
+      while (next < GC_ROUNDS) {
+        const number = next++;
+        const pod = createPod('default', `born-${number % NAMES}`);
+        try {
+          const adding = node.cni('ADD', pod);
+          await new Promise((r) => setTimeout(r, (number * 7) % 60));
+          const [added] = await Promise.all([adding, node.cni('GC', undefined, { 'cni.dev/valid-attachments': alive })]);
+          const { out } = await node.cni('CHECK', pod);
+          if (added.code === 0 && out !== '') dead.push(`round ${number}: ${out}`);
+          await node.cni('DEL', pod);
+        } finally {
+          pod.close();
+        }
+      }
+    };
+    await Promise.all([worker(), worker(), worker()]);
+    expect(dead).toEqual([]);
+  });
 });

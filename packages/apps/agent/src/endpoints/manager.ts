@@ -36,6 +36,7 @@ export interface EndpointManager {
   /** Never fails: what is gone is gone. */
   del(r: CniRequest): Promise<void>;
   check(r: CniRequest): Promise<void>;
+  /** Removes what is not valid, but nothing that came a moment ago: whoever asks may not have known of it when he looked. */
   gc(valid: readonly Attachment[]): Promise<void>;
   /** Throws with CNI code 50 while no pod can be made. */
   status(): void;
@@ -63,6 +64,9 @@ export interface ManagerDeps {
   readonly log: Log;
 }
 
+/** What a runtime says is alive is at most so old when it arrives. A leftover that is younger is for the next time. */
+const GC_LATE_MS = 5_000;
+
 const cniError = (cni: number, code: string, message: string, hint?: string): AppError =>
   new AppError({ code, message, retry: 'later', fields: { cni }, ...(hint === undefined ? {} : { hint }) });
 
@@ -72,6 +76,8 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   const listeners: ((e: EndpointStatus, deleted: boolean) => void)[] = [];
   const unlinker = createUnlinker(datapath.socket);
   const queues = new Map<string, Promise<unknown>>();
+  /** When an ADD was answered, by endpoint; of this process, and as long as it matters. */
+  const added = new Map<string, number>();
   let view: NodeView | undefined;
 
   for (const e of registry.all()) for (const a of [e.ipv4, e.ipv6]) if (a !== '') addresses.claim(a);
@@ -189,6 +195,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
   };
   const forget = async (e: Endpoint): Promise<void> => {
     for (const a of [e.ipv4, e.ipv6]) if (a !== '') addresses.release(a);
+    added.delete(endpointKey(e.containerId, e.ifname));
     await registry
       .remove(endpointKey(e.containerId, e.ifname))
       .catch((error: unknown) => log.error('endpoint file not written', { endpoint: e.id, error: describeError(error) }));
@@ -235,6 +242,7 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
       await removeEndpoint(registry.get(key) ?? allocated);
       throw error;
     }
+    added.set(key, performance.now());
     tell(made);
     const { identity, state } = statusOf(made);
     log.info('endpoint added', {
@@ -323,7 +331,10 @@ export function createEndpointManager(d: ManagerDeps): EndpointManager {
     check: (r) => inTurn(endpointKey(r.containerId, r.ifname), async () => check(r)),
     async gc(valid) {
       const keep = new Set(valid.map((a) => endpointKey(a.containerId, a.ifname)));
-      const gone = registry.all().filter((e) => !keep.has(endpointKey(e.containerId, e.ifname)));
+      const now = performance.now();
+      for (const [key, at] of added) if (now - at > GC_LATE_MS) added.delete(key);
+      const spared = (key: string): boolean => keep.has(key) || queues.has(key) || added.has(key);
+      const gone = registry.all().filter((e) => !spared(endpointKey(e.containerId, e.ifname)));
       await Promise.all(gone.map((e) => inTurn(endpointKey(e.containerId, e.ifname), () => removeEndpoint(e))));
     },
     status: () => void ready(),
