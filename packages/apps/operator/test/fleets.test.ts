@@ -5,6 +5,7 @@ import { Probes } from '@axoneme/proto';
 import { frontendFlags } from '@axoneme/service';
 import { createRandom, runSeed } from '@axoneme/testkit';
 import { describe, expect, test } from '@jest/globals';
+import { downOfStatus, servicesStatus } from '../src/compile/fleet-status.ts';
 import { PROBES } from '../src/compile/fleets.ts';
 import { addNode, createLab, type Lab, labConfig } from './lab.ts';
 
@@ -229,6 +230,28 @@ describe('backends that fail', () => {
       expect(frontends(lab, 'lb-1')).toEqual([`192.0.2.10:80 ${both}`]);
     }
   });
+});
+
+test('the status of a very large fleet has what there is to say, and enough for the next leader', () => {
+  const lab = createCluster();
+  const services = Array.from({ length: 300 }, (_, i) => ({
+    ...{ name: `s${i}`, vips: [{ address: '192.0.2.10', port: 1000 + i }], health: {} },
+    backends: Array.from({ length: 10 }, (_b, j) => ({
+      address: `10.8.${i % 250}.${j + 1}`,
+      port: 1000 + i,
+      ...(i === 7 && j === 0 ? { state: 'maintenance' } : {}),
+    })),
+  }));
+  putFleet(lab, services);
+  const { fleet, targets } = lab.compile().fleets.get('edge')!;
+  const down = new Map([...targets.keys()].slice(0, 3).map((id) => [id, 'refused']));
+  const said = servicesStatus(fleet!, down, (s) => (s.name === 's9' ? ['belongs to another'] : []));
+  expect(said.flatMap((s) => s.backends).filter((b) => b.failing)).toHaveLength(3);
+  expect(said.map((s) => s.name)).toEqual(expect.arrayContaining(['s7', 's9']));
+  expect(said.length).toBeLessThan(6);
+  expect([...downOfStatus({ services: said }, fleet!)].sort()).toEqual([...down].sort());
+  const everything = new Map([...targets.keys()].map((id) => [id, 'x'.repeat(500)]));
+  expect(JSON.stringify(servicesStatus(fleet!, everything, () => [])).length).toBeLessThan(1_000_000);
 });
 
 describe('questions', () => {

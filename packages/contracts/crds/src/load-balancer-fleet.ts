@@ -72,7 +72,7 @@ const backendStatus = z.looseObject({
 const serviceStatus = z.looseObject({
   name: text('Name of the service.'),
   vips: list(vipStatus, 'Where it is reached.'),
-  backends: list(backendStatus, 'Backends; of fleets with more than 2000 of them only those that are not active, or fail their checks.'),
+  backends: list(backendStatus, 'Backends; of fleets with more than 2000 of them those that are not active, or fail their checks.'),
   remarks: texts('What could not be done as it was asked for, as addresses that belong to others.'),
 });
 
@@ -85,7 +85,10 @@ const status = z.looseObject({
     z.looseObject({ selected: whole('Nodes that nodeSelector selects.'), ready: whole('Of these, those that have the fleet as it is.') }),
     'How many nodes serve it.',
   ),
-  services: list(serviceStatus, 'What became of the services.'),
+  services: list(
+    serviceStatus,
+    'What became of the services; of fleets with more than 2000 backends those of which there is something to say.',
+  ),
   summary: field(z.looseObject({ services: whole('Number of services.'), nodes: text('Nodes that are ready / selected.') }), 'For tables.'),
   observedGeneration: whole('Generation of the object that the status is about.'),
 });

@@ -1,13 +1,13 @@
 // What the status of a fleet says of its backends: written by the leader, and read where nobody judges, by replicas that do not lead and by the next
 // leader. Called by the compile and the status writer.
-import { type BalancedService, type Fleet, judgeBackends, type TargetId } from '@axoneme/service';
+import { type BalancedService, type Fleet, type JudgedBackend, judgeBackends, type TargetId } from '@axoneme/service';
 import type { DownRow } from '../world/rows.ts';
 
 export interface BackendStatus {
   readonly address: string;
   readonly port: number;
   readonly state: string;
-  readonly failing?: true;
+  readonly failing?: boolean;
   readonly reason?: string;
 }
 
@@ -18,28 +18,31 @@ export interface FleetServiceStatus {
   readonly remarks: readonly string[];
 }
 
-/** Beyond, those of which there is nothing to say are left out: an object has an end. */
+/** Of fleets with more backends only that of which there is something to say, up to a limit: an object has an end. */
 const LISTED_MAX = 2_000;
+const SAID_MAX = 5_000;
 const REMARKS_MAX = 8;
 const REASON_MAX = 120;
+
+function backendOf(b: JudgedBackend, down: DownRow): BackendStatus {
+  const { address, port, now, failing, target } = b;
+  const reason = target === undefined ? undefined : down.get(target)?.slice(0, REASON_MAX);
+  return { address, port, state: now, ...(failing ? { failing } : {}), ...(reason === undefined ? {} : { reason }) };
+}
 
 export function servicesStatus(fleet: Fleet, down: DownRow, remarksOf: (s: BalancedService) => readonly string[]): FleetServiceStatus[] {
   const failing = new Set(down.keys());
   const all = fleet.services.reduce((n, s) => n + s.backends.length, 0) <= LISTED_MAX;
-  return fleet.services.map((s) => ({
-    name: s.name,
-    vips: s.vips.map((v) => ({ address: v.address, port: v.port, protocol: v.protocol })),
-    backends: judgeBackends(s, failing)
-      .filter((b) => all || b.failing || b.now !== 'active')
-      .map((b) => ({
-        address: b.address,
-        port: b.port,
-        state: b.now,
-        ...(b.failing ? { failing: true as const } : {}),
-        ...(b.target !== undefined && down.has(b.target) ? { reason: (down.get(b.target) ?? '').slice(0, REASON_MAX) } : {}),
-      })),
-    remarks: remarksOf(s).slice(0, REMARKS_MAX),
-  }));
+  let left = SAID_MAX;
+  return fleet.services.flatMap((s) => {
+    const shown = judgeBackends(s, failing).filter((b) => all || b.failing || b.now !== 'active');
+    const backends = shown.slice(0, left).map((b) => backendOf(b, down));
+    left -= backends.length;
+    const remarks = remarksOf(s).slice(0, REMARKS_MAX);
+    if (!all && backends.length + remarks.length === 0) return [];
+    const vips = s.vips.map(({ address, port, protocol }) => ({ address, port, protocol }));
+    return [{ name: s.name, vips, backends, remarks }];
+  });
 }
 
 type Raw = Readonly<Record<string, unknown>>;

@@ -89,7 +89,7 @@ export function fleetStatus(
     conditions: withTimes([acceptedOf(f, services), readyOf(f, nodes)], f.generation, held?.conditions, now),
     nodes: { selected: f.selected.length, ready },
     services,
-    summary: { services: services.length, nodes: `${ready}/${f.selected.length}` },
+    summary: { services: f.fleet?.services.length ?? 0, nodes: `${ready}/${f.selected.length}` },
     observedGeneration: f.generation,
   };
 }
@@ -178,6 +178,7 @@ export function createFleetStatusWriter(d: FleetStatusWriterDeps): () => Promise
         memo.delete(name);
         waiting.delete(name);
       }
+    const failures: unknown[] = [];
     for (const f of [...compiled.fleets.values()]) {
       const raw = world.tables.fleets.get(f.name);
       if (raw === undefined || ((raw.metadata as { uid?: string }).uid ?? '') !== f.uid) continue;
@@ -189,8 +190,10 @@ export function createFleetStatusWriter(d: FleetStatusWriterDeps): () => Promise
         // at once, whether the watch is quick or not
         if (world.tables.fleets.get(f.name) === raw) world.set('fleets', f.name, written as unknown as Raw);
       } catch (e) {
-        if (!isKubeError(e, 'kube/not-found')) throw e;
+        if (!isKubeError(e, 'kube/not-found')) failures.push(e);
       }
     }
+    // one that cannot be written keeps no other from being told
+    if (failures.length > 0) throw failures[0];
   };
 }
