@@ -1,5 +1,6 @@
 // Random packets through `from_netdev` and `axo_xdp` over the same tables: what XDP does tc would have done, byte for byte.
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { createDice, type Dice } from './dice.ts';
 import { bpf, build, dp, VERDICT } from './kit.ts';
 import { PROTO } from './names.ts';
 import { parse, TCP } from './packet.ts';
@@ -17,19 +18,6 @@ beforeAll(() => {
   node = createXdpNode(['xdp', 'netdev']);
 });
 afterAll(() => node?.close());
-
-/** A generator whose seed is in the test's name. */
-function dice(seed: number) {
-  let state = seed;
-  const next = (): number => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return state / 2 ** 32;
-  };
-  return {
-    below: (n: number): number => Math.floor(next() * n),
-    of: <T>(all: readonly T[]): T => all[Math.floor(next() * all.length)] as T,
-  };
-}
 
 const tc = (frame: Buffer, ifindex: number) =>
   node.inside(() => {
@@ -68,7 +56,7 @@ function services(f: Family, proto: number): void {
   });
 }
 
-function randomPacket(f: Family, proto: number, d: ReturnType<typeof dice>): Buffer {
+function randomPacket(f: Family, proto: number, d: Dice): Buffer {
   const p = PLACE[f];
   const client = f === 4 ? `203.0.113.${d.below(256)}` : `2001:db8::${(d.below(2) * 0x8000 + d.below(255) + 1).toString(16)}`;
   const src = d.of([client, client, client, client, client, p.farPod, p.near, p.local]);
@@ -86,7 +74,7 @@ describe.each(FAMILIES.flatMap((f) => [[f, 'TCP', PROTO.tcp] as const, [f, 'UDP'
   test.each([1, 2])('seed %i', (seed) => {
     node.clear();
     services(f, proto);
-    const d = dice(seed * 100 + f * 10 + proto);
+    const d = createDice(seed * 100 + f * 10 + proto);
     const done = { sent: 0, dropped: 0, passed: 0 };
     for (let i = 0; i < ROUNDS / 4; i++) {
       const frame = randomPacket(f, proto, d);
