@@ -87,14 +87,16 @@ function boot(args) {
 try {
   installPrograms();
   const kernel = fetchKernel(values.kernel);
-  const out = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-guest-'));
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'axoneme-guest-'));
+  const out = path.join(folder, 'out');
+  fs.mkdirSync(out);
   const env = `export PATH=${path.dirname(node24)}:${path.join(root, 'node_modules/.bin')}:$PATH`;
   fs.writeFileSync(path.join(out, 'command'), `${env}\nuname -sr\n${values.shell ?? jestCommand()}\n`);
-  const seconds = await boot(qemuArgs(kernel, buildInitramfs(kernel), out));
+  const seconds = await boot(qemuArgs(kernel, buildInitramfs(kernel, folder), out));
   const status = path.join(out, 'status');
   const code = fs.existsSync(status) ? Number(fs.readFileSync(status, 'utf8')) : undefined;
   summarise(path.join(out, 'result.json'));
-  fs.rmSync(out, { recursive: true, force: true });
+  fs.rmSync(folder, { recursive: true, force: true });
   process.stdout.write(
     `guest: kernel ${kernel.release}, ${seconds.toFixed(0)} s, ${code === undefined ? 'ended before its command did' : `exit ${code}`}\n`,
   );

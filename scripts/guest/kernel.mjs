@@ -109,10 +109,9 @@ function withNeeded(kernel) {
   return [...new Set(BOOT_MODULES.flatMap((name) => (needs.get(name) ?? []).map((f) => f.replace(/:$/, ''))))];
 }
 
-/** busybox, the modules that read this machine's file system, and init.sh. */
-export function buildInitramfs(kernel) {
-  const tree = path.join(kernel.dir, 'initramfs');
-  fs.rmSync(tree, { recursive: true, force: true });
+/** busybox, the modules that read this machine's file system, and init.sh; in a folder of this run's own, because several may boot at once. */
+export function buildInitramfs(kernel, folder) {
+  const tree = path.join(folder, 'tree');
   for (const d of ['bin', 'modules', 'proc', 'sys', 'dev', 'lower', 'upper', 'new']) fs.mkdirSync(path.join(tree, d), { recursive: true });
   const busybox = ['/bin/busybox', '/usr/bin/busybox'].find((f) => fs.existsSync(f));
   fs.copyFileSync(busybox, path.join(tree, 'bin/busybox'));
@@ -128,7 +127,7 @@ export function buildInitramfs(kernel) {
     order.push(name);
   }
   fs.writeFileSync(path.join(tree, 'modules/order'), `${order.join('\n')}\n`);
-  const image = path.join(kernel.dir, 'initramfs.cpio');
+  const image = path.join(folder, 'initramfs.cpio');
   run('sh', ['-c', `find . | cpio -o -H newc --quiet > '${image}'`], { cwd: tree });
   return image;
 }
