@@ -150,8 +150,10 @@ inline_always int north_lend(struct north *n, const struct node_config *cfg, __b
 inline_always bool north_wraps(const struct north *n, const struct node_config *cfg)
 {
 	bool balancer = cfg->flags & AXO_NODE_BALANCER && cfg->flags & AXO_NODE_DSR_IPIP;
+	/* what the outer header comes from */
+	bool own = n->family == 6 ? !zero16(cfg->node_ip6) : *(__be32 *)cfg->node_ip4 != 0;
 
-	return (balancer || n->front.flags & AXO_LB_IPIP) && n->can & NORTH_CAN_IPIP;
+	return own && (balancer || n->front.flags & AXO_LB_IPIP) && n->can & NORTH_CAN_IPIP;
 }
 
 inline_always bool north_goes_direct(const struct north *n, const struct node_config *cfg)
@@ -166,6 +168,17 @@ inline_always bool north_goes_direct(const struct north *n, const struct node_co
 	return n->can & NORTH_CAN_DSR && north_is_pod(n->backend.identity);
 }
 
+/* AXO_NAT_DSR if the backend answers by itself, and n->whole. A connection goes on as it began: its server knows it by the client, or by us. */
+inline_always __u16 north_mode(struct north *n, const struct node_config *cfg)
+{
+	if (n->had && n->key.proto == IPPROTO_TCP && !(n->tcp_flags & TCP_SYN) && n->backend.kind == SIDE_REMOTE) {
+		n->whole = n->row.action == AXO_VIA_IPIP;
+		return n->row.flags & AXO_NAT_DSR;
+	}
+	n->whole = north_wraps(n, cfg);
+	return north_goes_direct(n, cfg) ? AXO_NAT_DSR : 0;
+}
+
 /* Both rows for n->chosen. NORTH_ROW or a drop reason. */
 proven_alone int north_create(void)
 {
@@ -173,6 +186,7 @@ proven_alone int north_create(void)
 	const struct node_config *cfg = node();
 	struct nat_value *row;
 	__be16 wish;
+	__u16 mode;
 	int r;
 
 	if (!n || !cfg)
@@ -187,10 +201,11 @@ proven_alone int north_create(void)
 		return AXO_DROP_ENCAP_PROHIBITED;
 	if (n->client == NORTH_OUTSIDE && n->front.flags & AXO_LB_OUT_LOCAL && n->backend.kind == SIDE_REMOTE)
 		return AXO_DROP_NO_SERVICE_BACKEND;
+	mode = north_mode(n, cfg);
 	north_begin(n);
-	if (north_goes_direct(n, cfg)) {
-		row->flags |= AXO_NAT_DSR;
-		if (north_wraps(n, cfg)) {
+	if (mode) {
+		row->flags |= mode;
+		if (n->whole) {
 			row->flags &= ~AXO_NAT_DST;
 			row->action = AXO_VIA_IPIP;
 		}

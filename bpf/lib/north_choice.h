@@ -36,7 +36,8 @@ struct north {
 	/* answered */
 	__u8 reject;
 	__u8 unwritten;       /* `row` is not in the table yet: north_keep() */
-	__u8 pad[2];
+	__u8 whole;           /* the backend gets packets IP in IP */
+	__u8 pad;
 	struct nat_value row;
 	struct lb_frontend_value front; /* valid with NORTH_ROW and drop reasons */
 	/* our own */

@@ -175,6 +175,42 @@ describe.each(MODES)('%s', (_mode, mode) => {
         expect(to(first())).toBe(told(two));
       });
 
+      test.each(HOOKS)(
+        '%s: a connection goes on as it began when the mode changes, datagrams and new ones do not',
+        (_hook, send, verdict) => {
+          for (const [before, after] of [
+            [FLAGS, FLAGS & ~(LbFlag.dsr | LbFlag.ipip)],
+            [FLAGS & ~(LbFlag.dsr | LbFlag.ipip), FLAGS],
+          ] as const) {
+            put([one], { flags: before });
+            const sport = node.freshPort();
+            const look = (frame: Buffer): string => {
+              const r = send(frame);
+              expect(r.verdict).toBe(verdict);
+              if (r.packet.length > frame.length) return `whole to ${opened(f, frame, r.packet).to}`;
+              const { src, dst, sport: port, sumsRight } = seen(r.packet);
+              expect([src, dst, sumsRight]).toEqual([told(p.node), told(one), true]);
+              return `lent ${port}`;
+            };
+            const first = look(opening(f, {}, { proto, sport, ...(proto === PROTO.tcp ? { flags: TCP.syn } : {}) }));
+            expect(first).toMatch(before === FLAGS ? /^whole/ : /^lent/);
+            expect(look(next(sport))).toBe(first);
+            put([one], { flags: after });
+            if (proto === PROTO.tcp) for (let i = 0; i < 2; i++) expect(look(next(sport))).toBe(first);
+            else expect(look(next(sport))).toMatch(after === FLAGS ? /^whole/ : /^lent/);
+            expect(look(opening(f, {}, { proto, sport: node.freshPort(), flags: TCP.syn }))).toMatch(after === FLAGS ? /^whole/ : /^lent/);
+            node.clear();
+          }
+        },
+      );
+
+      test('a node without an address of the family drops it, counted', () => {
+        node.configure(mode, f === 4 ? { nodeIp4: IP('0.0.0.0') } : { nodeIp6: IP('::') });
+        put([one]);
+        for (const send of [node.run, tc]) send(first());
+        expect(node.lab.events().map((e) => e.reason)).toEqual([Drop.natNoMapping, Drop.natNoMapping]);
+      });
+
       test('what the network says about an answer reaches the server that sent it', () => {
         put([one]);
         const sport = node.freshPort();

@@ -368,7 +368,9 @@ function refusedBackend(t: Trace, f: Found, slot: Slot, place: Place): Going | u
 function directTo(t: Trace, f: Found, place: Place, by: string): Going | undefined {
   const { flags } = t.config;
   if (t.scope !== 'out' || !has(f.row, LbFlag.dsr)) return undefined;
-  const wrapped: Going = { mode: 'ipip', text: `DSR, IP in IP ${by}: the backend sees the client and answers it itself` };
+  const whole: Going = { mode: 'ipip', text: `DSR, IP in IP ${by}: the backend sees the client and answers it itself` };
+  // the outer header comes from the node
+  const wrapped = sourceOf(t, false) === undefined ? undefined : whole;
   const wraps = has(f.row, LbFlag.ipip);
   if ((flags & NodeFlag.balancer) !== 0) return wraps || (flags & NodeFlag.dsrIpip) !== 0 ? wrapped : undefined;
   // stacks of pods and nodes would not unpack it
