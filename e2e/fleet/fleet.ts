@@ -31,19 +31,19 @@ const addressOf = (s: Server, f: Family): string => (f === 4 ? s.ipv4 : s.ipv6);
 const backendsOf = (servers: readonly Server[]): Target[] => servers.flatMap((s) => FAMILIES.map((f) => ({ address: addressOf(s, f) })));
 
 /** Every mode with a service that tells who asked, and one for steady load. */
-export const servicesOf = (servers: readonly Server[], vips = VIPS): ServiceSpec[] =>
+export const servicesOf = (servers: readonly Server[]): ServiceSpec[] =>
   MODES.flatMap((mode) => [
     {
       name: `${mode}-who`,
       mode,
-      vips: FAMILIES.flatMap((f) => ['TCP', 'UDP'].map((protocol) => ({ address: vips[mode][f], port: PORTS.who, protocol }))),
+      vips: FAMILIES.flatMap((f) => ['TCP', 'UDP'].map((protocol) => ({ address: VIPS[mode][f], port: PORTS.who, protocol }))),
       backends: backendsOf(servers),
       health: { type: 'tcp' },
     },
     {
       name: `${mode}-http`,
       mode,
-      vips: FAMILIES.map((f) => ({ address: vips[mode][f], port: PORTS.http, protocol: 'TCP' })),
+      vips: FAMILIES.map((f) => ({ address: VIPS[mode][f], port: PORTS.http, protocol: 'TCP' })),
       backends: backendsOf(servers),
       health: { type: 'http', path: '/ready', codes: [200] },
     },

@@ -25,8 +25,8 @@ export function freshPorts(count: number): number[] {
   return Array.from({ length: count }, (_, i) => nextPort - count + i);
 }
 
-export async function askFrom(client: Client, w: Flow, ports: readonly number[], timeoutMs = 3_000, vips = VIPS): Promise<Answers> {
-  const to = { protocol: w.protocol, address: vips[w.mode][w.family], port: PORTS.who, timeoutMs };
+export async function askFrom(client: Client, w: Flow, ports: readonly number[], timeoutMs = 3_000): Promise<Answers> {
+  const to = { protocol: w.protocol, address: VIPS[w.mode][w.family], port: PORTS.who, timeoutMs };
   return client.ask(ports.map((sourcePort) => ({ ...to, sourcePort })));
 }
 
