@@ -86,7 +86,7 @@ export function createRandomNode() {
         'flow6',
       );
       const setting = putNode(lab, f, d, cookies);
-      const fronts = putServices(lab, f, d, cookies, !setting.nameless);
+      const fronts = putServices(lab, f, d, cookies);
       open(lab);
       return { ...setting, fronts };
     },
@@ -160,7 +160,7 @@ function putNode(lab: Lab, f: Family, d: Dice, [netnsCookie, pod]: readonly [big
   const p = PLACES[f];
   const tunnel = d.once(2);
   const nameless = d.once(6);
-  const balancer = !nameless && d.once(8);
+  const balancer = d.once(8);
   let flags = tunnel ? NodeFlag.tunnel : 0;
   if (d.once(2)) flags |= NodeFlag.podServices;
   if (balancer) flags |= NodeFlag.balancer | (d.once(2) ? NodeFlag.dsrIpip : 0);
@@ -177,7 +177,7 @@ function putNode(lab: Lab, f: Family, d: Dice, [netnsCookie, pod]: readonly [big
   lab.ipcache(`${p.api}/${all}`, 7);
   lab.ipcache(`${p.loose}/${all}`, 0x0100_0001);
   lab.put(dp.tables.endpoint_netns, { cookie: pod }, { ip4: IP(v4.a), ip6: IP(v6.a) } as never);
-  return { flags, nameless, sender: tunnel ? behind : undefined };
+  return { flags, sender: tunnel ? behind : undefined };
 }
 
 const BACKENDS: readonly (keyof Places)[] = [
@@ -196,7 +196,7 @@ const BACKENDS: readonly (keyof Places)[] = [
   'world2',
 ];
 
-function putServices(lab: Lab, f: Family, d: Dice, cookies: readonly [bigint, bigint], wraps: boolean): Setting['fronts'] {
+function putServices(lab: Lab, f: Family, d: Dice, cookies: readonly [bigint, bigint]): Setting['fronts'] {
   const p: Places = PLACES[f];
   let set = 1n;
   const putSet = (): readonly [bigint, number, readonly (readonly [string, number])[]] => {
@@ -219,7 +219,7 @@ function putServices(lab: Lab, f: Family, d: Dice, cookies: readonly [bigint, bi
       const [addr, port] = [p[d.of(places)], d.of(PORTS)];
       let flags = always;
       for (const extra of d.some(EXTRAS)) flags |= extra;
-      if (d.once(2)) flags |= LbFlag.dsr | (wraps && d.once(2) ? LbFlag.ipip : 0);
+      if (d.once(2)) flags |= LbFlag.dsr | (d.once(2) ? LbFlag.ipip : 0);
       if (flags & LbFlag.sourceRanges && d.once(2)) flags |= LbFlag.sourceRangesDeny;
       const [setOut, countOut, out] = putSet();
       const [setIn, countIn] = d.once(2) ? [setOut, countOut] : putSet();
