@@ -1,4 +1,5 @@
 // ICMP errors in place of a packet, and the option of direct server return, byte by byte.
+import { availableParallelism } from 'node:os';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { bpf, build, createLab, type Lab, VERDICT } from './kit.ts';
 import { IP, PROTO } from './names.ts';
@@ -89,8 +90,11 @@ describe.each(FAMILIES)('IPv%i answers', (f) => {
     const frame = frameOf(f);
     let answered = 0;
     const start = performance.now();
-    for (let i = 0; i < 400; i++) if (run('trial_answer', frame).verdict === VERDICT.redirect) answered++;
-    const allowed = 102 + (performance.now() - start);
+    // each CPU has an allowance of its own, and a busy machine moves this process from one to another
+    const cpus = availableParallelism();
+    const asked = 400 * cpus;
+    for (let i = 0; i < asked; i++) if (run('trial_answer', frame).verdict === VERDICT.redirect) answered++;
+    const allowed = Math.min(asked - 1, cpus * (102 + performance.now() - start));
     expect([answered >= 100, answered <= allowed]).toEqual([true, true]);
     expect(run('trial_answer', frame, 1400).verdict).toBe(VERDICT.redirect);
   });
