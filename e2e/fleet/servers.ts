@@ -83,7 +83,9 @@ export async function openServers(f: Fixture, count: number, vips: readonly stri
         child = start(netns, [whoTool, 'serve', `s${i + 1}`, ...ports]);
         await listening(netns);
       },
-      kill: async () => void (child && (await ended(child))),
+      async kill() {
+        if (child !== undefined) await ended(child);
+      },
     });
   }
   await Promise.all(all.map((s) => s.start()));
