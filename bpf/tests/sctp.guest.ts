@@ -20,17 +20,17 @@ type Pod = keyof (typeof POD)[4];
 /** More than one packet, no multiple of four: what is padded is under the checksum, too. */
 const LENGTH = 40_001;
 
-// says its name and who asks, then sends back all it gets
+// Says its name and who asks, then sends back all it gets. Bound to one address: one that is bound to several names them all to its clients, who
+// then try them past the service.
 const SERVER = `
 import socket, sys, threading
-name, port = sys.argv[1], int(sys.argv[2])
-s = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, 132)
-s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-s.bind(('::', port))
+name, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
+s = socket.socket(socket.AF_INET6 if ':' in host else socket.AF_INET, socket.SOCK_STREAM, 132)
+s.bind((host, port))
 s.listen(16)
 print('up', flush=True)
 def serve(c, who):
-    c.sendall((name + ' ' + who[0].replace('::ffff:', '') + '\\n').encode())
+    c.sendall((name + ' ' + who[0] + '\\n').encode())
     while True:
         d = c.recv(65536)
         if not d: break
@@ -97,13 +97,13 @@ describe.each([
     world = createWorld(mode);
     sh(`ip -n ${ns('out')} route add 203.0.113.0/24 via ${EDGE[4]}`);
     sh(`ip -n ${ns('out')} -6 route add fd20::/64 via ${EDGE[6]}`);
-    for (const pod of ['a', 'c'] as const) {
-      const s = spawn('ip', ['netns', 'exec', ns(pod), 'python3', '-c', SERVER, pod, String(PORT)], {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      });
-      servers.push(() => void s.kill('SIGKILL'));
-      await once(s.stdout, 'data');
-    }
+    for (const pod of ['a', 'c'] as const)
+      for (const f of [4, 6] as const) {
+        const args = ['netns', 'exec', ns(pod), 'python3', '-c', SERVER, pod, POD[f][pod], String(PORT)];
+        const s = spawn('ip', args, { stdio: ['ignore', 'pipe', 'inherit'] });
+        servers.push(() => void s.kill('SIGKILL'));
+        await once(s.stdout, 'data');
+      }
   });
   afterAll(() => {
     for (const stop of servers) stop();

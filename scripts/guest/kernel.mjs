@@ -19,6 +19,7 @@ const HOST_PROGRAMS = {
   'qemu-system-x86': 'qemu-system-x86_64',
   kmod: 'depmod',
   cpio: 'cpio',
+  ethtool: 'ethtool',
   'xz-utils': 'xz',
   'busybox-static': 'busybox',
 };
