@@ -56,7 +56,10 @@ export function machineProblems() {
   if (!fs.existsSync('/sys/kernel/btf/vmlinux'))
     problems.push(['fatal', 'this kernel has no BTF (/sys/kernel/btf/vmlinux): use a kernel built with CONFIG_DEBUG_INFO_BTF']);
   const [major = 0, minor = 0] = os.release().split('.').map(Number);
-  if (major < 5 || (major === 5 && minor < 10)) problems.push(['fatal', `kernel ${os.release()} is too old: 5.10 or newer is needed`]);
+  // 5.14 is that of distributions which bring newer eBPF into it
+  if (major < 5 || (major === 5 && minor < 14))
+    problems.push(['fatal', `kernel ${os.release()} is too old: its eBPF lacks what the programs call`]);
+  if (major < 6 || (major === 6 && minor < 1)) problems.push(['note', `kernel ${os.release()}: 6.1 is the oldest that was tried`]);
   else if (major < 6 || (major === 6 && minor < 6)) problems.push(['note', `kernel ${os.release()} has no TCX: clsact is used instead`]);
   const mounts = fs.existsSync('/proc/mounts') ? fs.readFileSync('/proc/mounts', 'utf8') : '';
   if (!/ cgroup2 /.test(mounts)) problems.push(['fatal', 'no cgroup v2 is mounted: mount -t cgroup2 none /sys/fs/cgroup/unified']);

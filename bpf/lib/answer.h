@@ -210,6 +210,9 @@ inline_always __u32 packet_length(struct __sk_buff *skb, const struct packet *p)
 
 	if (likely(!skb->gso_size))
 		return skb->len - ETH_HEADER;
+	/* those before it were alone and have told the sender */
+	if (skb->gso_size == GSO_BY_FRAGS)
+		return head;
 	if (p->key.proto != IPPROTO_TCP)
 		return head + 8 + skb->gso_size;
 	if (bpf_skb_load_bytes(skb, p->l4_off + 12, &words, 1))

@@ -33,6 +33,7 @@
 #define AXO_IGNORE -3  /* swallowed without an event */
 #define AXO_AGAIN -5   /* the packet is another one now: begin again */
 
+#define GSO_BY_FRAGS 0xffff /* in place of a length: every piece has its own, and nobody tells us */
 #define ETH_HEADER 14
 #define IP4_HEADER 20
 #define IP6_HEADER 40

@@ -114,7 +114,7 @@ inline_always bool too_long(struct __sk_buff *skb, const struct nat_value *v)
 
 	if (unlikely(mtu == MTU_UNKNOWN))
 		return true;
-	if (skb->gso_size)
+	if (skb->gso_size && skb->gso_size != GSO_BY_FRAGS)
 		length = skb->gso_size + IP6_HEADER + 60;
 	if (v->action == AXO_VIA_IPIP)
 		length += IP6_HEADER;

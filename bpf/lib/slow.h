@@ -559,7 +559,8 @@ inline_always struct slow *begin(struct __sk_buff *skb, const __u32 hook, __u32 
 	s->p.length = skb->len;
 	s->missed = missed & SLOW_MISSED;
 	s->changed = missed & SLOW_CHANGED;
-	if ((void *)(long)skb->data + ETH_HEADER + IP6_HEADER > (void *)(long)skb->data_end)
+	/* packets that SCTP has put together keep headers alone in front: with a part of its data there the kernel takes them for broken */
+	if ((void *)(long)skb->data + ETH_HEADER + IP6_HEADER > (void *)(long)skb->data_end && skb->gso_size != GSO_BY_FRAGS)
 		bpf_skb_pull_data(skb, skb->len < 128 ? skb->len : 128);
 	return s;
 }
