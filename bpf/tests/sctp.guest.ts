@@ -20,8 +20,8 @@ type Pod = keyof (typeof POD)[4];
 /** More than one packet, no multiple of four: what is padded is under the checksum, too. */
 const LENGTH = 40_001;
 
-// Says its name and who asks, then sends back all it gets. Bound to one address: one that is bound to several names them all to its clients, who
-// then try them past the service.
+// Says its name and who asks, then sends back all it gets. Bound to one address: one that is bound to several names them all to its clients, and
+// nobody translates what is inside of chunks.
 const SERVER = `
 import socket, sys, threading
 name, host, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
