@@ -177,7 +177,7 @@ describe.each([
       expect(await out.question(other, otherPort, 4712)).toMatchObject({ from: `${other} ${otherPort}` });
     });
 
-    // no kernel of these tests has VLAN devices: what a tag takes away is taken from the devices between the nodes
+    // real VLAN devices are in vlan.guest.ts; here what a tag takes away is taken from the devices between the nodes
     test.each([
       ['no', 0],
       ['VLAN', 4],
