@@ -379,6 +379,8 @@ while not select.select([sys.stdin], [], [], 0.002)[0]:
     try:
         s.send(b'flood')
         n += 1
+        if n == 101:
+            print('enough', flush=True)
     except OSError:
         pass
 print(n, flush=True)
@@ -429,9 +431,17 @@ async function running(p: ChildProcess): Promise<Running> {
   };
 }
 
-/** Sends about 400 datagrams a second; `finish` gives how many. */
-export const flood = (pod: TestPod, address: string, port = 7000): Promise<Running> =>
-  running(pod.spawn('python3', '-c', udpSend, address, String(port)));
+/** Sends about 400 datagrams a second, more than 100 in any case; `finish` gives how many. */
+export async function flood(pod: TestPod, address: string, port = 7000): Promise<Running> {
+  const sender = await running(pod.spawn('python3', '-c', udpSend, address, String(port)));
+  return {
+    said: sender.said,
+    async finish() {
+      await until(() => sender.said('enough'), 'more than a hundred datagrams');
+      return sender.finish();
+    },
+  };
+}
 
 /** Counts datagrams by source; says `100 from ADDRESS`; `finish` gives `{address: count}`. */
 export const count = (pod: TestPod, port = 7000): Promise<Running> => running(pod.spawn('python3', '-c', udpCount, String(port)));
