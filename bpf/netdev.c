@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /* The node's own devices. Almost everything here is the node's traffic: it has to get out of the way quickly. */
+#include <linux/if_packet.h>
+
 #include "lib/announce.h"
 #include "lib/common.h"
 #include "lib/related.h"
@@ -177,6 +179,9 @@ int from_netdev(struct __sk_buff *skb)
 {
 	int r, t;
 
+	/* a switch that does not know where somebody is gives everybody his frames */
+	if (unlikely(skb->pkt_type == PACKET_OTHERHOST))
+		return TC_ACT_OK;
 	if (skb->protocol != bpf_htons(ETH_P_IP) && skb->protocol != bpf_htons(ETH_P_IPV6))
 		return skb->protocol == bpf_htons(ETH_P_ARP) ? announce_arp(skb) : TC_ACT_OK;
 	/* of a VLAN: it comes again by its own device, without the tag that would go on with it from here */

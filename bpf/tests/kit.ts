@@ -231,11 +231,15 @@ export function createLab(options: LabOptions = {}) {
       for (const o of objects.values()) if (o.programs.has(name)) return o.program(name);
       throw new TypeError(`no program ${name}`);
     },
-    /** One packet through one program. */
+    /** One packet through one program. A test run is on the loopback device, and what bears its address, zero, is for us. */
     run: (program: string, frame: Buffer, ifindex = 0) => {
-      const r = lab.program(program).testRun({ packet: frame, context: skBuffContext({ ingressIfindex: ifindex }) });
+      const ours = Buffer.from(frame).fill(0, 0, 6);
+      const r = lab.program(program).testRun({ packet: ours, context: skBuffContext({ ingressIfindex: ifindex }) });
+      if (r.packet.subarray(0, 6).equals(ours.subarray(0, 6))) frame.copy(r.packet, 0, 0, 6);
       return { verdict: r.verdict, packet: r.packet };
     },
+    /** A frame that is for whom it says. */
+    runAsIs: (program: string, frame: Buffer) => lab.program(program).testRun({ packet: frame, context: skBuffContext({}) }).verdict,
     /** A packet (of at least 96 bytes) that came through the tunnel from a node with an identity. Needs the object `floor`. */
     runFromOverlay: (frame: Buffer, vni: number, outer = '192.168.9.2') => {
       const state = Buffer.alloc(96 + 48);

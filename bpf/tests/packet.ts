@@ -23,6 +23,9 @@ export interface PacketSpec {
 
 export const TCP = { fin: 1, syn: 2, rst: 4, ack: 16 } as const;
 
+/** Whom packets are for unless they say otherwise. */
+export const NODE_MAC = '02:00:00:00:00:fe';
+
 export const mac = (text: string): Buffer => Buffer.from(text.replaceAll(':', ''), 'hex');
 
 export function sum16(parts: readonly Uint8Array[]): number {
@@ -140,11 +143,7 @@ export function packet(s: PacketSpec): Buffer {
   const proto = s.proto ?? PROTO.tcp;
   const later = s.frag !== undefined && s.frag.offset > 0;
   const body = later ? Buffer.from(s.payload ?? Buffer.alloc(16, 'y')) : transport(s, proto, src, dst);
-  const eth = Buffer.concat([
-    mac(s.dstMac ?? '02:00:00:00:00:fe'),
-    mac(s.srcMac ?? '02:00:00:00:00:01'),
-    Buffer.from(v6 ? '86dd' : '0800', 'hex'),
-  ]);
+  const eth = Buffer.concat([mac(s.dstMac ?? NODE_MAC), mac(s.srcMac ?? '02:00:00:00:00:01'), Buffer.from(v6 ? '86dd' : '0800', 'hex')]);
   return Buffer.concat([eth, v6 ? ip6(s, proto, body, src, dst) : ip4(s, proto, body, src, dst)]);
 }
 

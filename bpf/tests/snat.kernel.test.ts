@@ -188,6 +188,17 @@ describe.each(FAMILIES)('IPv%i', (f) => {
     expect(lab.events().at(-1)?.reason).toBe(dp.Drop.natNoMapping);
   });
 
+  test('frames that a switch gives everybody, because it does not know whose they are, are left alone', () => {
+    service(f, 8083);
+    for (const proto of [PROTO.tcp, PROTO.udp]) {
+      const frame = numbered(toService(f, proto), f, 7);
+      expect(inside(() => lab.runAsIs('from_netdev', frame))).toBe(VERDICT.ok);
+      expect(inside(() => lab.run('from_netdev', frame, uplink)).verdict).toBe(VERDICT.redirect);
+      // nor do they go on with a flow
+      expect(inside(() => lab.runAsIs('from_netdev', frame))).toBe(VERDICT.ok);
+    }
+  });
+
   test('no port of a program of the node towards the same peer', async () => {
     const man = await createMan('', NETNS);
     const listening = Array.from({ length: 250 }, (_, i) => 33_000 + i * 100);

@@ -1,4 +1,5 @@
 // A network namespace with a routing table to ask: forwarding, one uplink, default routes of both families. For packet tests.
+import { NODE_MAC } from './packet.ts';
 import { sh } from './world.ts';
 
 export interface Uplink {
@@ -16,6 +17,7 @@ export function createUplink(netns: string): Uplink {
   for (const s of ['ipv4.ip_forward=1', 'ipv6.conf.all.forwarding=1']) sh(`ip netns exec ${netns} sysctl -qw net.${s}`);
   ip('link set lo up');
   ip('link add up0 type veth peer name up1');
+  ip(`link set up0 address ${NODE_MAC}`);
   for (const d of ['up0', 'up1']) ip(`link set ${d} up`);
   ip('addr add 192.168.9.1/24 dev up0');
   ip('-6 addr add fd99::1/64 dev up0 nodad');

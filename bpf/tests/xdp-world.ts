@@ -2,7 +2,7 @@
 // neighbours to ask, services by hand. Called by the XDP suites.
 import { bpf, createLab, dp, type Lab, netlink } from './kit.ts';
 import { family, IP, PROTO } from './names.ts';
-import { type PacketSpec, packet, parse, TCP } from './packet.ts';
+import { NODE_MAC, type PacketSpec, packet, parse, TCP } from './packet.ts';
 import { sh } from './world.ts';
 
 export const FAMILIES = [4, 6] as const;
@@ -44,6 +44,7 @@ function createNetns(name: string): { readonly up: number; readonly down: number
   ip('link set lo up');
   for (const d of ['up', 'dn']) {
     ip(`link add ${d}0 mtu 1500 type veth peer name ${d}1`);
+    ip(`link set ${d}0 address ${NODE_MAC}`);
     for (const end of [0, 1]) ip(`link set ${d}${end} up`);
   }
   for (const [dev, address] of [
